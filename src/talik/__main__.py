@@ -1,0 +1,5 @@
+"""`python -m talik` is `talik`."""
+
+from talik.cli import app
+
+app()

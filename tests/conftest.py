@@ -1,0 +1,48 @@
+"""Shared fixtures: real data by one door, and no network."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::"}  # noqa: S104
+_connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+
+def _refuse_outside(sock: socket.socket, address: object) -> None:
+    if sock.family == getattr(socket, "AF_UNIX", None):
+        return
+    host = address[0] if isinstance(address, tuple) else address
+    if str(host) not in LOOPBACK and not str(host).startswith("127."):
+        raise RuntimeError(f"a test tried to reach {address!r}; tests may use loopback and Unix sockets only")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets to anything but this machine raise."""
+
+    def connect(self: socket.socket, address: object) -> None:
+        _refuse_outside(self, address)
+        return _connect(self, address)
+
+    def connect_ex(self: socket.socket, address: object) -> int:
+        _refuse_outside(self, address)
+        return _connect_ex(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the real test data (never part of the repository)."""
+    root = Path(os.environ.get("TALIK_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (root / "data").is_dir():
+        reason = f"no test data at {root}; set TALIK_SHARED to the folder that holds data/"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return root
