@@ -1,0 +1,80 @@
+"""The budget, end to end: posts, recipes, CO2 equivalents, limits, reconciliation, audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from talik.budget import printed, reccap2
+from talik.budget.audit import Audit, audit
+from talik.budget.files import PostsFile, read_posts
+from talik.budget.gwp import PARTS, Metric, co2e_recipes
+from talik.budget.reconcile import Comparison, difference_recipes, reconcile_all
+from talik.budget.settings import BudgetSettings
+from talik.posts import Correlation, Evaluation, Post, Recipe, Term, evaluate
+
+BUILTIN = "reccap2"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A computed budget: `evaluation` holds every post and limit, the rest is what a reader asks next."""
+
+    name: str
+    evaluation: Evaluation
+    comparisons: list[Comparison]
+    audit: Audit
+    settings: BudgetSettings
+    metric: Metric
+    left_out: list[Post]
+    """Input posts that enter no derived post (sub-fluxes, alternatives)."""
+
+
+def load(source: str | Path) -> PostsFile:
+    """The posts of ``reccap2`` or of a posts file."""
+    if str(source) == BUILTIN:
+        return PostsFile(reccap2.components(), claims=printed.claims(), builtin=BUILTIN)
+    return read_posts(Path(source))
+
+
+def compute(source: str | Path, settings: BudgetSettings | None = None) -> Budget:
+    """Compute the budget of ``reccap2`` or of a posts file. Every refusal is a TalikError."""
+    s = settings or BudgetSettings()
+    content = load(source)
+    metric = Metric(s.horizon, s.ch4_gwp)
+    recipes = content.recipes or (
+        reccap2.recipes(s.reccap2) if content.builtin == BUILTIN else plain_totals(content.posts)
+    )
+    by_key = {p.key: p for p in content.posts}
+    recipes = [*recipes, *co2e_recipes(recipes, by_key, metric)]
+    evaluation = evaluate(
+        content.posts,
+        [*recipes, *difference_recipes(recipes)],
+        combine=s.combine,
+        seed=s.seed,
+        draws=s.draws,
+        correlation=Correlation(s.within_group_correlation),
+    )
+    used = {k for inputs in evaluation.weights.values() for k in inputs}
+    return Budget(
+        name=str(source),
+        evaluation=evaluation,
+        comparisons=reconcile_all(evaluation),
+        audit=audit(content.posts, content.claims),
+        settings=s,
+        metric=metric,
+        left_out=[p for p in content.posts if p.key not in used],
+    )
+
+
+def plain_totals(posts: Iterable[Post]) -> list[Recipe]:
+    """Where a file gives no recipes: `total.<approach>` of each gas, sub-fluxes left to their parents."""
+    groups: dict[tuple[str, str], list[Post]] = {}
+    for post in posts:
+        if post.part_of is None and post.gas in (*PARTS, "C", "N"):
+            groups.setdefault((post.approach, post.gas), []).append(post)
+    return [
+        Recipe(id=f"total.{approach}", gas=gas, op="sum", terms=tuple(Term(p.id, gas) for p in members))
+        for (approach, gas), members in groups.items()
+    ]

@@ -1,0 +1,31 @@
+"""The settings of a budget: one frozen value, from the command line or a project file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from talik.budget.reccap2 import Reccap2Options
+from talik.config import Frozen
+from talik.posts.combine import DRAWS, GROUP_CORRELATION
+
+
+class BudgetSettings(Frozen):
+    """How a budget is computed. Everything here is stated in the output."""
+
+    posts: str = "reccap2"
+    """``reccap2`` for the published components, or a posts file (.yaml, .csv) beside the project file."""
+    combine: Literal["linear", "independent", "correlated"] = "linear"
+    """How limits combine in the headline; all three are always computed."""
+    within_group_correlation: Annotated[float, Field(ge=0, le=1)] = GROUP_CORRELATION
+    """Rank correlation of posts of one approach and gas under ``correlated``."""
+    horizon: Literal[20, 100, 500] = 100
+    """Years of the global warming potential."""
+    ch4_gwp: Annotated[float, Field(gt=0, lt=1000)] | None = None
+    """One warming potential for all CH4, fossil or not; 29.8 over 100 years reproduces the published table."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    draws: Annotated[int, Field(ge=1000, le=20_000_000)] = DRAWS
+    """Monte Carlo draws (8 bytes of memory per draw and derived post)."""
+    reccap2: Reccap2Options = Reccap2Options()
+    """Choices within the published recipe."""
