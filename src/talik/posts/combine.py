@@ -131,7 +131,7 @@ def sampled(
     for (key, inputs), i in zip(weights.items(), which.ravel(), strict=True):
         mean = math.fsum(w * posts[k].mean for k, w in inputs.items())
         (low, error_low), (high, error_high) = quantiles[i]
-        shares = {k: w * covariance[i, keys.index(k)] for k, w in inputs.items()}
+        shares = {k: w * float(covariance[i, keys.index(k)]) for k, w in inputs.items()}
         out[key] = Limits(
             round_to_error(mean + low, error_low),
             round_to_error(mean + high, error_high),

@@ -111,6 +111,7 @@ class Recipe:
                 for t, w in zip(self.terms, self.direct_weights().values(), strict=True)
             ],
             "accepted": [{"mismatch": a.mismatch, "post": a.post, "why": a.why} for a in self.accept],
+            "like": list(self.like) if self.like else None,
         }
 
 

@@ -23,6 +23,8 @@ from talik.regions.grid import EqualAreaGrid, Grid, LatLonGrid
 Index = NDArray[np.int64]
 _BLOCK = 200_000
 """Target cells handled at once; bounds working memory to about 300 MB."""
+_NOISE = 3e-12
+"""Overlaps below this share of the smaller cell are rounding, and are dropped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,21 +121,17 @@ def sector_overlap(lat_edges: Array, lon_edges: Array, y_edges: Array, x_edges: 
     Returns (rectangles, longitude-latitude cells), both in C order, row first.
     """
     n_lat, n_lon, n_x = lat_edges.size - 1, lon_edges.size - 1, x_edges.size - 1
-    sectors = _Sectors(polar_radius_m(lat_edges[::-1]), np.radians(lon_edges - lon_edges[0]))
-    start = np.radians(lon_edges[0])
-    parts: list[tuple[Index, Index, Array]] = []
+    sectors = _Sectors(polar_radius_m(lat_edges[::-1]), np.radians(lon_edges - lon_edges[0]), np.radians(lon_edges[0]))
     n_cells = (y_edges.size - 1) * n_x
+    blocks = []
     for first in range(0, n_cells, _BLOCK):
-        cell = np.arange(first, min(first + _BLOCK, n_cells))
-        j, i = np.divmod(cell, n_x)
-        target, ring, column, area = _rectangles(
-            sectors, start, x_edges[i], x_edges[i + 1], y_edges[j], y_edges[j + 1]
-        )
-        keep = (column < n_lon) & (area > 0.0)
+        j, i = np.divmod(np.arange(first, min(first + _BLOCK, n_cells)), n_x)
+        rect = _Rectangles(x_edges[i], x_edges[i + 1], y_edges[j], y_edges[j + 1])
+        target, ring, column, area = _overlap_block(sectors, rect)
+        keep = column < n_lon
         source = (n_lat - 1 - ring[keep]) * n_lon + column[keep]
-        block = _csr(area[keep], target[keep], source, (cell.size, n_lat * n_lon))
-        parts.append(block)
-    return sp.csr_array(sp.vstack(parts, format="csr"))
+        blocks.append(_csr(area[keep], target[keep], source, (j.size, n_lat * n_lon)))
+    return sp.csr_array(sp.vstack(blocks, format="csr"))
 
 
 @dataclass(frozen=True)
@@ -142,6 +140,7 @@ class _Sectors:
 
     radii: Array
     angles: Array
+    start: float
 
     @property
     def columns(self) -> int:
@@ -152,3 +151,152 @@ class _Sectors:
         """Angles of the meridians over two turns, so that no edge (always < half a turn) meets a seam."""
         once = self.angles if self.columns == self.angles.size else self.angles[:-1]
         return np.concatenate([once, once + 2 * np.pi, once[:1] + 4 * np.pi])
+
+    def angle(self, x: Array, y: Array) -> Array:
+        """Longitude of points of the plane measured from the first meridian, radians in 0..2 pi."""
+        turned = np.mod(np.arctan2(x, -y) - self.start, 2 * np.pi)
+        return np.where(turned >= 2 * np.pi, 0.0, turned)
+
+
+@dataclass(frozen=True)
+class _Rectangles:
+    x0: Array
+    x1: Array
+    y0: Array
+    y1: Array
+
+    def take(self, index: Index) -> _Rectangles:
+        return _Rectangles(self.x0[index], self.x1[index], self.y0[index], self.y1[index])
+
+    @property
+    def area(self) -> Array:
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+
+def _overlap_block(sec: _Sectors, rect: _Rectangles) -> tuple[Index, Index, Index, Array]:
+    """Non-zero overlaps: rectangle, ring (counted outward), column, area in m2."""
+    near = np.hypot(
+        np.maximum(np.maximum(rect.x0, -rect.x1), 0.0), np.maximum(np.maximum(rect.y0, -rect.y1), 0.0)
+    )
+    far = np.hypot(np.maximum(-rect.x0, rect.x1), np.maximum(-rect.y0, rect.y1))
+    inner = np.searchsorted(sec.radii, near, side="right") - 1
+    outer = np.searchsorted(sec.radii, far, side="left") - 1
+    reached = (inner < sec.radii.size - 1) & (outer >= 0)
+    inner, outer = np.maximum(inner, 0), np.minimum(outer, sec.radii.size - 2)
+
+    corners = [sec.angle(x, y) for x in (rect.x0, rect.x1) for y in (rect.y0, rect.y1)]
+    spread = np.max(corners, axis=0) - np.min(corners, axis=0)
+    columns = [np.searchsorted(sec.angles, c, side="right") - 1 for c in corners]
+    whole = (
+        reached
+        & (inner == outer)
+        & (sec.radii[inner] <= near)
+        & (sec.radii[outer + 1] >= far)
+        & (np.min(columns, axis=0) == np.max(columns, axis=0))
+        & (spread < np.pi)
+    )
+    simple = np.flatnonzero(whole)
+    cut = np.flatnonzero(reached & ~whole)
+    target, ring, column, area = _cut_rectangles(sec, rect.take(cut), near[cut], inner[cut], outer[cut])
+    return (
+        np.concatenate([simple, cut[target]]),
+        np.concatenate([inner[simple], ring]),
+        np.concatenate([np.minimum(columns[0][simple], sec.columns - 1), column]),
+        np.concatenate([rect.area[simple], area]),
+    )
+
+
+def _cut_rectangles(
+    sec: _Sectors, rect: _Rectangles, near: Array, inner: Index, outer: Index
+) -> tuple[Index, Index, Index, Array]:
+    """Overlaps of rectangles that meet more than one cell, by the boundary integral of the module's docstring."""
+    n = near.size
+    owner = np.tile(np.arange(n), 4)
+    fixed = np.concatenate([rect.y0, rect.x1, rect.y1, rect.x0])
+    low = np.concatenate([rect.x0, rect.y0, rect.x0, rect.y0])
+    high = np.concatenate([rect.x1, rect.y1, rect.x1, rect.y1])
+    flat = np.repeat([True, False, True, False], n)
+    forward = np.repeat([-1.0, 1.0, 1.0, -1.0], n)
+    on = fixed != 0.0  # an edge on a line through the pole sweeps no area
+    owner, fixed, low, high, flat, forward = (v[on] for v in (owner, fixed, low, high, flat, forward))
+
+    # Along each edge t grows with longitude, from the foot of the perpendicular from the pole (length d).
+    d = np.abs(fixed)
+    sign = forward * np.sign(fixed)
+    turned = flat == (fixed > 0)
+    t0, t1 = np.where(turned, -high, low), np.where(turned, -low, high)
+    v0, v1 = np.where(turned, high, low), np.where(turned, low, high)
+    a0 = sec.angle(np.where(flat, v0, fixed), np.where(flat, fixed, v0))
+    a1 = sec.angle(np.where(flat, v1, fixed), np.where(flat, fixed, v1))
+    a1 = np.where(a1 < a0, a1 + 2 * np.pi, a1)
+    foot = sec.angle(np.where(flat, 0.0, fixed), np.where(flat, fixed, 0.0))
+
+    # Cut the edges at the meridians.
+    nodes = sec.unrolled()
+    first = np.searchsorted(nodes, a0, side="right") - 1
+    last = np.maximum(np.searchsorted(nodes, a1, side="left") - 1, first)
+    edge, step = _expand(last - first + 1)
+    node = first[edge] + step
+    ends = []
+    for cut_at, own, angle_end, t_end in (
+        (node, step == 0, a0, t0),
+        (node + 1, node == last[edge], a1, t1),
+    ):
+        meridian = nodes[cut_at]
+        with np.errstate(over="ignore", invalid="ignore"):
+            t = d[edge] * np.tan(np.mod(meridian - foot[edge] + np.pi, 2 * np.pi) - np.pi)
+        ends.append((np.where(own, angle_end[edge], meridian), np.where(own, t_end[edge], t)))
+    (from_angle, from_t), (to_angle, to_t) = ends
+
+    # Integrate over every circle that the rectangle meets. A circle at or inside the nearest point adds nothing.
+    inside = inner + (sec.radii[inner] <= near)
+    piece, step = _expand((outer + 2 - inside)[owner[edge]])
+    of_edge = edge[piece]
+    of_rect = owner[of_edge]
+    circle = inside[of_rect] + step
+    swept = sign[of_edge] * _swept(
+        d[of_edge], from_t[piece], to_t[piece], from_angle[piece], to_angle[piece], sec.radii[circle]
+    )
+    column = (node % sec.columns)[piece]
+
+    adds, subtracts = circle > inner[of_rect], circle <= outer[of_rect]
+    n_rings = sec.radii.size - 1
+    total = _csr(
+        np.concatenate([swept[adds], -swept[subtracts]]),
+        np.concatenate([of_rect[adds], of_rect[subtracts]]),
+        np.concatenate(
+            [
+                (circle[adds] - 1) * sec.columns + column[adds],
+                circle[subtracts] * sec.columns + column[subtracts],
+            ]
+        ),
+        (n, n_rings * sec.columns),
+    ).tocoo()
+    ring, column = np.divmod(total.col.astype(np.int64), sec.columns)
+    sector = np.diff(sec.radii**2)[ring] * np.diff(sec.unrolled())[column] / 2
+    keep = total.data > _NOISE * np.minimum(rect.area[total.row], sector)
+    return total.row[keep].astype(np.int64), ring[keep], column[keep], total.data[keep]
+
+
+def _swept(d: Array, t0: Array, t1: Array, a0: Array, a1: Array, radius: Array) -> Array:
+    """Area in m2 swept by the radius vector, cut off at ``radius``, along a straight piece at distance ``d``.
+
+    t0 < t1 : position along the line from the foot of the perpendicular, m.   a0 < a1 : the same ends as angles.
+    """
+    half = np.sqrt(np.maximum(radius**2 - d**2, 0.0))
+    enter, leave = np.clip(t0, -half, half), np.clip(t1, -half, half)
+    straight = np.where(
+        (enter == t0) & (leave == t1), a1 - a0, np.arctan2(leave, d) - np.arctan2(enter, d)
+    )
+    return 0.5 * (d * (leave - enter) + radius**2 * ((a1 - a0) - straight))
+
+
+def _expand(counts: Index) -> tuple[Index, Index]:
+    """Repeat each index ``counts`` times; also the running number within each group."""
+    index = np.repeat(np.arange(counts.size), counts)
+    return index, np.arange(index.size) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _csr(values: Array, rows: Index, cols: Index, shape: tuple[int, int]) -> sp.csr_array:
+    """Sparse matrix with duplicates added up."""
+    return sp.csr_array(sp.coo_array((values, (rows, cols)), shape=shape).tocsr())
