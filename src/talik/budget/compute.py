@@ -13,6 +13,7 @@ from talik.budget.gwp import PARTS, Metric, co2e_recipes
 from talik.budget.reconcile import Comparison, difference_recipes, reconcile_all
 from talik.budget.settings import BudgetSettings
 from talik.posts import Correlation, Evaluation, Post, Recipe, Term, evaluate
+from talik.posts.post import check_unique
 
 BUILTIN = "reccap2"
 
@@ -43,10 +44,10 @@ def compute(source: str | Path, settings: BudgetSettings | None = None) -> Budge
     s = settings or BudgetSettings()
     content = load(source)
     metric = Metric(s.horizon, s.ch4_gwp)
+    by_key = check_unique(content.posts)
     recipes = content.recipes or (
         reccap2.recipes(s.reccap2) if content.builtin == BUILTIN else plain_totals(content.posts)
     )
-    by_key = {p.key: p for p in content.posts}
     recipes = [*recipes, *co2e_recipes(recipes, by_key, metric)]
     evaluation = evaluate(
         content.posts,
