@@ -8,34 +8,41 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from talik.budget.warming import CO2_SHARE, CO2_YEARS, LIFETIME, agwp, forcing_per_kg, gwp_star, radiative_forcing
+from talik.budget.warming import (
+    CO2_SHARE,
+    CO2_YEARS,
+    LIFETIME,
+    agwp,
+    forcing_per_kg,
+    gwp_star,
+    radiative_forcing,
+)
 from talik.errors import ConfigError
 
 
 def remaining(gas: str, t: float) -> float:
     """Share of a pulse left after t years, written out."""
     if gas == "CO2":
-        return sum(s * (1.0 if np.isinf(y) else np.exp(-t / y)) for s, y in zip(CO2_SHARE, CO2_YEARS, strict=True))
+        return sum(
+            s * (1.0 if np.isinf(y) else np.exp(-t / y)) for s, y in zip(CO2_SHARE, CO2_YEARS, strict=True)
+        )
     return float(np.exp(-t / LIFETIME[gas]))
 
 
 def test_agwp_of_co2_is_ar6s(shared):
     """AR6 WG1 supplementary Table 7.SM.7, CO2 row."""
     with (shared / "data/ar6-gwp/gwp_co2_ch4_n2o.csv").open() as f:
-        rows = {r["Name"] if "Name" in r else r[next(iter(r))]: r for r in csv.DictReader(f)}
-    row = next(r for name, r in rows.items() if "co2" in name.lower() or "carbon dioxide" in name.lower())
+        row = next(r for r in csv.DictReader(f) if r["Formula"] == "CO2")
     for years in (20, 100, 500):
-        column = next(c for c in row if c.upper().startswith("AGWP") and str(years) in c and "50" + "0" * 0 is not None)
-        column = next(c for c in row if c.upper().replace(" ", "") in (f"AGWP{years}", f"AGWP_{years}", column.upper()))
-        assert agwp("CO2", years) * 1e12 == pytest.approx(float(row[column]), rel=0.02)
+        assert agwp("CO2", years) == pytest.approx(float(row[f"AGWP{years} (W m-2 yr kg-1)"]), rel=0.01)
 
 
 @pytest.mark.parametrize(("gas", "factors"), [("CH4", (79.7, 27.0, 7.2)), ("N2O", (273, 273, 130))])
 def test_pulse_ratios_come_near_the_assessed_factors(gas, factors):
-    """Without the carbon-cycle feedback that AR6 adds, ratios stay up to 15 % below Table 7.15."""
+    """AR6 adds carbon-cycle feedbacks and its own CO2 response; pulse ratios stay within -15 and +6 %."""
     for years, gwp in zip((20, 100, 500), factors, strict=True):
         ratio = agwp(gas, years) / agwp("CO2", years)
-        assert 0.85 * gwp < ratio < 1.02 * gwp
+        assert 0.85 * gwp < ratio < 1.06 * gwp
 
 
 @pytest.mark.parametrize("gas", ["CO2", "CH4", "N2O"])

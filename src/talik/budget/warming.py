@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from talik.errors import ConfigError
-from talik.flux.table import mass_ratio
+from talik.flux.table import MOLAR, mass_ratio
 
 Array = npt.NDArray[np.float64]
 
 ATMOSPHERE_KG = 5.1352e18  # dry mass (Trenberth and Smith 2005, J. Climate 18, 864)
 AIR_G_PER_MOL = 28.97
-MOLAR = {"CO2": 44.009, "CH4": 16.043, "N2O": 44.013}
+
 
 # radiative efficiency, W m-2 ppb-1, with indirect effects of CH4 and N2O (AR6 WG1 Table 7.15)
 EFFICIENCY = {"CO2": 1.33e-5, "CH4": 5.7e-4, "N2O": 2.8e-3}
@@ -91,7 +91,9 @@ def gwp_star(
     co2c = f * mass_ratio("C", "CH4") * gwp100 * mass_ratio("CO2", "C")
     out = np.full_like(f, np.nan)
     change = co2c[..., interval:] - co2c[..., :-interval]
-    out[..., interval:] = scale * ((1 - stock_share) * 100 / interval * change + stock_share * co2c[..., interval:])
+    out[..., interval:] = scale * (
+        (1 - stock_share) * 100 / interval * change + stock_share * co2c[..., interval:]
+    )
     return out
 
 
