@@ -28,7 +28,11 @@ def code_version() -> str:
     The hash is of the package's source files, so two different dirty trees never share a version.
     """
     root = _PACKAGE.parent.parent
-    if not (root / ".git").exists() or not (root / "pyproject.toml").exists() or not (git := shutil.which("git")):
+    if (
+        not (root / ".git").exists()
+        or not (root / "pyproject.toml").exists()
+        or not (git := shutil.which("git"))
+    ):
         return talik.__version__
 
     def ask(*args: str) -> str | None:

@@ -68,7 +68,9 @@ def to_dict(budget: Budget, made_by: Mapping[str, Any]) -> dict[str, Any]:
 def from_dict(data: Any, name: str) -> Budget:
     """The budget that `to_dict` wrote; `name` (a file) stands in errors."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InputError(f"{name}: not a talik budget result. Make one with `talik budget reccap2 --json > {name}`.")
+        raise InputError(
+            f"{name}: not a talik budget result. Make one with `talik budget reccap2 --json > {name}`."
+        )
     try:
         return _from_dict(data)
     except (KeyError, TypeError, ValueError, ValidationError, TalikError) as err:
@@ -114,8 +116,13 @@ def _from_dict(data: dict[str, Any]) -> Budget:
             accepted[post.key] = post.recipe.accept
         for assumption, lim in entry["limits"].items():
             shares = {(s["post"], s["gas"]): float(s["share"]) for s in lim["shares"]}
-            numbers = (float(lim[k]) for k in ("low", "high", "error_low", "error_high"))
-            limits.setdefault(assumption, {})[post.key] = Limits(*numbers, shares)
+            limits.setdefault(assumption, {})[post.key] = Limits(
+                low=float(lim["low"]),
+                high=float(lim["high"]),
+                error_low=float(lim["error_low"]),
+                error_high=float(lim["error_high"]),
+                shares=shares,
+            )
     evaluation = Evaluation(
         posts=posts,
         weights=weights,

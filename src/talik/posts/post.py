@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from talik.errors import PostError
+from talik.flux.table import APPROACHES as FLUX_APPROACHES
 
 if TYPE_CHECKING:
     from talik.posts.recipe import Recipe
@@ -22,17 +23,7 @@ GASES: dict[str, str] = {
 }
 """The unit of a post, by gas. Mass of the element (or of CO2-C equivalents), 1e12 g a year."""
 
-APPROACHES = (
-    "inventory",
-    "process",
-    "inversion",
-    "fusion",
-    "upscaling",
-    "insitu",
-    "anthropogenic",
-    "lateral",
-    "derived",
-)
+APPROACHES = (*FLUX_APPROACHES, "derived")
 
 PROCESSES: dict[str, str] = {
     "vegetation_soil": "vegetation and soil",

@@ -1,0 +1,90 @@
+"""Where an output came from."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+import talik
+from talik import provenance
+
+
+def copy_package(target: Path, *, git: bool) -> Path:
+    """A checkout of this package at `target`, committed if `git`."""
+    package = Path(talik.__file__).parent
+    shutil.copytree(package, target / "src" / "talik", ignore=shutil.ignore_patterns("__pycache__"))
+    (target / "pyproject.toml").write_text("")
+    if git:
+        for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+            subprocess.run(
+                ["git", "-c", "user.name=t", "-c", "user.email=t@t", *args], cwd=target, check=True
+            )
+    return target
+
+
+def version_of(checkout: Path) -> str:
+    code = "from talik.provenance import code_version; print(code_version())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(checkout / "src"), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_code_version_tells_clean_from_dirty(tmp_path):
+    checkout = copy_package(tmp_path, git=True)
+    clean = version_of(checkout)
+    assert clean.startswith(f"{talik.__version__}+g")
+    assert "dirty" not in clean
+    (checkout / "notes.txt").write_text("not part of the package")
+    assert version_of(checkout) == clean
+    seen = {clean}
+    for text in ("x = 1\n", "x = 2\n"):
+        (checkout / "src" / "talik" / "extra.py").write_text(text)
+        seen.add(version_of(checkout))
+    assert len(seen) == 3
+    assert sum(".dirty." in v for v in seen) == 2
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_users_own_repository_around_the_package_does_not_count(tmp_path):
+    package = copy_package(tmp_path / "project", git=False)
+    subprocess.run(["git", "init", "-q"], cwd=package, check=True)
+    assert version_of(package) == talik.__version__
+
+
+def test_hashes(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"talik" * 100_000)
+    assert provenance.hash_file(path) == hashlib.sha256(b"talik" * 100_000).hexdigest()
+    assert provenance.hash_bytes(b"") == hashlib.sha256().hexdigest()
+
+
+def test_history_has_the_newest_line_first(monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    ds = provenance.add_history(xr.Dataset(), provenance.history_line("first"))
+    ds = provenance.add_history(ds, provenance.history_line("second", "abc"))
+    second, first = ds.attrs["history"].splitlines()
+    assert second.startswith("1970-01-01T00:00:00+00:00 talik second code=")
+    assert second.endswith("config=abc")
+    assert " first " in first
+
+
+def test_description_names_inputs_by_content(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("1")
+    told = provenance.describe({"a.csv": path}, "key")
+    assert told["inputs"]["a.csv"] == {"sha256": hashlib.sha256(b"1").hexdigest(), "bytes": 1}
+    assert told["config"] == "key"
+    assert told["code"].startswith(talik.__version__)
