@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from talik.budget.reccap2 import Reccap2Options
 from talik.config import Frozen
+from talik.errors import ConfigError
 from talik.posts.combine import DRAWS, GROUP_CORRELATION
 
 
@@ -29,3 +30,13 @@ class BudgetSettings(Frozen):
     """Monte Carlo draws (8 bytes of memory per draw and derived post)."""
     reccap2: Reccap2Options = Reccap2Options()
     """Choices within the published recipe."""
+
+
+def settings_from(**values: Any) -> BudgetSettings:
+    """Settings from command-line values; a wrong one is a ConfigError that names it."""
+    try:
+        return BudgetSettings(**values)
+    except ValidationError as err:
+        first = err.errors()[0]
+        name = "-".join(str(p) for p in first["loc"]).replace("_", "-")
+        raise ConfigError(f"--{name}: {first['msg']}; found {first['input']!r}.") from err

@@ -1,12 +1,41 @@
-"""The command line: thin. Each command imports what it needs when it runs."""
+"""The command line: thin. Each command imports what it needs when it runs, so that --help is quick."""
 
 from __future__ import annotations
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+from talik.cli.budget import audit, budget
+from talik.cli.report import demo, report
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from talik.provenance import code_version
+
+        typer.echo(code_version())
+        raise typer.Exit
 
 
 @app.callback()
-def main() -> None:
-    """Greenhouse-gas exchange of the northern permafrost region."""
+def main(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """How much CO2, CH4 and N2O does the northern permafrost region exchange with the atmosphere?
+
+    Start with `talik demo`. Exit codes: 0 done, 1 some units of work failed, 2 bad input.
+    """
+
+
+app.command()(demo)
+app.command()(budget)
+app.command()(audit)
+app.command()(report)

@@ -1,0 +1,90 @@
+"""One convention for every command: options, exit codes, messages, progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talik.errors import TalikError
+
+if TYPE_CHECKING:
+    from talik.workflow.unit import Outcome
+
+EXIT_OK = 0
+EXIT_FAILED_UNITS = 1
+EXIT_BAD_INPUT = 2
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Local processes; results do not depend on it.")
+]
+SchedulerOption = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDR", help="An existing Dask cluster, tcp://host:port.")
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Continue an earlier run; refuse to start a new one.")
+]
+
+
+@contextmanager
+def bad_input_exits() -> Iterator[None]:
+    """Turn a TalikError into one message on standard error and exit code 2 (TALIK_DEBUG=1: the traceback)."""
+    try:
+        yield
+    except TalikError as err:
+        if os.environ.get("TALIK_DEBUG") == "1":
+            raise
+        sys.stderr.write(f"talik: {err}\n")
+        raise typer.Exit(EXIT_BAD_INPUT) from err
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.stderr.close()
+        raise typer.Exit(EXIT_OK) from None
+
+
+def exit_for(failed: list[Outcome]) -> None:
+    """Report failed units on standard error and exit with code 1 if there are any."""
+    if not failed:
+        return
+    for outcome in failed:
+        log = f" (traceback: {outcome.log})" if outcome.log else ""
+        sys.stderr.write(f"talik: failed {outcome.step}/{outcome.unit}: {outcome.error}{log}\n")
+    sys.stderr.write(f"talik: {len(failed)} units failed. The others are kept; run again to retry these.\n")
+    raise typer.Exit(EXIT_FAILED_UNITS)
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
+    """A progress display on standard error that takes outcomes: a bar on a terminal, else a line a step."""
+    if not sys.stderr.isatty():
+        yield _plain_progress(total)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+
+        def advance(outcome: Outcome) -> None:
+            bar.update(task, advance=1, description=f"{outcome.step}/{outcome.unit} {outcome.status}")
+
+        yield advance
+
+
+def _plain_progress(total: int) -> Callable[[Outcome], None]:
+    seen = 0
+
+    def advance(outcome: Outcome) -> None:
+        nonlocal seen
+        seen += 1
+        if total <= 20 or seen % max(1, total // 20) == 0 or seen == total:
+            sys.stderr.write(
+                f"[{seen}/{total}] {outcome.step}/{outcome.unit} {outcome.status} {outcome.seconds:.1f} s\n"
+            )
+
+    return advance

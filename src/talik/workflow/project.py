@@ -1,0 +1,203 @@
+"""The project file: one YAML file, strict and frozen, with a section for each approach."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from talik.config import Frozen
+from talik.errors import ConfigError
+from talik.workflow.plan import Step
+from talik.yamlio import load_yaml
+
+ENTRY_POINTS = "talik.approaches"
+_BUILT_IN = {
+    "budget": "talik.budget.section:SECTION",
+    "report": "talik.report.section:SECTION",
+}
+
+
+class Period(Frozen):
+    """First and last year, both included."""
+
+    first_year: Annotated[int, Field(ge=1, le=9999)]
+    last_year: Annotated[int, Field(ge=1, le=9999)]
+
+    def model_post_init(self, _context: Any) -> None:
+        if self.last_year < self.first_year:
+            raise ValueError(f"last_year {self.last_year} lies before first_year {self.first_year}")
+
+
+class RunOptions(Frozen):
+    """Where the work runs. Changes nothing in the results, so it is no part of any key."""
+
+    workers: Annotated[int, Field(ge=1, le=10_000)] = 1
+    scheduler: str | None = None
+
+
+class Base(Frozen):
+    """What every project file states, whatever the approaches."""
+
+    talik: Literal[1]
+    """Version of the file format."""
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    title: str = ""
+    period: Period | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    output: str = "output"
+    """Folder for results, relative to the project file."""
+    run: RunOptions = RunOptions()
+
+
+@dataclass(frozen=True)
+class Project:
+    """A read project file: base fields, and the validated section of each approach that stands in it."""
+
+    base: Base
+    sections: Mapping[str, Frozen]
+    folder: Path
+    _steps: Mapping[str, Callable[[Project, Any], Sequence[Step]]] = field(repr=False)
+
+    def resolve(self, name: str) -> Path:
+        """A path of the project file, relative to the file's folder."""
+        return (self.folder / Path(name).expanduser()).resolve()
+
+    @property
+    def output(self) -> Path:
+        """The folder of the results."""
+        return self.resolve(self.base.output)
+
+    def answer(self) -> dict[str, Any]:
+        """Everything in the file that can change a result, as JSON values (not: name, title, output, run)."""
+        base = self.base.model_dump(mode="json", exclude={"name", "title", "output", "run"})
+        return {**base, **{k: v.model_dump(mode="json") for k, v in sorted(self.sections.items())}}
+
+    def key(self) -> str:
+        """Short hash of `answer`."""
+        text = json.dumps(self.answer(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def steps(self) -> list[Step]:
+        """The steps of all sections."""
+        return [s for name, make in self._steps.items() for s in make(self, self.sections[name])]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What an approach brings to the project file: a name, a strict model, and the steps it makes of it."""
+
+    name: str
+    model: type[Frozen]
+    steps: Callable[[Project, Any], Sequence[Step]]
+
+
+_registered: dict[str, Section] = {}
+
+
+def register_section(section: Section) -> None:
+    """Let project files have `section`. Packages do this through the entry-point group ``talik.approaches``."""
+    if section.name in Base.model_fields or _registered.get(section.name, section) != section:
+        raise ConfigError(f"section {section.name!r} exists already; choose another name.")
+    if not issubclass(section.model, Frozen):
+        raise ConfigError(f"section {section.name!r}: its model must derive from talik.config.Frozen.")
+    _registered[section.name] = section
+
+
+def section_names() -> list[str]:
+    """Every section a project file may have here."""
+    return sorted({*_BUILT_IN, *_registered, *(e.name for e in entry_points(group=ENTRY_POINTS))})
+
+
+def load_project(path: Path) -> Project:
+    """Read a project file. A wrong file is one ConfigError that lists every problem with its place."""
+    data = load_yaml(path)
+    if not isinstance(data, Mapping):
+        raise ConfigError(
+            f"{path}: a project file holds keys such as talik, name, budget; found {data!r:.60}."
+        )
+    return make_project(data, path.resolve().parent, str(path))
+
+
+def make_project(data: Mapping[str, Any], folder: Path, where: str = "project") -> Project:
+    """A project from plain values; paths are relative to `folder`, `where` stands in errors."""
+    names = section_names()
+    allowed = [*Base.model_fields, *names]
+    found: list[str] = []
+    sections: dict[str, Frozen] = {}
+    makers: dict[str, Callable[[Project, Any], Sequence[Step]]] = {}
+    for key in data:
+        if key not in allowed:
+            found.append(_unknown(str(key), allowed))
+        elif key in names:
+            section = _section(str(key))
+            content = {} if data[key] is None else data[key]
+            checked = _check(section.model, content, str(key), found)
+            if checked is not None:
+                sections[section.name] = checked
+                makers[section.name] = section.steps
+    base = _check(Base, {k: v for k, v in data.items() if k in Base.model_fields}, "", found)
+    if found or not isinstance(base, Base):
+        lines = "\n".join(f"  - {f}" for f in found)
+        raise ConfigError(f"{where}: {len(found)} problem{'s' * (len(found) > 1)}:\n{lines}")
+    return Project(base, sections, folder, makers)
+
+
+def _section(name: str) -> Section:
+    if name in _registered:
+        return _registered[name]
+    if name in _BUILT_IN:
+        module, _, attribute = _BUILT_IN[name].partition(":")
+        section = getattr(importlib.import_module(module), attribute)
+    else:
+        section = next(e for e in entry_points(group=ENTRY_POINTS) if e.name == name).load()
+    if not isinstance(section, Section):
+        raise ConfigError(
+            f"section {name!r}: its entry point is {type(section).__name__}, expected a Section."
+        )
+    return section
+
+
+def _check(model: type[Frozen], content: Any, prefix: str, found: list[str]) -> Frozen | None:
+    """The validated model, or None with its problems added to `found`."""
+    if not isinstance(content, Mapping):
+        found.append(f"{prefix}: expected keys below it, found {content!r:.60}")
+        return None
+    try:
+        return model.model_validate(dict(content))
+    except ValidationError as err:
+        for problem in err.errors():
+            place = ".".join([prefix, *(str(p) for p in problem["loc"])]).strip(".")
+            if problem["type"] == "extra_forbidden":
+                found.append(
+                    _unknown(place, _fields_at(model, problem["loc"]), prefix=place.rpartition(".")[0])
+                )
+            elif problem["type"] == "missing":
+                found.append(f"{place}: is missing")
+            else:
+                found.append(f"{place}: {problem['msg']}; found {problem['input']!r:.80}")
+        return None
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Names allowed where the last part of `loc` stands."""
+    here: Any = model
+    for part in loc[:-1]:
+        fields = getattr(here, "model_fields", {})
+        here = fields[part].annotation if part in fields else here
+    return list(getattr(here, "model_fields", {}))
+
+
+def _unknown(place: str, allowed: Sequence[str], prefix: str = "") -> str:
+    name = place.removeprefix(f"{prefix}.") if prefix else place
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(allowed)}"
+    return f"{place}: unknown key; {hint}"

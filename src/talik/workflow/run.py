@@ -1,0 +1,132 @@
+"""Run a project: plan, check, execute step by step, publish, write the manifest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from talik.errors import ConfigError
+from talik.workflow.executor import Executor, Task, choose_executor
+from talik.workflow.manifest import NAME, read_manifest, write_manifest
+from talik.workflow.plan import Plan, PlannedStep, make_plan
+from talik.workflow.project import Project
+from talik.workflow.unit import Outcome, remove_stale_parts, run_unit
+
+Listener = Callable[[Outcome], None]
+"""Called for each unit as it ends."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did: an outcome for every unit, the published files, and the manifest."""
+
+    outcomes: tuple[Outcome, ...]
+    published: tuple[Path, ...]
+    manifest: Path
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Units that failed, or could not run because a step before them failed."""
+        return [o for o in self.outcomes if o.status == "failed"]
+
+
+def plan_project(project: Project, only: Sequence[str] | None = None) -> Plan:
+    """The plan of a project; a project without any approach is an error."""
+    steps = project.steps()
+    if not steps:
+        raise ConfigError(
+            "the project file has no section that does anything; add one, for example `budget:`."
+        )
+    return make_plan(steps, project.output, only)
+
+
+def run_project(
+    project: Project,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    resume: bool = False,
+    only: Sequence[str] | None = None,
+    listen: Listener = lambda _outcome: None,
+) -> RunResult:
+    """Run what is not there yet and return every outcome; a failed unit does not stop the others of its step.
+
+    Finished units are always skipped: their files are named by the key of all they depend on. `resume` asks for
+    the continuation of an earlier run of this very project and refuses to start a new one. `workers` and
+    `scheduler` override the project file and change no result.
+    """
+    plan = plan_project(project, only)
+    if resume:
+        _check_resumable(project, plan)
+    plan.check_room()
+    executor = choose_executor(workers or project.base.run.workers, scheduler or project.base.run.scheduler)
+    outcomes: list[Outcome] = []
+    try:
+        for planned in plan.steps:
+            outcomes += _run_step(
+                plan, planned, executor, listen, {o.step for o in outcomes if o.status == "failed"}
+            )
+    finally:
+        manifest = write_manifest(project, plan, outcomes)
+    return RunResult(tuple(outcomes), tuple(_publish(plan)), manifest)
+
+
+def _run_step(
+    plan: Plan, planned: PlannedStep, executor: Executor, listen: Listener, failed_steps: set[str]
+) -> list[Outcome]:
+    step = planned.step
+    if planned.folder.exists():
+        remove_stale_parts(planned.folder)
+    broken = [n for n in step.needs if n in failed_steps]
+    todo = set(planned.todo)
+    outcomes = [Outcome(step.name, u, "cached", 0.0) for u in step.units if u not in todo]
+    if broken and todo:
+        why = f"step {broken[0]} did not complete"
+        outcomes += [Outcome(step.name, u, "failed", 0.0, why) for u in step.units if u in todo]
+        todo = set()
+    for outcome in outcomes:
+        listen(outcome)
+    needs = plan.needs(planned)
+    tasks = [
+        Task(step.name, u, partial(run_unit, step.work, step.name, u, planned.path(u), needs))
+        for u in step.units
+        if u in todo
+    ]
+    for outcome in executor.run(tasks) if tasks else ():
+        listen(outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _publish(plan: Plan) -> list[Path]:
+    """Copy the results that have a name in the output folder there, each whole or not at all."""
+    out = []
+    for planned in plan.steps:
+        for unit, name in planned.step.publish.items():
+            source, target = planned.path(unit), plan.output / name
+            if not source.exists():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.part")
+            shutil.copyfile(source, part)
+            part.replace(target)
+            out.append(target)
+    return out
+
+
+def _check_resumable(project: Project, plan: Plan) -> None:
+    if not any(p.folder.exists() for p in plan.steps):
+        earlier = ""
+        if (project.output / NAME).exists():
+            made = read_manifest(project.output)["project"]["key"]
+            same = (
+                "the code or an input file changed" if made == project.key() else "the project file changed"
+            )
+            earlier = f" An earlier run there was of something else: {same}."
+        raise ConfigError(
+            f"--resume: {project.output} holds no run of this project to continue.{earlier} "
+            "Leave --resume out to start one; finished units are skipped either way."
+        )
