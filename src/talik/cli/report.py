@@ -13,7 +13,7 @@ from talik.workflow.conventions import (
     WorkersOption,
     bad_input_exits,
     exit_for,
-    progress,
+    run_shown,
 )
 
 
@@ -36,18 +36,18 @@ def report(
     """
     with bad_input_exits():
         from talik.errors import ConfigError
-        from talik.report.sources import page_from_project, page_from_result, source_kind
+        from talik.report.sources import page_from_file, report_project, source_kind
+        from talik.workflow.manifest import write_text
 
         if out.suffix.lower() not in (".html", ".htm"):
             raise ConfigError(f"--out {out}: the page is an HTML file; name it like report.html.")
         if source_kind(source) == "project":
-            with progress(0) as listen:
-                result = page_from_project(
-                    source, out, workers=workers, scheduler=scheduler, resume=resume, listen=listen
-                )
+            result = run_shown(report_project(source), workers=workers, scheduler=scheduler, resume=resume)
             exit_for(result.failed)
+            page = next(p for p in result.published if p.name == "report.html")
+            write_text(out, page.read_text(encoding="utf-8"))
         else:
-            page_from_result(source, out)
+            page_from_file(source, out)
         typer.echo(str(out))
 
 
@@ -61,10 +61,9 @@ def demo(
     with bad_input_exits():
         from rich.console import Console
 
-        from talik.report.demo import headline, run_demo
+        from talik.report.demo import demo_project, headline
 
-        with progress(0) as listen:
-            result = run_demo(out, workers=workers, listen=listen)
+        result = run_shown(demo_project(out), workers=workers)
         exit_for(result.failed)
         console = Console()
         console.print(headline(out), highlight=False)

@@ -268,7 +268,7 @@ def _largest(budget: Budget, post: Post, names: Sequence[str], count: int = 6) -
 
 
 def _wrap(text: str, columns: int) -> str:
-    return "\n".join(textwrap.wrap(text, columns)) or text
+    return "\n".join(textwrap.wrap(text, columns, break_on_hyphens=False)) or text
 
 
 def alt_text(name: str, budget: Budget) -> str:

@@ -65,7 +65,7 @@ def component_flow(budget: Budget, target: PostKey, width: Width = "wide") -> Fi
         deepest = max(n.level for n in nodes.values())
         left, right = (0.2, 0.82) if width == "wide" else (0.02, 0.74)
         x = {lv: right - (right - left) * lv / max(deepest, 1) for lv in range(deepest + 1)}
-        for (a, b), weight in sorted(links.items(), key=lambda item: nodes[item[0][0]].y):
+        for (a, b), weight in sorted(links.items(), key=lambda item: -nodes[item[0][0]].y):
             _band(ax, nodes[a], nodes[b], flows[a, b], x, scale, weight)
         for node in nodes.values():
             _draw_node(ax, node, posts[node.key], x[node.level], scale, deepest, width)
@@ -190,22 +190,23 @@ def _draw_node(ax: Axes, node: _Node, post: Post, x: float, scale: float, deepes
     decimals = 1 if abs(post.mean) < 100 else 0
     name, value = short_label(post.id), number(post.mean, decimals)
     if width == "wide" and node.level == deepest:
-        text = "\n".join(textwrap.wrap(name, 22))
-        ax.text(x - 0.008, node.y, f"{text}\n{value}", ha="right", va="center", fontsize=9, linespacing=1.15)
+        text = f"{_wrap(name, 22)}\n{value}"
+        ax.text(x - 0.008, node.y, text, ha="right", va="center", fontsize=9, linespacing=1.15)
     elif node.level == 0:
-        text = "\n".join(textwrap.wrap(name, 18 if width == "wide" else 11))
-        ax.text(
-            x + NODE + 0.008, node.y, f"{text}\n{value}", ha="left", va="center", fontsize=9.5, weight="bold"
-        )
+        text = f"{_wrap(name, 12)}\n{value}"
+        ax.text(x + NODE + 0.008, node.y, text, ha="left", va="center", fontsize=9.5, weight="bold")
     else:
-        columns = 26 if width == "wide" else 15
-        text = "\n".join(textwrap.wrap(name, columns))
         ax.text(
             x,
-            node.y + height / 2 + 0.008,
-            f"{text} {value}",
+            node.y + height / 2 + 0.01,
+            _wrap(f"{name} {value}", 26 if width == "wide" else 13),
             ha="left",
             va="bottom",
             fontsize=9,
             linespacing=1.1,
+            bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.6},
         )
+
+
+def _wrap(text: str, columns: int) -> str:
+    return "\n".join(textwrap.wrap(text, columns, break_on_hyphens=False)) or text

@@ -13,6 +13,9 @@ import typer
 from talik.errors import TalikError
 
 if TYPE_CHECKING:
+    from talik.workflow.plan import Plan
+    from talik.workflow.project import Project
+    from talik.workflow.run import RunResult
     from talik.workflow.unit import Outcome
 
 EXIT_OK = 0
@@ -55,6 +58,34 @@ def exit_for(failed: list[Outcome]) -> None:
         sys.stderr.write(f"talik: failed {outcome.step}/{outcome.unit}: {outcome.error}{log}\n")
     sys.stderr.write(f"talik: {len(failed)} units failed. The others are kept; run again to retry these.\n")
     raise typer.Exit(EXIT_FAILED_UNITS)
+
+
+def run_shown(
+    project: Project, *, workers: int | None = None, scheduler: str | None = None, resume: bool = False
+) -> RunResult:
+    """Run a project with its plan and progress on standard error."""
+    from talik.workflow.run import plan_project, run_project
+
+    plan = plan_project(project)
+    sys.stderr.write(plan_text(plan))
+    total = sum(len(p.step.units) for p in plan.steps)
+    with progress(total) as listen:
+        return run_project(project, workers=workers, scheduler=scheduler, resume=resume, listen=listen)
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan, a line a step: what is there, what is to do, and about how long and large that is."""
+    lines = [f"output {plan.output}"]
+    for row in plan.rows():
+        told = [f"{row['units']} units", f"{row['cached']} done"]
+        if row["todo"] and row["seconds"] is not None:
+            told.append(f"about {row['seconds']:.0f} s of work")
+        if row["todo"] and row["memory_bytes"] is not None:
+            told.append(f"{row['memory_bytes'] / 1e9:.1f} GB memory a worker")
+        if row["todo"] and row["disk_bytes"] is not None:
+            told.append(f"{row['disk_bytes'] / 1e6:.1f} MB to write")
+        lines.append(f"  {row['step']}: {', '.join(told)}")
+    return "\n".join(lines) + "\n"
 
 
 @contextmanager
