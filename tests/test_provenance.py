@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import xarray as xr
 
 import talik
 from talik import provenance
+from talik.errors import InputError
 
 
 def copy_package(target: Path, *, git: bool) -> Path:
@@ -28,11 +30,16 @@ def copy_package(target: Path, *, git: bool) -> Path:
     return target
 
 
-def version_of(checkout: Path) -> str:
+def version_of(checkout: Path, **env: str) -> str:
     code = "from talik.provenance import code_version; print(code_version())"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(checkout / "src"), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "PYTHONPATH": str(checkout / "src"),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **env,
+        },
         cwd=checkout,
         capture_output=True,
         text=True,
@@ -64,6 +71,14 @@ def test_a_users_own_repository_around_the_package_does_not_count(tmp_path):
     assert version_of(package) == talik.__version__
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_git_elsewhere_or_absent_is_no_matter(tmp_path):
+    checkout = copy_package(tmp_path / "talik", git=True)
+    subprocess.run(["git", "init", "-q", tmp_path / "other"], check=True)
+    assert version_of(checkout, GIT_DIR=str(tmp_path / "other" / ".git")) == version_of(checkout)
+    assert version_of(checkout, PATH=str(tmp_path)) == talik.__version__
+
+
 def test_hashes(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"talik" * 100_000)
@@ -88,3 +103,19 @@ def test_description_names_inputs_by_content(tmp_path):
     assert told["inputs"]["a.csv"] == {"sha256": hashlib.sha256(b"1").hexdigest(), "bytes": 1}
     assert told["config"] == "key"
     assert told["code"].startswith(talik.__version__)
+
+
+def test_stamping_keeps_what_was_recorded(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("1")
+    two.write_text("2")
+    ds = provenance.stamp(xr.Dataset(), "first", inputs={"a": one})
+    ds = provenance.stamp(ds, "second", "key", {"b": two})
+    assert json.loads(ds.attrs["talik_inputs"]) == {
+        "a": hashlib.sha256(b"1").hexdigest(),
+        "b": hashlib.sha256(b"2").hexdigest(),
+    }
+    assert ds.attrs["talik_code"] == provenance.code_version()
+    assert len(ds.attrs["history"].splitlines()) == 2
+    with pytest.raises(InputError, match=r"input 'a' .* Give the two inputs different names"):
+        provenance.stamp(ds, "third", inputs={"a": two})

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 _ROOMS = ("budget", "errors", "flux", "posts", "provenance", "regions", "report", "workflow")
 
-__all__ = ["__version__", *_ROOMS]  # noqa: PLE0604
+__all__ = ["__version__", *_ROOMS]
 
 
 def __getattr__(name: str) -> ModuleType:

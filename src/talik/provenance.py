@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import talik
+from talik.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,7 +27,8 @@ _PACKAGE = Path(__file__).parent
 def code_version() -> str:
     """Version of the running code: ``0.1.0``, in a checkout ``0.1.0+g1a2b3c4``, changed ``...dirty.<hash>``.
 
-    The hash is of the package's source files, so two different dirty trees never share a version.
+    The hash is of the package's source files, so two different dirty trees never share a version. An installed
+    copy has its plain version, also inside somebody's own repository. Taken once per process; never fails.
     """
     root = _PACKAGE.parent.parent
     if (
@@ -37,7 +40,11 @@ def code_version() -> str:
 
     def ask(*args: str) -> str | None:
         done = subprocess.run(  # noqa: S603  (fixed arguments, the package's own folder)
-            [git, "-C", str(root), *args], capture_output=True, text=True, check=False
+            [git, "--no-optional-locks", "-C", str(root), *args],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={k: v for k, v in os.environ.items() if not k.startswith("GIT_")},
         )
         return done.stdout.strip() if done.returncode == 0 else None
 
@@ -77,6 +84,26 @@ def add_history(ds: xr.Dataset, line: str) -> xr.Dataset:
     """`ds` with `line` as the newest (first) line of its history."""
     old = ds.attrs.get("history")
     return ds.assign_attrs(history=f"{line}\n{old}" if old else line)
+
+
+def stamp(
+    ds: xr.Dataset, step: str, config_key: str = "", inputs: Mapping[str, Path] | None = None
+) -> xr.Dataset:
+    """`ds` with a new history line, ``talik_code`` and the inputs added to ``talik_inputs`` (JSON, name: sha256).
+
+    Inputs recorded earlier stay. InputError if a name is already recorded with other content.
+    """
+    recorded: dict[str, str] = json.loads(ds.attrs.get("talik_inputs", "{}"))
+    for name, path in (inputs or {}).items():
+        digest = hash_file(path)
+        if recorded.setdefault(name, digest) != digest:
+            raise InputError(
+                f"input {name!r} ({path}) has sha256 {digest[:12]}, but the dataset records {recorded[name][:12]} "
+                "under that name. Give the two inputs different names."
+            )
+    return add_history(ds, history_line(step, config_key)).assign_attrs(
+        talik_code=code_version(), talik_inputs=json.dumps(recorded, sort_keys=True)
+    )
 
 
 def describe(inputs: Mapping[str, Path], config_key: str = "") -> dict[str, Any]:

@@ -11,8 +11,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talik.errors import UnitsError
-from talik.flux import FLUXES, FluxVar, flux_var, mass_ratio, recast, register_flux
+from talik.errors import GridError, UnitsError
+from talik.flux import FLUXES, FluxVar, flux_var, mass_ratio, recast, register_flux, table
 from talik.flux.table import MOLAR
 
 # names used by the table that stand in the CF standard name table, version 92 (checked by hand against the copy that
@@ -24,7 +24,6 @@ CF_TABLE_92 = {
     "surface_upward_mass_flux_of_carbon_dioxide_expressed_as_carbon_due_to_plant_respiration",
     "surface_upward_mass_flux_of_carbon_dioxide_expressed_as_carbon_due_to_heterotrophic_respiration",
     "surface_upward_mass_flux_of_carbon_dioxide_expressed_as_carbon_due_to_emission_from_fires",
-    "surface_upward_mass_flux_of_nitrous_oxide_expressed_as_nitrogen_out_of_vegetation_and_litter_and_soil",
 }
 
 
@@ -46,10 +45,23 @@ def test_directions_are_those_of_the_field():
     assert {n for n, v in FLUXES.items() if v.positive == "down"} == {"gpp", "npp", "nep", "nbp"}
 
 
+def test_parts_form_a_tree_of_one_element():
+    """A flux inside another is never, by any way up, inside itself."""
+    for var in FLUXES.values():
+        seen, here = {var.name}, var
+        while here.part_of is not None:
+            assert mass_ratio(here.species, flux_var(here.part_of).species) > 0
+            here = flux_var(here.part_of)
+            assert here.name not in seen
+            seen.add(here.name)
+    assert {n for n, v in FLUXES.items() if v.part_of == "nee"} == {"gpp", "reco"}
+    assert {n for n, v in FLUXES.items() if v.part_of == "reco"} == {"ra", "rh"}
+
+
 def test_molar_masses_add_up_from_the_elements():
     c, n, o, h = 12.011, 14.007, 15.999, 1.008
     sums = {"C": c, "N": n, "CO2": c + 2 * o, "CH4": c + 4 * h, "CO": c + o, "N2O": 2 * n + o}
-    assert {k: pytest.approx(v, abs=2e-3) for k, v in sums.items()} == dict(MOLAR)
+    assert {k: pytest.approx(v, rel=1e-12) for k, v in sums.items()} == dict(MOLAR)
 
 
 def test_ratios_count_atoms():
@@ -82,13 +94,21 @@ def test_ambiguous_descriptions_are_refused(changes, message):
         FluxVar(**{"name": "x", "species": "C", "positive": "up", "long_name": "x", **changes})
 
 
-def test_other_packages_can_add_but_not_redefine():
+def test_other_packages_can_add_but_not_redefine(monkeypatch):
     extra = FluxVar(name="fch4_test", species="C", positive="up", long_name="CH4 from a test")
+    monkeypatch.setattr(table, "_registry", registry := dict(FLUXES))
+    monkeypatch.setattr(table, "FLUXES", registry)
     register_flux(extra)
     register_flux(extra)
     assert flux_var("fch4_test") is extra
     with pytest.raises(UnitsError, match="already in the table with another meaning"):
         register_flux(FluxVar(name="nee", species="C", positive="down", long_name="wrong way"))
+    for parent, message in (("fch5", "flux 'fch5' is not in the table"), ("fn2o", "C cannot become N")):
+        with pytest.raises(UnitsError, match=message):
+            register_flux(FluxVar(name="lost", species="C", positive="up", long_name="x", part_of=parent))
+    assert "lost" not in registry
+    with pytest.raises(UnitsError, match="table stores 'kg m-2 s-1'"):
+        register_flux(FluxVar(name="lost", species="C", positive="up", long_name="x", units="g m-2 d-1"))
     with pytest.raises(UnitsError, match="flux 'NEE' is not in the table; known are: nee, gpp"):
         flux_var("NEE")
 
@@ -116,6 +136,16 @@ def test_recast_by_hand():
     assert (out.attrs["species"], out.attrs["positive"], out.attrs["area_basis"]) == ("C", "up", "land")
 
 
+def test_recast_takes_moles_of_the_stated_species():
+    """1 umol CO2 m-2 s-1 is 12.011e-9 kg C m-2 s-1; 1 nmol N2O m-2 h-1 holds 28.014e-12 kg N."""
+    co2 = FluxVar(name="FC", species="CO2", positive="up", long_name="x", units="umol m-2 s-1")
+    out = recast(cell([1.0], "umol m-2 s-1", comment="kept"), co2, "nee")
+    assert float(out[0]) == pytest.approx(12.011e-9, rel=1e-12)
+    assert (out.attrs["comment"], out.attrs["units"]) == ("kept", "kg m-2 s-1")
+    n2o = FluxVar(name="FN2O", species="N2O", positive="up", long_name="x", units="nmol m-2 h-1")
+    assert float(recast(cell([1.0], "nmol m-2 h-1"), n2o, "fn2o")[0]) == pytest.approx(28.014e-12 / 3600)
+
+
 species = st.sampled_from(["C", "CO2", "CH4"])
 ways = st.sampled_from(["up", "down"])
 areas = st.sampled_from(["land", "cell"])
@@ -135,8 +165,9 @@ def test_mass_is_the_same_per_land_and_per_cell(shares):
     """Sum of flux x area; where there is no land a flux per land area is undefined, not zero."""
     land = xr.DataArray(shares, dims="cell")
     per_cell = FluxVar(name="s", species="C", positive="up", per="cell", long_name="s")
-    flux = cell(np.arange(1.0, len(shares) + 1), "kg m-2 s-1").where(land > 0, 0.0)
-    out = recast(flux, per_cell, "nee", land)
+    everywhere = cell(np.arange(1.0, len(shares) + 1), "kg m-2 s-1")
+    flux = everywhere.where(land > 0, 0.0)
+    out = recast(everywhere, per_cell, "nee", land)
     assert np.isnan(out.values[np.asarray(shares) == 0]).all()
     np.testing.assert_allclose(float((out * land).sum()), float(flux.sum()), rtol=1e-12)
 
@@ -149,10 +180,16 @@ def test_what_recast_refuses():
         recast(cell([1.0]), per_cell, "nee", xr.DataArray([40.0], dims="cell"))
     with pytest.raises(UnitsError, match="is in %"):
         recast(cell([1.0]), per_cell, "nee", xr.DataArray([40.0], dims="cell", attrs={"units": "%"}))
+    there = cell([1.0]).assign_coords(cell=[7])
+    with pytest.raises(GridError, match="land_fraction does not stand on the cells of 'flux'"):
+        recast(there, per_cell, "nee", xr.DataArray([0.4], dims="cell", coords={"cell": [8]}))
     with pytest.raises(UnitsError, match="says units 'mg m-2 d-1', the source description 'g m-2 d-1'"):
         recast(cell([1.0], "mg m-2 d-1"), per_cell, "nee")
     with pytest.raises(UnitsError, match="C cannot become N"):
         recast(cell([1.0]), per_cell, "fn2o")
+    for attr, said in (("species", "CO2"), ("positive", "down"), ("area_basis", "land")):
+        with pytest.raises(UnitsError, match=f"says {attr} '{said}', the source description"):
+            recast(cell([1.0], **{attr: said}), per_cell, "nee", xr.DataArray([0.4], dims="cell"))
 
 
 def test_recast_stays_lazy():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import cftime
+import dask
 import numpy as np
 import pytest
 import xarray as xr
+from cf_xarray.units import units as UNITS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from talik.errors import UnitsError
 from talik.flux import amount_from_rate, as_units, mass_from_moles, rate_from_amount
+from talik.flux.units import names_species
 
 
 def array(value=1.0, units: str | None = "g m-2 d-1") -> xr.DataArray:
@@ -42,6 +45,11 @@ def test_conversion_factors(units, target, factor):
         ("gC m-2 d-1", "kg m-2 s-1", "name a species"),
         ("kg CO2 m-2 s-1", "kg m-2 s-1", "name a species"),
         ("umol CO2 m-2 s-1", "kg m-2 s-1", "name a species"),
+        ("mg C m-2 d-1", "kg m-2 s-1", "name a species"),
+        ("t C ha-1 d-1", "kg m-2 s-1", "name a species"),
+        ("kg (N) m-2 s-1", "kg m-2 s-1", "name a species"),
+        ("µmol C m-2 s-1", "kg m-2 s-1", "name a species"),
+        ("g.C/m2/d", "kg m-2 s-1", "name a species"),
         ("g m-2 month-1", "kg m-2 s-1", "amount per calendar month, whose length varies"),
         ("g m-2 yr-1", "kg m-2 s-1", "amount per calendar year"),
         ("umol m-2 s-1", "kg m-2 s-1", "mole fluxes go through mass_from_moles"),
@@ -83,6 +91,32 @@ def test_months_have_the_length_of_their_calendar(calendar, days):
     assert float((1 / rate).sum()) == pytest.approx(days)
 
 
+@pytest.mark.parametrize("calendar", ["standard", "360_day"])
+def test_bounds_decide_where_a_stamp_stands_at_the_end_of_its_month(calendar):
+    """January stamped 1 February is 31 (360_day: 30) days long, not 29 (30)."""
+    da = monthly(calendar)
+    edges = xr.date_range("2004-01-01", periods=13, freq="MS", calendar=calendar, use_cftime=True)
+    bounds = np.stack([edges[:-1], edges[1:]], axis=1)
+    da = da.assign_coords(time=edges[1:])
+    stated = xr.DataArray(bounds, dims=("time", "bnds"), coords={"time": edges[1:]})
+    lengths = [(b - a).days for a, b in bounds]
+    rate = rate_from_amount(da, "g m-2 d-1", bounds=stated)
+    np.testing.assert_allclose(1 / rate, lengths)
+    np.testing.assert_allclose(amount_from_rate(rate, "g m-2 month-1", bounds=stated), da)
+    with pytest.raises(UnitsError, match=r"bounds span .* days where an amount per year needs 360\.\.366"):
+        rate_from_amount(da.assign_attrs(units="g m-2 yr-1"), bounds=stated)
+    for wrong in (stated.isel(time=slice(3)), stated.assign_coords(time=edges[:-1]), stated.isel(bnds=[0])):
+        with pytest.raises(UnitsError, match=r"Expected \(time, 2\) on the data's own time"):
+            rate_from_amount(da, bounds=wrong)
+
+
+def test_what_a_species_in_a_unit_would_do():
+    """The trap that is refused: 'g C m-2' parses, as gram times Celsius."""
+    assert UNITS.Unit("g C m-2").dimensionality["[temperature]"] == 1
+    for harmless in ("kg m-2 s-1", "N m-2", "degC", "m3 m-3", "J kg-1", "mm d-1", "Mg ha-1", "ppm"):
+        assert not names_species(harmless)
+
+
 def test_leap_february_of_a_real_calendar():
     time = xr.date_range("1900-01-01", periods=1300, freq="MS")
     da = xr.DataArray(
@@ -112,6 +146,11 @@ def test_years_and_wrong_targets():
 
 
 def test_conversion_stays_lazy():
-    lazy = array().chunk(cell=1)
-    assert as_units(lazy, "kg m-2 s-1").chunks is not None
-    assert rate_from_amount(monthly("noleap").chunk(time=4)).chunks is not None
+    def never(*_args, **_kwargs):
+        raise AssertionError("computed early")
+
+    with dask.config.set(scheduler=never):
+        rate = as_units(array().chunk(cell=1), "kg m-2 s-1")
+        months = rate_from_amount(monthly("noleap").chunk(time=4))
+    xr.testing.assert_identical(rate.compute(), as_units(array(), "kg m-2 s-1"))
+    xr.testing.assert_identical(months.compute(), rate_from_amount(monthly("noleap")))

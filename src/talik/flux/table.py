@@ -45,7 +45,8 @@ class FluxVar:
     """What a flux variable means: which mass is counted, which way is positive, per which area.
 
     `positive` is ``up`` (to the atmosphere) or ``down``; `per` is the area the density refers to, the ``land``
-    of a cell or the whole ``cell``. `standard_name` is the CF name where one means exactly this.
+    of a cell or the whole ``cell``. `standard_name` is the CF name where one means exactly this. `part_of` names
+    the flux that already holds this one: adding the two would count it twice.
     """
 
     name: str
@@ -55,6 +56,7 @@ class FluxVar:
     per: Area = "land"
     units: str = STORED_UNITS
     standard_name: str | None = None
+    part_of: str | None = None
 
     def __post_init__(self) -> None:
         if self.species not in MOLAR:
@@ -88,21 +90,29 @@ def mass_ratio(source: str, target: str) -> float:
 _CO2_AS_C = "surface_upward_mass_flux_of_carbon_dioxide_expressed_as_carbon_due_to"
 
 _BUILT_IN = (
-    FluxVar(name="nee", species="C", positive="up", long_name="net ecosystem exchange of CO2, without fire"),
+    FluxVar(
+        name="nee",
+        species="C",
+        positive="up",
+        long_name="net ecosystem exchange of CO2, without fire",
+        part_of="nbp",
+    ),
     FluxVar(
         name="gpp",
         species="C",
         positive="down",
         long_name="gross primary production",
         standard_name="gross_primary_productivity_of_biomass_expressed_as_carbon",
+        part_of="nee",
     ),
-    FluxVar(name="reco", species="C", positive="up", long_name="ecosystem respiration"),
+    FluxVar(name="reco", species="C", positive="up", long_name="ecosystem respiration", part_of="nee"),
     FluxVar(
         name="ra",
         species="C",
         positive="up",
         long_name="autotrophic respiration",
         standard_name=f"{_CO2_AS_C}_plant_respiration",
+        part_of="reco",
     ),
     FluxVar(
         name="rh",
@@ -110,6 +120,7 @@ _BUILT_IN = (
         positive="up",
         long_name="heterotrophic respiration",
         standard_name=f"{_CO2_AS_C}_heterotrophic_respiration",
+        part_of="reco",
     ),
     FluxVar(
         name="npp",
@@ -117,8 +128,15 @@ _BUILT_IN = (
         positive="down",
         long_name="net primary production",
         standard_name="net_primary_productivity_of_biomass_expressed_as_carbon",
+        part_of="nep",
     ),
-    FluxVar(name="nep", species="C", positive="down", long_name="net ecosystem production, without fire"),
+    FluxVar(
+        name="nep",
+        species="C",
+        positive="down",
+        long_name="net ecosystem production, without fire",
+        part_of="nbp",
+    ),
     FluxVar(
         name="nbp",
         species="C",
@@ -134,17 +152,10 @@ _BUILT_IN = (
         positive="up",
         long_name="CO2 emission from fires",
         standard_name=f"{_CO2_AS_C}_emission_from_fires",
+        part_of="nbp",
     ),
     FluxVar(name="fch4", species="C", positive="up", long_name="net CH4 exchange"),
-    FluxVar(
-        name="fn2o",
-        species="N",
-        positive="up",
-        long_name="net N2O exchange",
-        standard_name=(
-            "surface_upward_mass_flux_of_nitrous_oxide_expressed_as_nitrogen_out_of_vegetation_and_litter_and_soil"
-        ),
-    ),
+    FluxVar(name="fn2o", species="N", positive="up", long_name="net N2O exchange"),
 )
 _registry: dict[str, FluxVar] = {v.name: v for v in _BUILT_IN}
 FLUXES: Mapping[str, FluxVar] = MappingProxyType(_registry)
@@ -152,13 +163,19 @@ FLUXES: Mapping[str, FluxVar] = MappingProxyType(_registry)
 
 
 def register_flux(var: FluxVar) -> None:
-    """Add a variable to the table (for packages that bring an approach). A name keeps its one meaning."""
+    """Add a variable to the table (for packages that bring an approach). A name keeps its one meaning.
+
+    UnitsError if the name is taken with another meaning, the units are not those the table stores, or `part_of` is
+    unknown or carries another element. Registering the same entry again does nothing.
+    """
     if _registry.get(var.name, var) != var:
         raise UnitsError(
             f"flux {var.name!r} is already in the table with another meaning; choose another name."
         )
     if var.units != STORED_UNITS:
         raise UnitsError(f"flux {var.name!r}: units {var.units!r}; the table stores {STORED_UNITS!r}.")
+    if var.part_of is not None:
+        mass_ratio(var.species, flux_var(var.part_of).species)
     _registry[var.name] = var
 
 
