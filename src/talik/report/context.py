@@ -8,7 +8,7 @@ from talik.budget.audit import Audit
 from talik.budget.compute import Budget
 from talik.budget.gwp import PARTS
 from talik.posts import Post
-from talik.report.numbers import decimals_for, gas_name, interval, label, number, post_quantity
+from talik.report.numbers import decimals_for, gas_name, interval, label, number, post_quantity, unit_name
 from talik.report.tables import shown_posts
 
 _HEADLINE = ("bottom_up.natural", "top_down.natural")
@@ -36,7 +36,7 @@ def cards(budget: Budget) -> list[dict[str, Any]]:
         out.append(
             {
                 "gas": gas_name(gas),
-                "unit": shown[0].unit,
+                "unit": unit_name(shown[0].unit),
                 "totals": totals,
                 "sentence": _sentence(pair) if len(pair) == 2 else "",
             }
@@ -57,7 +57,7 @@ def derived_rows(budget: Budget) -> list[dict[str, Any]]:
             "label": label(post.id),
             "mean": number(post.mean, digits),
             "limits": limits,
-            "unit": post.unit,
+            "unit": unit_name(post.unit),
         }
         groups.setdefault(gas_name(post.gas), []).append(row)
     return [{"gas": gas, "rows": rows} for gas, rows in groups.items()]
@@ -66,7 +66,10 @@ def derived_rows(budget: Budget) -> list[dict[str, Any]]:
 def gwp_rows(budget: Budget) -> list[dict[str, Any]]:
     """Warming potentials in use, each with its source."""
     told = {k: v for k, v in budget.metric.describe().items() if isinstance(v, dict)}
-    return [{"gas": name, "value": f"{v['value']:g}", "source": v["source"]} for name, v in told.items()]
+    return [
+        {"gas": unit_name(name), "value": f"{v['value']:g}", "source": v["source"]}
+        for name, v in told.items()
+    ]
 
 
 def expanded_posts(budget: Budget) -> list[dict[str, Any]]:
@@ -94,7 +97,7 @@ def expanded_posts(budget: Budget) -> list[dict[str, Any]]:
                 "label": label(post.id),
                 "gas": gas_name(post.gas),
                 "value": post_quantity(post),
-                "unit": post.unit,
+                "unit": unit_name(post.unit),
                 "recipe": str(post.recipe),
                 "region": post.region,
                 "period": post.period,
@@ -113,7 +116,7 @@ def input_rows(budget: Budget) -> list[dict[str, Any]]:
             "label": label(p.id),
             "gas": gas_name(p.gas),
             "value": post_quantity(p),
-            "unit": p.unit,
+            "unit": unit_name(p.unit),
             "where": f"{p.region}, {p.period}",
             "source": _source(p),
             "part_of": p.part_of,
@@ -146,17 +149,17 @@ def _sentence(pair: list[Post]) -> str:
     else:
         agree = "The two intervals do not overlap"
     signs = [_direction(p) for p in pair]
-    same = signs[0] == signs[1]
-    told = f"both say {signs[0]}" if same else f"bottom-up says {signs[0]}, top-down {signs[1]}"
-    return f"{agree}; {told}."
+    if signs[0] == signs[1]:
+        return f"{agree}; each {signs[0]}."
+    return f"{agree}; bottom-up {signs[0]}, top-down {signs[1]}."
 
 
 def _direction(post: Post) -> str:
     if post.low > 0:
-        return "a source"
+        return "is a source"
     if post.high < 0:
-        return "a sink"
-    return "source or sink"
+        return "is a sink"
+    return "may be source or sink"
 
 
 def _source(post: Post) -> str:

@@ -16,7 +16,7 @@ from talik.budget.compute import Budget
 from talik.budget.gwp import PARTS
 from talik.posts import COMBINATIONS, Post
 from talik.report.flow import component_flow_ch4, component_flow_co2
-from talik.report.numbers import gas_name, label, post_quantity, short_label
+from talik.report.numbers import gas_name, label, post_quantity, short_label, unit_name
 from talik.report.style import (
     ASSUMPTION,
     GAS,
@@ -244,9 +244,7 @@ def _finish(ax: Axes, ids: Sequence[str], gas: str, unit: str, title: str | None
         ax.set_yticks(range(len(ids)), [_wrap(label(i), 24) for i in ids])
         ax.set_ylim(len(ids) - 0.4, -0.6)
         ax.set_title(title or gas_name(gas))
-        ax.set_xlabel(
-            unit.replace("CO2", "CO₂").replace("CH4", "CH₄").replace("N2O", "N₂O").replace("yr-1", "yr⁻¹")
-        )
+        ax.set_xlabel(unit_name(unit))
         ax.xaxis.set_major_locator(MaxNLocator(4 if ax.get_position().width < 0.5 else 6))
         ax.margins(x=0.08)
         zero_line(ax)

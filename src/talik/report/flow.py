@@ -13,7 +13,7 @@ from matplotlib.path import Path as Curve
 
 from talik.budget.compute import Budget
 from talik.posts import Post, PostKey
-from talik.report.numbers import gas_name, number, short_label
+from talik.report.numbers import gas_name, number, short_label, unit_name
 from talik.report.style import BLUE, INCHES, INK, ORANGE, Width, look
 
 NODE = 0.018  # width of a node, share of the figure
@@ -71,7 +71,7 @@ def component_flow(budget: Budget, target: PostKey, width: Width = "wide") -> Fi
             _draw_node(ax, node, posts[node.key], x[node.level], scale, deepest, width)
         ax.set_xlim(0, 1)
         ax.set_ylim(-0.03, 1.03)
-        unit = posts[target].unit.replace("yr-1", "yr⁻¹").replace("CO2", "CO₂").replace("CH4", "CH₄")
+        unit = unit_name(posts[target].unit)
         fig.text(
             0.99,
             0.012,

@@ -17,6 +17,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch, PathPatch
 from matplotlib.path import Path as Outline
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
@@ -62,7 +63,7 @@ class PolarMap:
         self.lat_min = lat_min
         self._to_plane = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:6931", always_xy=True).transform
         self.radius_m = float(abs(self.xy(0.0, lat_min)[1]))
-        margin = 1.09 * self.radius_m
+        margin = 1.12 * self.radius_m
         axes.set(xlim=(-margin, margin), ylim=(-margin, margin), aspect="equal")
         axes.set_axis_off()
         self._rim = Circle((0.0, 0.0), self.radius_m, transform=axes.transData)
@@ -81,7 +82,7 @@ class PolarMap:
 
     def xy(self, lon: Any, lat: Any) -> tuple[Array, Array]:
         """EPSG:6931 metres for degrees (broadcast)."""
-        x, y = self._to_plane(*np.broadcast_arrays(np.asarray(lon, float), np.asarray(lat, float)))
+        x, y = self._to_plane(lon + np.zeros_like(lat, dtype=float), lat + np.zeros_like(lon, dtype=float))
         return np.asarray(x), np.asarray(y)
 
     def polygons(self, geometry: BaseGeometry, **style: Any) -> PatchCollection:
@@ -123,35 +124,42 @@ class PolarMap:
         drawn.set_clip_path(self._rim)
         return drawn
 
-    def graticule(self, *, lat_step: float = 10.0, lon_step: float = 30.0, labels: bool = True) -> None:
-        """Draw parallels and meridians with their labels."""
+    def graticule(
+        self,
+        *,
+        parallels: tuple[float, ...] = (50.0, 60.0, 70.0, 80.0),
+        lon_step: float = 30.0,
+        labels: bool = True,
+    ) -> None:
+        """Draw parallels north of the rim, and meridians up to 80 N, with their labels."""
         around = np.linspace(-180.0, 180.0, 721)
-        parallels = np.arange(np.ceil((self.lat_min + 0.5) / lat_step) * lat_step, 89.9, lat_step)
-        top = 90.0 - min(lat_step, 10.0)
+        shown = [lat for lat in parallels if lat > self.lat_min]
         meridians = np.arange(-180.0, 180.0, lon_step)
-        lines = [np.column_stack(self.xy(around, lat)) for lat in parallels]
-        lines += [np.column_stack(self.xy(lon, np.linspace(self.lat_min, top, 50))) for lon in meridians]
+        lines = [np.column_stack(self.xy(around, lat)) for lat in shown]
+        lines += [np.column_stack(self.xy(lon, np.linspace(self.lat_min, 80.0, 50))) for lon in meridians]
         drawn = LineCollection(lines, colors=GRATICULE, linewidths=0.45, linestyles=(0, (4, 3)), zorder=6)
         self.axes.add_collection(drawn, autolim=False)
         drawn.set_clip_path(self._rim)
         if not labels:
             return
-        for lat in parallels:
-            x, y = self.xy(-22.0, lat)
-            self.text(float(x), float(y), f"{lat:g}°N", size=6.5, colour=COAST)
+        for lat in shown:
+            self.latitude_label(lat)
         for lon in meridians:
-            x, y = (1.045 * v for v in self.xy(lon, self.lat_min))
+            x, y = (1.03 * float(v) for v in self.xy(lon, self.lat_min))
             side = "" if lon in (0.0, -180.0) else "E" if lon > 0 else "W"
-            self.axes.text(
-                float(x), float(y), f"{abs(lon):g}°{side}", ha="center", va="center", fontsize=7.5, color=INK
-            )
+            across = "center" if abs(x) < 1.0 else "left" if x > 0 else "right"
+            up = "center" if abs(y) < 1.0 else "bottom" if y > 0 else "top"
+            self.axes.text(x, y, f"{abs(lon):g}°{side}", ha=across, va=up, fontsize=7.5, color=INK)
+
+    def latitude_label(self, lat: float) -> None:
+        """Write a latitude on its parallel, in the North Atlantic."""
+        x, y = self.xy(-22.0, lat)
+        self.text(float(x), float(y), f"{lat:g}°N", size=6.5, colour=COAST)
 
     def text(
         self, x_m: float, y_m: float, label: str, *, size: float = 8.0, colour: str = INK, bold: bool = False
     ) -> None:
         """Write a label with a light halo, so that it reads on any background."""
-        from matplotlib.patheffects import withStroke
-
         self.axes.text(
             x_m,
             y_m,
@@ -251,17 +259,21 @@ def region_map(
     polygons = sector_polygons(siberia_from_lon, south)
     for name, colour in SECTOR_COLOURS.items():
         drawn.polygons(
-            polygons[name], facecolor=colour, edgecolor=colour, linewidth=0.3, alpha=None, zorder=3
+            polygons[name], facecolor=colour, edgecolor=colour, linewidth=0.3, alpha=0.85, zorder=3
         )
     drawn.coastlines(colour="#4a4d50")
-    drawn.graticule()
+    drawn.graticule(parallels=(70.0, 80.0))
     around = np.linspace(-180.0, 180.0, 721)
     for lat in (south, *circles):
-        drawn.axes.plot(*drawn.xy(around, lat), color=INK, linewidth=1.1, zorder=7)
+        drawn.axes.plot(*drawn.xy(around, lat), color=INK, linewidth=1.0, zorder=7)
+        drawn.latitude_label(lat)
     for name, (lon, lat) in _LABEL_AT.items():
         x, y = drawn.xy(lon, lat)
         drawn.text(float(x), float(y), name.capitalize(), size=10.5, bold=True)
-    handles = [Patch(facecolor=c, edgecolor="none", label=n.capitalize()) for n, c in SECTOR_COLOURS.items()]
+    handles = [
+        Patch(facecolor=c, edgecolor="none", alpha=0.85, label=n.capitalize())
+        for n, c in SECTOR_COLOURS.items()
+    ]
     handles.append(Patch(facecolor=LAND, edgecolor="none", label="other land"))
     drawn.axes.legend(
         handles=handles,

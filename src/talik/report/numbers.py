@@ -75,24 +75,32 @@ def gas_name(gas: str) -> str:
     return _PRETTY_GAS.get(gas, gas)
 
 
+def unit_name(unit: str) -> str:
+    """'Tg CO2-C yr-1' as 'Tg CO₂-C yr⁻¹'."""
+    for ascii_text, pretty in (("CO2", "CO₂"), ("CH4", "CH₄"), ("N2O", "N₂O"), ("yr-1", "yr⁻¹")):
+        unit = unit.replace(ascii_text, pretty)
+    return unit
+
+
 def label(post_id: str) -> str:
     """A readable name of a post id: 'bottom_up.natural' is 'Natural ecosystems, bottom-up'."""
     group, _, rest = post_id.partition(".")
     parts = [_word(p) for p in rest.split(".")] if rest else []
     if not parts:
-        return _sentence(_word(group))
-    return _sentence(f"{', '.join(parts)}, {_word(group)}")
+        return sentence(_word(group))
+    return sentence(f"{', '.join(parts)}, {_word(group)}")
 
 
 def short_label(post_id: str) -> str:
     """The name without its group, for places where the group is shown otherwise."""
     rest = post_id.partition(".")[2]
-    return _sentence(", ".join(_word(p) for p in rest.split("."))) if rest else label(post_id)
+    return sentence(", ".join(_word(p) for p in rest.split("."))) if rest else label(post_id)
 
 
 def _word(part: str) -> str:
     return _LABELS.get(part, part.replace("_", " "))
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """`text` with a capital first letter."""
     return text[:1].upper() + text[1:]

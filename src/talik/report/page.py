@@ -19,7 +19,7 @@ from talik.posts import PROCESSES, Post
 from talik.report.context import audit_groups, cards, derived_rows, expanded_posts, gwp_rows, input_rows
 from talik.report.figures import FIGURES, alt_text
 from talik.report.maps import region_map
-from talik.report.numbers import gas_name, label, number, post_quantity, quantity
+from talik.report.numbers import gas_name, label, number, post_quantity, quantity, sentence, unit_name
 from talik.report.style import INCHES, Width, look, png, svg
 from talik.workflow.manifest import write_text
 
@@ -141,9 +141,9 @@ def _data_uri(text: str) -> str:
 def _lede(budget: Budget) -> str:
     regions = list(dict.fromkeys(p.region for p in budget.evaluation.derived))
     periods = list(dict.fromkeys(p.period for p in budget.evaluation.derived))
-    inputs = len(budget.evaluation.inputs)
+    inputs, derived = len(budget.evaluation.inputs), len(budget.evaluation.derived)
     return (
-        f"{'; '.join(regions)}, {'; '.join(periods)}. {inputs} input posts, {len(budget.evaluation.derived)} derived "
+        f"{sentence('; '.join(regions))}, {'; '.join(periods)}. {inputs} input posts, {derived} derived "
         "ones, each of which can be opened down to the inputs it came from."
     )
 
@@ -206,7 +206,7 @@ def _largest_error(budget: Budget) -> str:
     if not errors:
         return "none (nothing was drawn)"
     share, post, lim = max(errors, key=lambda item: item[0])
-    return f"{max(lim.error_low, lim.error_high):.2g} {post.unit} ({100 * share:.2g} % of the interval)"
+    return f"{max(lim.error_low, lim.error_high):.2g} {unit_name(post.unit)} ({100 * share:.2g} % of the interval)"
 
 
 def _provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:

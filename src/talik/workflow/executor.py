@@ -103,7 +103,7 @@ class DaskCluster:
             ) from err
         with client:
             futures = {client.submit(t.run, pure=False, retries=RETRIES): t for t in tasks}
-            for future in dask_completed(list(futures), raise_errors=False):  # type: ignore[no-untyped-call]
+            for future in dask_completed(list(futures), loop=client.loop, raise_errors=False):  # type: ignore[no-untyped-call]
                 error = future.exception()
                 if error is None:
                     yield future.result()

@@ -79,7 +79,7 @@ def remove_stale_parts(folder: Path) -> int:
     removed = 0
     for part in folder.glob(f".*.{socket.gethostname()}-*.part"):
         pid = part.name.rpartition("-")[2].removesuffix(".part")
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not is_alive(int(pid)):
             part.unlink(missing_ok=True)
             removed += 1
     return removed
@@ -113,7 +113,8 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine still runs (a zombie does not)."""
     if os.name == "nt":
         return True  # os.kill would end the process there; leave the file
     try:
@@ -122,4 +123,7 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:  # a killed process that nobody waited for still answers signals
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True

@@ -1,0 +1,68 @@
+"""A small approach for the workflow tests; importable by worker processes through PYTHONPATH."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+from talik.config import Frozen
+from talik.rng import named_rng
+from talik.workflow import Job, Section, Step
+
+
+class ToyOptions(Frozen):
+    """Settings of the toy."""
+
+    factor: float = 1.0
+    units: int = 6
+    bad: tuple[str, ...] = ()
+    data: str | None = None
+
+
+def steps(project, options: ToyOptions) -> list[Step]:
+    config = {**options.model_dump(mode="json"), "seed": project.base.seed}
+    units = tuple(f"u{i}" for i in range(options.units))
+    inputs = {options.data: project.resolve(options.data)} if options.data else {}
+    first = Step(
+        name="draw",
+        units=units,
+        work=partial(draw, factor=options.factor, seed=project.base.seed, bad=options.bad),
+        config=config,
+        inputs=inputs,
+        suffix=".txt",
+    )
+    second = Step(
+        name="sum",
+        units=("all",),
+        work=add,
+        config={},
+        needs=("draw",),
+        suffix=".txt",
+        publish={"all": "sum.txt"},
+    )
+    return [first, second]
+
+
+def draw(job: Job, factor: float, seed: int, bad: tuple[str, ...]) -> None:
+    """Write one random number; TOY_* variables make it slow, count, or kill its own process."""
+    if counter := os.environ.get("TOY_COUNTER"):
+        with (Path(counter) / job.unit).open("a") as stream:
+            stream.write("x")
+    if job.unit in bad:
+        raise ValueError(f"{job.unit} is bad")
+    if os.environ.get("TOY_KILL") == job.unit:
+        os.kill(os.getpid(), signal.SIGKILL)
+    job.out.write_text("half")
+    time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+    job.out.write_text(f"{factor * named_rng(seed, job.unit).normal()!r}\n")
+
+
+def add(job: Job) -> None:
+    values = [float(p.read_text()) for p in job.needs["draw"].values()]
+    job.out.write_text(f"{sum(values)!r}\n")
+
+
+SECTION = Section("toy", ToyOptions, steps)
