@@ -36,12 +36,3 @@ def project_at(tmp_path: Path):
         return load_project(path)
 
     return make
-
-
-def results(output: Path) -> dict[str, bytes]:
-    """Bytes of every result of a run, by path without the key."""
-    found = {}
-    for path in sorted((output / "work").rglob("*.txt")):
-        step = path.parent.name.rpartition("-")[0]
-        found[f"{step}/{path.name}"] = path.read_bytes()
-    return found

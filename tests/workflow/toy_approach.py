@@ -65,4 +65,13 @@ def add(job: Job) -> None:
     job.out.write_text(f"{sum(values)!r}\n")
 
 
+def results(output: Path) -> dict[str, bytes]:
+    """Bytes of every result of a run, by path without the key."""
+    found = {}
+    for path in sorted((output / "work").rglob("*.txt")):
+        step = path.parent.name.rpartition("-")[0]
+        found[f"{step}/{path.name}"] = path.read_bytes()
+    return found
+
+
 SECTION = Section("toy", ToyOptions, steps)

@@ -96,7 +96,8 @@ class Recipe:
 
     def __str__(self) -> str:
         if self.op == "mean":
-            return f"mean of {', '.join(str(t) for t in self.terms)}"
+            equal = len({t.weight for t in self.terms}) == 1
+            return f"mean of {', '.join(t.post if equal else str(t) for t in self.terms)}"
         if self.op == "difference":
             return " - ".join(t.post for t in self.terms)
         return " + ".join(str(t) for t in self.terms)

@@ -136,8 +136,8 @@ def gwp_stack(budget: Budget, width: Width = "wide") -> Figure | None:
             ax.plot([net.low, net.high], [y, y], color=INK, lw=1.4, zorder=4)
             ax.plot(net.mean, y, "D", ms=6, color="white", mec=INK, mew=1.4, zorder=5)
         _finish(ax, ids, "CO2e", posts[ids[0], "CO2e"].unit, title=f"GWP over {budget.metric.horizon} years")
-        handles = [Patch(color=GAS[g], label=gas_name(g)) for g in PARTS]
-        handles.append(Line2D([], [], marker="D", color=INK, mfc="white", lw=1.4, label="net, 95 %"))
+        net_key = Line2D([], [], marker="D", color=INK, mfc="white", lw=1.4, label="net, 95 %")
+        handles = [*(Patch(color=GAS[g], label=gas_name(g)) for g in PARTS), net_key]
         fig.legend(
             handles=handles, loc="outside lower center", ncols=4 if width == "wide" else 2, frameon=False
         )
@@ -161,14 +161,14 @@ def variance_shares(budget: Budget, width: Width = "wide") -> Figure | None:
     with look():
         tallest = max(len(t) for t in tops.values())
         if width == "wide":
-            fig = Figure(figsize=(INCHES[width], 1.5 + 0.46 * tallest), layout="constrained")
+            fig = Figure(figsize=(INCHES[width], 1.5 + 0.5 * tallest), layout="constrained")
             axes = np.atleast_1d(fig.subplots(1, len(chosen)))
         else:
             fig = Figure(
-                figsize=(INCHES[width], 0.9 + sum(0.75 + 0.46 * len(t) for t in tops.values())),
+                figsize=(INCHES[width], 0.9 + sum(0.75 + 0.5 * len(t) for t in tops.values())),
                 layout="constrained",
             )
-            ratios = [0.9 + 0.46 * len(t) for t in tops.values()]
+            ratios = [0.9 + 0.5 * len(t) for t in tops.values()]
             axes = np.atleast_1d(fig.subplots(len(chosen), 1, height_ratios=ratios))
         for ax, (gas, post) in zip(axes, chosen.items(), strict=True):
             keys = tops[gas]
@@ -176,7 +176,7 @@ def variance_shares(budget: Budget, width: Width = "wide") -> Figure | None:
                 shares = [e.limits[name][post.key].shares[key] for key in keys]
                 at = np.arange(len(keys)) + (k - (len(names) - 1) / 2) * 0.26
                 ax.barh(at, np.array(shares) * 100, height=0.24, color=ASSUMPTION[name], zorder=2)
-            ax.set_yticks(range(len(keys)), [_wrap(label(i), 17) for i, _ in keys])
+            ax.set_yticks(range(len(keys)), [_wrap(label(i), 21) for i, _ in keys])
             ax.invert_yaxis()
             ax.set_title(gas_name(gas))
             ax.set_xlabel("share of width, %")

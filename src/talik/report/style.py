@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ SIDE = {"bottom_up": BLUE, "top_down": RED}
 GAS = {"CO2": BLUE, "CH4": ORANGE, "N2O": GREEN}
 ASSUMPTION = {"linear": GREY, "independent": BLUE, "correlated": RED}
 
-_RC = {
+_RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.titlesize": 10.5,
