@@ -1,1 +1,95 @@
-"""."""
+"""Grids, true cell areas, conservative regridding, polygons and masks as fractional weights, totals with coverage."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from talik.regions.axes import conform, grid_of
+    from talik.regions.grid import CELL_1KM_AUTHORS_M, CELL_8KM_AUTHORS_M, EqualAreaGrid, Grid, LatLonGrid
+    from talik.regions.masks import (
+        SECTORS,
+        class_fractions,
+        cross,
+        fraction_weights,
+        geojson_weights,
+        land_fraction,
+        latitude_bands,
+        region_weights,
+        sector_polygons,
+        sectors,
+    )
+    from talik.regions.naturalearth import Country, countries, country, land
+    from talik.regions.overlaps import Overlap, overlap
+    from talik.regions.polygons import from_geojson, polygon_area_m2, polygon_fraction
+    from talik.regions.regridding import regrid
+    from talik.regions.rings import flatten
+    from talik.regions.totals import regional_mean, regional_total
+
+_WHERE = {
+    "axes": ("conform", "grid_of"),
+    "grid": ("CELL_1KM_AUTHORS_M", "CELL_8KM_AUTHORS_M", "EqualAreaGrid", "Grid", "LatLonGrid"),
+    "masks": (
+        "SECTORS",
+        "class_fractions",
+        "cross",
+        "fraction_weights",
+        "geojson_weights",
+        "land_fraction",
+        "latitude_bands",
+        "region_weights",
+        "sector_polygons",
+        "sectors",
+    ),
+    "naturalearth": ("Country", "countries", "country", "land"),
+    "overlaps": ("Overlap", "overlap"),
+    "polygons": ("from_geojson", "polygon_area_m2", "polygon_fraction"),
+    "regridding": ("regrid",),
+    "rings": ("flatten",),
+    "totals": ("regional_mean", "regional_total"),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [
+    "CELL_1KM_AUTHORS_M",
+    "CELL_8KM_AUTHORS_M",
+    "SECTORS",
+    "Country",
+    "EqualAreaGrid",
+    "Grid",
+    "LatLonGrid",
+    "Overlap",
+    "class_fractions",
+    "conform",
+    "countries",
+    "country",
+    "cross",
+    "flatten",
+    "fraction_weights",
+    "from_geojson",
+    "geojson_weights",
+    "grid_of",
+    "land",
+    "land_fraction",
+    "latitude_bands",
+    "overlap",
+    "polygon_area_m2",
+    "polygon_fraction",
+    "region_weights",
+    "regional_mean",
+    "regional_total",
+    "regrid",
+    "sector_polygons",
+    "sectors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"talik.regions.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'talik.regions' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

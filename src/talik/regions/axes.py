@@ -42,7 +42,9 @@ def grid_of(obj: xr.DataArray | xr.Dataset, *, crs: str | None = None) -> Grid:
     x, y = _values(obj, names["x"]), _values(obj, names["y"])
     sx, sy = _step(x, names["x"]), _step(y, names["y"])
     if not np.isclose(sx, sy, rtol=1e-6):
-        raise GridError(f"{_where(obj)}: cells are {sx:g} m wide but {sy:g} m high; talik's equal-area grids are square.")
+        raise GridError(
+            f"{_where(obj)}: cells are {sx:g} m wide but {sy:g} m high; talik's equal-area grids are square."
+        )
     west, south = float(x.min()) - sx / 2, float(y.min()) - sx / 2
     i0, j0 = round(west / sx), round(south / sx)
     ox, oy = (_snap(v - k * sx, sx) for v, k in ((west, i0), (south, j0)))
@@ -58,7 +60,9 @@ def conform(data: _Data, grid: Grid) -> _Data:
     names = _spatial(data)
     first, second = grid.dims
     if first not in names:
-        raise GridError(f"{_where(data)}: has dimensions {tuple(data.dims)}, but {grid} needs {first} and {second}.")
+        raise GridError(
+            f"{_where(data)}: has dimensions {tuple(data.dims)}, but {grid} needs {first} and {second}."
+        )
     for dim, centres, edges in ((first, grid.y, grid.y_edges), (second, grid.x, grid.x_edges)):
         have = _values(data, names[dim])
         if dim == "lon":
@@ -67,8 +71,8 @@ def conform(data: _Data, grid: Grid) -> _Data:
         width = float(np.median(np.diff(edges)))
         if have.size != centres.size or np.abs(have[index] - centres).max() > 2 * EVEN * width + 1e-6 * width:
             raise GridError(
-                f"{_where(data)}: {names[dim]} runs {have.min():.6g}..{have.max():.6g} in {have.size} steps, but {grid} "
-                f"has centres {centres[0]:.6g}..{centres[-1]:.6g} in {centres.size}. "
+                f"{_where(data)}: {names[dim]} runs {have.min():.6g}..{have.max():.6g} in {have.size} steps, "
+                f"but {grid} has centres {centres[0]:.6g}..{centres[-1]:.6g} in {centres.size}. "
                 "Use grid_of(data), or regrid it first."
             )
         if not np.array_equal(index, np.arange(index.size)):
@@ -93,7 +97,9 @@ def _spatial(obj: xr.DataArray | xr.Dataset) -> dict[str, str]:
 def _values(obj: xr.DataArray | xr.Dataset, name: str) -> Array:
     values = np.asarray(obj[name].values, dtype=float)
     if values.size < 2:
-        raise GridError(f"{_where(obj)}: {name} has {values.size} value; at least two are needed to know the cell size.")
+        raise GridError(
+            f"{_where(obj)}: {name} has {values.size} value; at least two are needed to know the cell size."
+        )
     if not np.isfinite(values).all():
         raise GridError(f"{_where(obj)}: {name} holds values that are not finite.")
     return values
@@ -133,7 +139,7 @@ def _edges(obj: xr.DataArray | xr.Dataset, name: str, axis: str) -> Array:
             high = low + 360.0
         if high - low > 360.0:
             raise GridError(f"{_where(obj)}: {name} spans {high - low:g} degrees; drop the repeated column.")
-    edges = low + (high - low) * (np.arange(centres.size + 1) / centres.size)
+    edges = low + (high - low) * np.arange(centres.size + 1) / centres.size
     if axis == "lat":
         edges = np.clip(edges, -90.0, 90.0)  # half cells at the poles of finite-volume models
     bounds = _bounds(obj, name)
@@ -177,7 +183,8 @@ def _unbroken(lon: Array) -> Array:
 def _require_6931(obj: xr.DataArray | xr.Dataset, crs: str | None) -> None:
     attrs = dict(obj.attrs)
     mapping = attrs.get("grid_mapping")
-    holders = [obj[n].attrs for n in ("crs", "spatial_ref", mapping) if n is not None and _has(obj, n)]
+    named = ("crs", "spatial_ref", mapping, "x")
+    holders = [obj[n].attrs for n in named if n is not None and _has(obj, n)]
     for held in holders:
         attrs.update(held)
     if crs is None and "grid_mapping_name" in attrs:

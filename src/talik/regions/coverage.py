@@ -29,10 +29,10 @@ def covered_area(edges: Edges, x_edges: Array, y_edges: Array) -> Array:
     Parts outside the grid are ignored. x_edges, y_edges : ascending.
     """
     rows, cols = y_edges.size - 1, x_edges.size - 1
-    x0, y0, x1, y1 = _split(*edges, y_edges)
+    x0, y0, x1, y1 = _split(edges.x0, edges.y0, edges.x1, edges.y1, y_edges)
     inside = (np.maximum(y0, y1) > y_edges[0]) & (np.minimum(y0, y1) < y_edges[-1]) & (y0 != y1)
     inside &= np.minimum(x0, x1) < x_edges[-1]
-    y0, x0, y1, x1 = _split(*(v[inside] for v in (y0, x0, y1, x1)), x_edges)
+    y0, x0, y1, x1 = _split(y0[inside], x0[inside], y1[inside], x1[inside], x_edges)
     # What lies left of the grid still raises every cell to its right.
     x0, x1 = np.maximum(x0, x_edges[0]), np.maximum(x1, x_edges[0])
     mid_x, mid_y = 0.5 * (x0 + x1), 0.5 * (y0 + y1)

@@ -151,7 +151,9 @@ class LatLonGrid(_Cells):
                 )
         width = np.diff(self.lon_edges)
         if not np.allclose(width, width[0], rtol=1e-6):
-            raise GridError(f"lon edges are not evenly spaced ({width.min():g}..{width.max():g} degrees wide).")
+            raise GridError(
+                f"lon edges are not evenly spaced ({width.min():g}..{width.max():g} degrees wide)."
+            )
         if self.lat_edges[0] < -90.0 or self.lat_edges[-1] > 90.0:
             raise GridError(f"lat edges must lie in -90..90; found {_short(self.lat_edges)}.")
         if self.lon_edges[-1] - self.lon_edges[0] > 360.0 + 1e-9:
@@ -247,8 +249,8 @@ class EqualAreaGrid(_Cells):
     def __post_init__(self) -> None:
         if not self.cell_m > 0 or self.nx < 1 or self.ny < 1:
             raise GridError(
-                f"an equal-area grid needs a positive cell and at least one row and column; found cell_m={self.cell_m}, "
-                f"{self.ny} rows, {self.nx} columns."
+                f"an equal-area grid needs a positive cell and at least one row and column; found "
+                f"cell_m={self.cell_m}, {self.ny} rows, {self.nx} columns."
             )
 
     @classmethod
@@ -278,11 +280,15 @@ class EqualAreaGrid(_Cells):
 
     @cached_property
     def y_edges(self) -> Array:
-        return _freeze(self.y_origin + self.cell_m * np.arange(self.j0, self.j0 + self.ny + 1))
+        return _freeze(
+            self.y_origin + self.cell_m * np.arange(self.j0, self.j0 + self.ny + 1, dtype=np.float64)
+        )
 
     @cached_property
     def x_edges(self) -> Array:
-        return _freeze(self.x_origin + self.cell_m * np.arange(self.i0, self.i0 + self.nx + 1))
+        return _freeze(
+            self.x_origin + self.cell_m * np.arange(self.i0, self.i0 + self.nx + 1, dtype=np.float64)
+        )
 
     @property
     def row_area_m2(self) -> Array:
@@ -309,8 +315,8 @@ class EqualAreaGrid(_Cells):
 
     def _axis_attrs(self) -> tuple[dict[str, str], dict[str, str]]:
         return (
-            {"standard_name": "projection_y_coordinate", "units": "m", "axis": "Y"},
-            {"standard_name": "projection_x_coordinate", "units": "m", "axis": "X"},
+            {"standard_name": "projection_y_coordinate", "units": "m", "axis": "Y", "crs": "EPSG:6931"},
+            {"standard_name": "projection_x_coordinate", "units": "m", "axis": "X", "crs": "EPSG:6931"},
         )
 
     def __str__(self) -> str:
@@ -333,7 +339,7 @@ def _even_edges(axis: str, low: float, high: float, step: float) -> tuple[float,
             f"{axis}: a step of {step} degrees does not divide {low}..{high} ({count:.4f} cells). "
             "Choose a step or outer edges that fit."
         )
-    return tuple(float(v) for v in low + (high - low) * (np.arange(n + 1) / n))
+    return tuple(float(v) for v in low + (high - low) * np.arange(n + 1) / n)
 
 
 def _short(edges: tuple[float, ...]) -> str:

@@ -9,7 +9,7 @@ from talik.errors import GridError
 from talik.regions.axes import conform, grid_of
 from talik.regions.ellipsoid import Array
 from talik.regions.grid import Grid
-from talik.regions.overlap import Overlap, overlap
+from talik.regions.overlaps import Overlap, overlap
 
 VALID = "valid_fraction"
 
@@ -53,7 +53,11 @@ def regrid(
         _means,
         data,
         share,
-        kwargs={"weights": weights, "area": np.broadcast_to(dst.row_area_m2[:, None], dst.shape), "least": min_valid},
+        kwargs={
+            "weights": weights,
+            "area": np.broadcast_to(dst.row_area_m2[:, None], dst.shape),
+            "least": min_valid,
+        },
         input_core_dims=[list(src.dims)] * 2,
         output_core_dims=[[f"_{d}" for d in dst.dims]] * 2,
         dask="parallelized",
@@ -68,7 +72,9 @@ def regrid(
     return out
 
 
-def _means(values: Array, share: Array, *, weights: Overlap, area: Array, least: float) -> tuple[Array, Array]:
+def _means(
+    values: Array, share: Array, *, weights: Overlap, area: Array, least: float
+) -> tuple[Array, Array]:
     w = share.astype(np.float64)
     x = np.where(w > 0.0, values, 0.0).astype(np.float64)
     w, x = np.broadcast_arrays(w, x)

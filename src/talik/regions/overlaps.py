@@ -76,9 +76,13 @@ def overlap(src: Grid, dst: Grid) -> Overlap:
     Cells that do not meet the other grid get empty rows or columns; longitudes match modulo 360.
     """
     if isinstance(src, LatLonGrid) and isinstance(dst, LatLonGrid):
-        return Overlap(src, dst, _lat_overlap(src.y_edges, dst.y_edges), _lon_overlap(src.x_edges, dst.x_edges))
+        return Overlap(
+            src, dst, _lat_overlap(src.y_edges, dst.y_edges), _lon_overlap(src.x_edges, dst.x_edges)
+        )
     if isinstance(src, EqualAreaGrid) and isinstance(dst, EqualAreaGrid):
-        return Overlap(src, dst, interval_overlap(src.y_edges, dst.y_edges), interval_overlap(src.x_edges, dst.x_edges))
+        return Overlap(
+            src, dst, interval_overlap(src.y_edges, dst.y_edges), interval_overlap(src.x_edges, dst.x_edges)
+        )
     if isinstance(src, LatLonGrid) and isinstance(dst, EqualAreaGrid):
         return Overlap(src, dst, sector_overlap(src.y_edges, src.x_edges, dst.y_edges, dst.x_edges))
     return overlap(dst, src).reverse()
@@ -121,7 +125,9 @@ def sector_overlap(lat_edges: Array, lon_edges: Array, y_edges: Array, x_edges: 
     Returns (rectangles, longitude-latitude cells), both in C order, row first.
     """
     n_lat, n_lon, n_x = lat_edges.size - 1, lon_edges.size - 1, x_edges.size - 1
-    sectors = _Sectors(polar_radius_m(lat_edges[::-1]), np.radians(lon_edges - lon_edges[0]), np.radians(lon_edges[0]))
+    sectors = _Sectors(
+        polar_radius_m(lat_edges[::-1]), np.radians(lon_edges - lon_edges[0]), np.radians(lon_edges[0])
+    )
     n_cells = (y_edges.size - 1) * n_x
     blocks = []
     for first in range(0, n_cells, _BLOCK):
@@ -275,7 +281,11 @@ def _cut_rectangles(
     ring, column = np.divmod(total.col.astype(np.int64), sec.columns)
     sector = np.diff(sec.radii**2)[ring] * np.diff(sec.unrolled())[column] / 2
     keep = total.data > _NOISE * np.minimum(rect.area[total.row], sector)
-    return total.row[keep].astype(np.int64), ring[keep], column[keep], total.data[keep]
+    # Sweeps from the pole leave up to 3e-3 m2 of rounding in a single overlap, but none in a rectangle's sum.
+    row, area = total.row[keep].astype(np.int64), total.data[keep]
+    sums, kept = (np.bincount(r, weights=v, minlength=n) for r, v in ((total.row, total.data), (row, area)))
+    scale = np.divide(sums, kept, out=np.ones(n), where=kept > 0.0)
+    return row, ring[keep], column[keep], area * scale[row]
 
 
 def _swept(d: Array, t0: Array, t1: Array, a0: Array, a1: Array, radius: Array) -> Array:
@@ -285,9 +295,7 @@ def _swept(d: Array, t0: Array, t1: Array, a0: Array, a1: Array, radius: Array) 
     """
     half = np.sqrt(np.maximum(radius**2 - d**2, 0.0))
     enter, leave = np.clip(t0, -half, half), np.clip(t1, -half, half)
-    straight = np.where(
-        (enter == t0) & (leave == t1), a1 - a0, np.arctan2(leave, d) - np.arctan2(enter, d)
-    )
+    straight = np.where((enter == t0) & (leave == t1), a1 - a0, np.arctan2(leave, d) - np.arctan2(enter, d))
     return 0.5 * (d * (leave - enter) + radius**2 * ((a1 - a0) - straight))
 
 
