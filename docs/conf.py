@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+from sphinx.application import Sphinx
+
 import talik
 
 project = "talik"
 author = "The talik developers"
-copyright = "2026, the talik developers"  # noqa: A001
+copyright = "2026, the talik developers"
 version = release = talik.__version__
 
 extensions = [
@@ -40,3 +44,31 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autosummary_generate = False
+
+
+def _argument_lines(
+    _app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Docstrings describe arguments as ``name : meaning`` with indented continuations; show each on its own line."""
+    out: list[str] = []
+    inside = False
+    for line in lines:
+        starts = re.match(r"[a-z_][\w, `*]* : ", line) is not None
+        if starts:
+            if not inside and out and out[-1]:
+                out.append("")
+            out.append(f"| {line}")
+            inside = True
+        elif inside and line.startswith("    "):
+            out.append(f"  {line.strip()}")
+        else:
+            if inside and line:
+                out.append("")
+            out.append(line)
+            inside = False
+    lines[:] = out
+
+
+def setup(app: Sphinx) -> None:
+    """Register the docstring hook."""
+    app.connect("autodoc-process-docstring", _argument_lines)

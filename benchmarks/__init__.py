@@ -1,0 +1,1 @@
+"""Measured costs of talik; `make bench` prints them."""
