@@ -12,9 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from toy_approach import draw
+from toy_approach import draw, results
 
-from conftest import results
 from talik.errors import ConfigError, CoverageError
 from talik.workflow import (
     Cost,
