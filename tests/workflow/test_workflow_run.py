@@ -15,6 +15,7 @@ import pytest
 from toy_approach import draw, results
 
 from talik.errors import ConfigError, CoverageError
+from talik.files import is_alive, remove_stale_parts
 from talik.workflow import (
     Cost,
     Step,
@@ -26,7 +27,7 @@ from talik.workflow import (
     run_project,
     verify,
 )
-from talik.workflow.unit import is_alive, remove_stale_parts, run_unit
+from talik.workflow.unit import run_unit
 
 RUN = "import sys; import toy_approach; from pathlib import Path\n" + (
     "from talik.workflow import load_project, register_section, run_project\n"
@@ -212,9 +213,9 @@ def test_left_over_parts_of_dead_processes_go(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     names = {
-        "dead": f".a.txt.{socket.gethostname()}-{dead.pid}.part",
-        "alive": f".b.txt.{socket.gethostname()}-{os.getpid()}.part",
-        "elsewhere": f".c.txt.other-host-{dead.pid}.part",
+        "dead": f".a.txt.00.{socket.gethostname()}-{dead.pid}.part",
+        "alive": f".b.txt.00.{socket.gethostname()}-{os.getpid()}.part",
+        "elsewhere": f".c.txt.00.other-host-{dead.pid}.part",
     }
     for name in names.values():
         (tmp_path / name).write_text("half")

@@ -36,8 +36,8 @@ def report(
     """
     with bad_input_exits():
         from talik.errors import ConfigError
+        from talik.files import write_text
         from talik.report.sources import page_from_file, report_project, source_kind
-        from talik.workflow.manifest import write_text
 
         if out.suffix.lower() not in (".html", ".htm"):
             raise ConfigError(f"--out {out}: the page is an HTML file; name it like report.html.")

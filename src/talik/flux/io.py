@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import xarray as xr
 
 from talik.errors import FluxError, InputError
+from talik.files import whole_file
 from talik.flux.dataset import CONVENTIONS, validate
 from talik.provenance import stamp
 
@@ -33,13 +32,8 @@ def write_netcdf(
     validate(ds)
     path = Path(path)
     out = stamp(ds, step, config_key, inputs).assign_attrs(Conventions=CONVENTIONS)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
+    with whole_file(path) as part:
         out.to_netcdf(part, engine="netcdf4", format="NETCDF4", encoding=_encoding(out))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

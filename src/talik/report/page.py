@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 
 from talik.budget.compute import Budget
 from talik.budget.reconcile import Comparison
+from talik.files import write_text
 from talik.posts import PROCESSES, Post
 from talik.report.context import audit_groups, cards, derived_rows, expanded_posts, gwp_rows, input_rows
 from talik.report.figures import FIGURES, alt_text
 from talik.report.maps import region_map
 from talik.report.numbers import gas_name, label, number, post_quantity, quantity, sentence, unit_name
 from talik.report.style import INCHES, Width, look, png, svg
-from talik.workflow.manifest import write_text
 
 DEFAULT_TITLE = "Greenhouse-gas budget of the northern permafrost region"
 FIGURE_FILES = tuple(f"{name}.{kind}" for name in (*FIGURES, "region_map") for kind in ("png", "svg"))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from talik.errors import InputError
+from talik.files import write_text
 from talik.provenance import code_version, describe, hash_file
 from talik.workflow.plan import Plan
 from talik.workflow.project import Project
@@ -91,20 +90,6 @@ def verify(output: Path) -> list[str]:
             elif hash_file(path) != unit["sha256"]:
                 wrong.append(f"{unit['path']}: its bytes changed since the run")
     return wrong
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        Path(part).chmod(0o644)
-        Path(part).replace(path)
-    finally:
-        Path(part).unlink(missing_ok=True)
-    return path
 
 
 def _status(outcome: Outcome | None, path: Path) -> str:

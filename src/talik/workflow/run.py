@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from talik.errors import ConfigError
+from talik.files import remove_stale_parts, whole_file
 from talik.workflow.executor import Executor, Task, choose_executor
 from talik.workflow.manifest import NAME, read_manifest, write_manifest
 from talik.workflow.plan import Plan, PlannedStep, make_plan
 from talik.workflow.project import Project
-from talik.workflow.unit import Outcome, remove_stale_parts, run_unit
+from talik.workflow.unit import Outcome, run_unit
 
 Listener = Callable[[Outcome], None]
 """Called for each unit as it ends."""
@@ -109,10 +110,8 @@ def _publish(plan: Plan) -> list[Path]:
             source, target = planned.path(unit), plan.output / name
             if not source.exists():
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.part")
-            shutil.copyfile(source, part)
-            part.replace(target)
+            with whole_file(target) as part:
+                shutil.copyfile(source, part)
             out.append(target)
     return out
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from talik.errors import CoverageError
+from talik.files import whole_file
 
 Status = Literal["done", "cached", "failed"]
 
@@ -49,40 +48,22 @@ def run_unit(
 ) -> Outcome:
     """Make `final` with `work`, or skip it if it is there. Never raises for what the work does wrong.
 
-    The result is written under a temporary name, flushed to disk and renamed: after a `kill -9` a file is whole or
-    absent. Two processes that race on one unit both leave a whole file.
+    The result goes through `talik.files.whole_file`: after a `kill -9` it is whole or absent.
     """
     start = time.perf_counter()
     if final.exists():
         return Outcome(step, unit, "cached", 0.0)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    part = final.with_name(f".{final.name}.{socket.gethostname()}-{os.getpid()}.part")
     log = final.parent / "logs" / f"{unit}.log"
     try:
-        work(Job(unit, part, needs or {}))
-        _flush(part)
-        part.replace(final)
-        _flush(final.parent)
+        with whole_file(final) as part:
+            work(Job(unit, part, needs or {}))
     except Exception as err:  # noqa: BLE001  (the one place: recorded, and judged by require_complete)
-        log.parent.mkdir(exist_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc(), encoding="utf-8")
         reason = f"{type(err).__name__}: {err}".splitlines()[0]
         return Outcome(step, unit, "failed", time.perf_counter() - start, reason, str(log))
-    finally:
-        part.unlink(missing_ok=True)
     log.unlink(missing_ok=True)
     return Outcome(step, unit, "done", time.perf_counter() - start)
-
-
-def remove_stale_parts(folder: Path) -> int:
-    """Delete what killed processes of this machine left half written in `folder`; returns how many."""
-    removed = 0
-    for part in folder.glob(f".*.{socket.gethostname()}-*.part"):
-        pid = part.name.rpartition("-")[2].removesuffix(".part")
-        if pid.isdigit() and not is_alive(int(pid)):
-            part.unlink(missing_ok=True)
-            removed += 1
-    return removed
 
 
 def require_complete(outcomes: Sequence[Outcome], max_failed: float = 0.0) -> None:
@@ -94,36 +75,3 @@ def require_complete(outcomes: Sequence[Outcome], max_failed: float = 0.0) -> No
             f"{len(failed)} of {len(outcomes)} units failed; first: {first.step}/{first.unit}: {first.error}"
             + (f" (traceback in {first.log})" if first.log else "")
         )
-
-
-def _flush(path: Path) -> None:
-    """fsync a file or folder, where the system can."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        if path.is_dir():  # Windows cannot open folders
-            return
-        raise
-    try:
-        os.fsync(handle)
-    except OSError:  # some network file systems refuse fsync of folders
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(handle)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine still runs (a zombie does not)."""
-    if os.name == "nt":
-        return True  # os.kill would end the process there; leave the file
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:  # a killed process that nobody waited for still answers signals
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return True
