@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.writers.html import HTMLTranslator
 
 import talik
 
@@ -37,6 +40,9 @@ html_show_sourcelink = False
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 180
+nb_render_markdown_format = "myst"
+html_sidebars = {"**": []}
+html_math_renderer = "mathml"  # equations without a network, drawn by the browser itself
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]
 myst_heading_anchors = 3
 
@@ -69,6 +75,17 @@ def _argument_lines(
     lines[:] = out
 
 
+def _inline_math(writer: HTMLTranslator, node: nodes.math) -> None:
+    writer.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block_math(writer: HTMLTranslator, node: nodes.math_block) -> None:
+    writer.body.append(f'<div style="overflow-x:auto">{convert(node.astext(), display="block")}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
-    """Register the docstring hook."""
+    """Register the docstring hook and the equations."""
     app.connect("autodoc-process-docstring", _argument_lines)
+    app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
