@@ -210,7 +210,7 @@ def derive(recipe: Recipe, members: Mapping[PostKey, Post]) -> Post:
                     f"accept: [{{mismatch: {what}, post: {post.id}, why: ...}}]."
                 )
     mean, low, high = linear_limits(recipe.direct_weights(), members)
-    covers, partly = (model.covers, model.partly) if recipe.like else _coverage(recipe.op, terms)
+    covers, partly = (model.covers, model.partly) if recipe.like else _coverage(recipe, terms)
     return Post(
         id=recipe.id,
         gas=recipe.gas,
@@ -240,11 +240,19 @@ def linear_limits(
     return mean, low, high
 
 
-def _coverage(op: str, terms: list[Post]) -> tuple[frozenset[str], frozenset[str]]:
-    """Processes covered fully and partly: a sum covers what any term covers, a mean what all terms cover."""
+def _coverage(recipe: Recipe, terms: list[Post]) -> tuple[frozenset[str], frozenset[str]]:
+    """Processes covered fully and partly.
+
+    A sum covers what any term covers, a mean or difference what all terms cover. A total over gases (CO2e) covers a
+    process only in part if one gas does.
+    """
     covers = [t.covers for t in terms]
-    touched = frozenset[str]().union(*covers, *(t.partly for t in terms))
-    full = (
-        frozenset.intersection(*covers) if op in ("mean", "difference") else frozenset[str]().union(*covers)
-    )
+    partly = frozenset[str]().union(*(t.partly for t in terms))
+    touched = partly.union(*covers)
+    if recipe.op in ("mean", "difference"):
+        full = frozenset.intersection(*covers)
+    elif recipe.gas == "CO2e":
+        full = touched - partly
+    else:
+        full = frozenset[str]().union(*covers)
     return full, touched - full
