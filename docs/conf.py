@@ -37,7 +37,7 @@ html_theme_options = {
 }
 html_show_sourcelink = False
 
-nb_execution_mode = "cache"
+nb_execution_mode = "force"  # a cache would not notice a change in talik
 nb_execution_raise_on_error = True
 nb_execution_timeout = 180
 nb_render_markdown_format = "myst"
