@@ -148,6 +148,36 @@ def test_bad_input_is_one_message_and_exit_code_2(tmp_path, args, message):
     assert done.stdout == ""
 
 
+def test_output_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "good.yaml").write_text(POSTS)
+    (tmp_path / "file").write_text("in the way")
+    done = talik("report", "good.yaml", "--out", "file/page.html", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("talik: ")
+    assert "Check the path and its permissions" in done.stderr
+
+
+def test_a_reader_that_stops_early_is_no_error(tmp_path):
+    (tmp_path / "good.yaml").write_text(POSTS)
+    for option in ("--markdown", "--json", "--csv"):
+        with subprocess.Popen(
+            [sys.executable, "-m", "talik", "budget", "good.yaml", option],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            process.stdout.close()
+            assert process.stderr.read() == b""
+            assert process.wait() == 0
+
+
+def test_a_terminal_without_unicode_keeps_every_sign(tmp_path):
+    done = talik("budget", "reccap2", "--markdown", PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert "| -29 | (-708, 455) |" in done.stdout
+    assert "?" not in done.stdout
+
+
 def test_help_is_light():
     code = (
         "import sys\nfrom typer.testing import CliRunner\nfrom talik.cli import app\n"
@@ -164,7 +194,7 @@ def test_help_is_light():
 def test_demo_and_reports(tmp_path):
     first = talik("demo", "--out", "a", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert "−29 (−708, 455)" in first.stdout
+    assert "-29 (-708, 455)" in first.stdout
     assert (tmp_path / "a/figures/budget_bars.png").stat().st_size > 10_000
     assert "done" in first.stderr
     again = talik("demo", "--out", "a", cwd=tmp_path)

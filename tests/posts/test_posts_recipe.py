@@ -43,6 +43,7 @@ def total(*terms: str | Term, post_id: str = "total", op="sum", **changes) -> Re
         ({"mean": 9.0}, "outside its limits"),
         ({"low": math.nan}, "low is nan; a post needs three finite numbers"),
         ({"high": math.inf}, "high is inf"),
+        ({"high": 1e300}, "nothing on Earth is beyond"),
         ({"unit": ""}, "unit is missing; expected 'Tg CH4-C yr-1'"),
         ({"unit": "Gt CH4-C yr-1"}, "Multiply mean, low and high by 1000"),
         ({"unit": "Tg CH4 yr-1"}, "mass of the gas"),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from talik.workflow.conventions import JsonOption, bad_input_exits
+from talik.workflow.conventions import JsonOption, bad_input_exits, show
 
 
 class Combine(StrEnum):
@@ -64,9 +64,7 @@ def budget(
         elif as_latex:
             typer.echo(tables.to_latex(result), nl=False)
         else:
-            from rich.console import Console
-
-            tables.print_table(result, Console(width=_width()))
+            show(lambda console: tables.print_table(result, console))
 
 
 def audit(source: SourceArgument, as_json: JsonOption = False) -> None:
@@ -88,16 +86,6 @@ def audit(source: SourceArgument, as_json: JsonOption = False) -> None:
         if as_json:
             typer.echo(json.dumps(result.to_dict(), indent=1, allow_nan=False))
             return
-        from rich.console import Console
-
         from talik.report.tables import print_audit
 
-        print_audit(result, Console(width=_width()))
-
-
-def _width() -> int | None:
-    """Terminal width; wide enough for the table when the output goes to a file or pipe."""
-    import shutil
-    import sys
-
-    return None if sys.stdout.isatty() else max(130, shutil.get_terminal_size((130, 24)).columns)
+        show(lambda console: print_audit(result, console))

@@ -59,12 +59,9 @@ def demo(
 ) -> None:
     """The published permafrost budget end to end, into DIR/report.html (under a minute, no network)."""
     with bad_input_exits():
-        from rich.console import Console
-
         from talik.report.demo import demo_project, headline
 
         result = run_shown(demo_project(out), workers=workers)
         exit_for(result.failed)
-        console = Console()
-        console.print(headline(out), highlight=False)
-        console.print(f"\nOpen {out / 'report.html'} in a browser; {out / 'budget.json'} holds every number.")
+        typer.echo(headline(out))
+        typer.echo(f"\nOpen {out / 'report.html'} in a browser; {out / 'budget.json'} holds every number.")

@@ -41,6 +41,9 @@ PROCESSES: dict[str, str] = {
 
 ORIGINS = ("fossil", "non-fossil")
 
+LARGEST = 1e9
+"""No post is larger than this (Tg yr-1; a thousand times all carbon in soils and plants)."""
+
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 _PERIOD = re.compile(r"(\d{4})-(\d{4})")
 
@@ -97,6 +100,11 @@ class Post:
                 raise PostError(
                     f"{name}: {label} is {value}; a post needs three finite numbers. Leave the post out of the "
                     "file if it was not estimated: a missing number is not zero and not unlimited."
+                )
+            if abs(value) > LARGEST:
+                raise PostError(
+                    f"{name}: {label} is {value:g} {self.unit}; nothing on Earth is beyond {LARGEST:g}. "
+                    "Check the unit and the exponent."
                 )
         if self.low > self.high:
             raise PostError(

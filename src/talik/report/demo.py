@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from talik.budget.result import read_result
-from talik.report.numbers import gas_name, label, post_quantity
+from talik.report.numbers import label, plain, post_quantity
 from talik.workflow import Project, make_project
 
 
@@ -25,7 +25,7 @@ def demo_project(out: Path) -> Project:
 
 
 def headline(out: Path) -> str:
-    """The answer in a few lines, from the result of the demo."""
+    """The answer in a few lines of ASCII (a terminal may lose a true minus sign), from the result of the demo."""
     budget, _ = read_result(out / "budget.json")
     lines = [
         "",
@@ -36,7 +36,7 @@ def headline(out: Path) -> str:
         for side in ("bottom_up", "top_down"):
             post = budget.evaluation.posts[f"{side}.natural", gas]
             name = label(f"{side}.natural").partition(", ")[2]
-            lines.append(f"  {gas_name(gas):7s} {name:10s} {post_quantity(post):28s} {post.unit}")
+            lines.append(f"  {gas:5s} {name:10s} {plain(post_quantity(post)):24s} {post.unit}")
     found = len(budget.audit.findings)
     lines += ["", f"{budget.audit.checked} printed numbers audited, {found} do not follow from their inputs."]
     return "\n".join(lines)
