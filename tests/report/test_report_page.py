@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from html.parser import HTMLParser
 
 import pytest
@@ -107,7 +106,7 @@ def test_hostile_text_stays_text(hostile, hostile_text):
     page = Page(text)
     assert "script" not in page.tags
     assert hostile_text in page.text
-    assert "49" not in re.findall(r"\{\{.*?\}\}|\b49\b", page.text)
+    assert hostile_text.replace("{{ 7*7 }}", "49") not in page.text
     assert all(load.startswith("data:") for load in page.loads)
     assert page.open == []
 
