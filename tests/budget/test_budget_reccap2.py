@@ -6,6 +6,7 @@ import pytest
 
 from talik.budget import BudgetSettings, compute
 from talik.budget.reccap2 import Reccap2Options, components
+from talik.errors import ConfigError
 from talik.posts import GASES
 
 FAST = {"draws": 20_000}
@@ -107,3 +108,17 @@ def test_declared_mismatches_are_carried(budget):
     accepted = budget.evaluation.accepted
     assert any(a.post == "process.nee_fire" for a in accepted["bottom_up.process_land", "CO2"])
     assert any(a.mismatch == "region" for a in accepted["stock_change.bottom_up", "C"])
+
+
+def test_rank_correlations_of_single_pairs():
+    """Uplands and process NEE err against each other: the mean of the two is then better known."""
+    pair = {"posts": ("inventory.uplands/CO2", "process.nee_fire/CO2"), "rank": -0.6}
+    settings = BudgetSettings(
+        combine="correlated", within_group_correlation=0, rank_correlations=(pair,), **FAST
+    )
+    tight = compute("reccap2", settings).evaluation.posts["bottom_up.vegetated_land", "CO2"]
+    free = compute("reccap2", BudgetSettings(combine="independent", **FAST)).evaluation.posts[tight.key]
+    assert tight.high - tight.low < 0.85 * (free.high - free.low)
+    wrong = BudgetSettings(rank_correlations=({"posts": ("nothing/CO2", "lakes"), "rank": 0.1},), **FAST)
+    with pytest.raises(ConfigError, match="'nothing/CO2' is no input post"):
+        compute("reccap2", wrong)

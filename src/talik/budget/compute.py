@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from talik.budget.files import PostsFile, read_posts
 from talik.budget.gwp import PARTS, Metric, co2e_recipes
 from talik.budget.reconcile import Comparison, difference_recipes, reconcile_all
 from talik.budget.settings import BudgetSettings
-from talik.posts import Correlation, Evaluation, Post, Recipe, Term, evaluate
+from talik.errors import ConfigError
+from talik.posts import Correlation, Evaluation, Post, PostKey, Recipe, Term, evaluate
 from talik.posts.post import check_unique
 
 BUILTIN = "reccap2"
@@ -55,7 +56,7 @@ def compute(source: str | Path, settings: BudgetSettings | None = None) -> Budge
         combine=s.combine,
         seed=s.seed,
         draws=s.draws,
-        correlation=Correlation(s.within_group_correlation),
+        correlation=Correlation(s.within_group_correlation, pairs=_pairs(s, by_key)),
     )
     used = {k for inputs in evaluation.weights.values() for k in inputs}
     return Budget(
@@ -67,6 +68,22 @@ def compute(source: str | Path, settings: BudgetSettings | None = None) -> Budge
         metric=metric,
         left_out=[p for p in content.posts if p.key not in used],
     )
+
+
+def _pairs(settings: BudgetSettings, posts: Mapping[PostKey, Post]) -> list[tuple[PostKey, PostKey, float]]:
+    """The stated rank correlations by post key; a name that is no post is an error."""
+    out = []
+    for pair in settings.rank_correlations:
+        keys = []
+        for name in pair.posts:
+            post_id, _, gas = name.partition("/")
+            if (post_id, gas) not in posts:
+                raise ConfigError(
+                    f"rank_correlations: {name!r} is no input post; write id/GAS, as in lakes/CH4."
+                )
+            keys.append((post_id, gas))
+        out.append((keys[0], keys[1], pair.rank))
+    return out
 
 
 def plain_totals(posts: Iterable[Post]) -> list[Recipe]:

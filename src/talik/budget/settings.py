@@ -12,6 +12,13 @@ from talik.errors import ConfigError
 from talik.posts.combine import DRAWS, GROUP_CORRELATION
 
 
+class RankPair(Frozen):
+    """Rank correlation of two input posts, named ``id/GAS`` (``inventory.uplands/CO2``)."""
+
+    posts: tuple[str, str]
+    rank: Annotated[float, Field(ge=-1, le=1)]
+
+
 class BudgetSettings(Frozen):
     """How a budget is computed. Everything here is stated in the output."""
 
@@ -21,6 +28,8 @@ class BudgetSettings(Frozen):
     """How limits combine in the headline; all three are always computed."""
     within_group_correlation: Annotated[float, Field(ge=0, le=1)] = GROUP_CORRELATION
     """Rank correlation of posts of one approach and gas under ``correlated``."""
+    rank_correlations: tuple[RankPair, ...] = ()
+    """Pairs with a rank correlation of their own under ``correlated``."""
     horizon: Literal[20, 100, 500] = 100
     """Years of the global warming potential."""
     ch4_gwp: Annotated[float, Field(gt=0, lt=1000)] | None = None
