@@ -47,17 +47,22 @@ def steps(project, options: ToyOptions) -> list[Step]:
 
 
 def draw(job: Job, factor: float, seed: int, bad: tuple[str, ...]) -> None:
-    """Write one random number; TOY_* variables make it slow, count, or kill its own process."""
+    """Write one random number; TOY_* variables make it slow, count, or kill its process (TOY_DEATHS times)."""
     if counter := os.environ.get("TOY_COUNTER"):
         with (Path(counter) / job.unit).open("a") as stream:
             stream.write("x")
     if job.unit in bad:
         raise ValueError(f"{job.unit} is bad")
-    if os.environ.get("TOY_KILL") == job.unit:
+    deaths = int(os.environ.get("TOY_DEATHS", "1000"))
+    if os.environ.get("TOY_KILL") == job.unit and (not counter or len(_runs(counter, job)) <= deaths):
         os.kill(os.getpid(), signal.SIGKILL)
     job.out.write_text("half")
     time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
     job.out.write_text(f"{factor * named_rng(seed, job.unit).normal()!r}\n")
+
+
+def _runs(counter: str, job: Job) -> str:
+    return (Path(counter) / job.unit).read_text()
 
 
 def add(job: Job) -> None:

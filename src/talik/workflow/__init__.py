@@ -7,7 +7,7 @@ from talik.workflow.executor import Executor, choose_executor
 from talik.workflow.manifest import read_manifest, verify
 from talik.workflow.plan import Cost, Plan, Step, make_plan
 from talik.workflow.project import Project, Section, load_project, make_project, register_section
-from talik.workflow.run import RunResult, plan_project, run_project
+from talik.workflow.run import RunResult, plan_project, run_plan, run_project
 from talik.workflow.unit import Job, Outcome, require_complete, run_unit
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "read_manifest",
     "register_section",
     "require_complete",
+    "run_plan",
     "run_project",
     "run_unit",
     "verify",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import typer
 from talik.errors import TalikError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from talik.workflow.plan import Plan
     from talik.workflow.project import Project
     from talik.workflow.run import RunResult
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 EXIT_OK = 0
 EXIT_FAILED_UNITS = 1
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+"""What shells expect after Ctrl-C."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
 WorkersOption = Annotated[
@@ -36,17 +41,46 @@ ResumeOption = Annotated[
 
 @contextmanager
 def bad_input_exits() -> Iterator[None]:
-    """Turn a TalikError into one message on standard error and exit code 2 (TALIK_DEBUG=1: the traceback)."""
+    """Turn an error of talik or of the file system into one message on standard error and exit code 2.
+
+    TALIK_DEBUG=1 shows the traceback instead.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # a user's text may hold letters that this terminal cannot show
+    debug = os.environ.get("TALIK_DEBUG") == "1"
     try:
         yield
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("talik: interrupted. Finished units are kept; run again to go on.\n")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(EXIT_OK) from None
     except TalikError as err:
-        if os.environ.get("TALIK_DEBUG") == "1":
+        if debug:
             raise
         sys.stderr.write(f"talik: {err}\n")
         raise typer.Exit(EXIT_BAD_INPUT) from err
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        sys.stderr.close()
-        raise typer.Exit(EXIT_OK) from None
+    except OSError as err:
+        if debug or err.filename is None:
+            raise
+        sys.stderr.write(f"talik: {err.filename}: {err.strerror}. Check the path and its permissions.\n")
+        raise typer.Exit(EXIT_BAD_INPUT) from err
+
+
+def show(draw: Callable[[Console], None], width: int | None = None) -> None:
+    """Print what `draw` puts on a rich console: styled on a terminal, plain text in a pipe."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    text = io.StringIO()
+    console = Console(file=text, width=width or (None if terminal else 130), force_terminal=terminal)
+    draw(console)
+    sys.stdout.write(text.getvalue())
 
 
 def exit_for(failed: list[Outcome]) -> None:
@@ -64,13 +98,13 @@ def run_shown(
     project: Project, *, workers: int | None = None, scheduler: str | None = None, resume: bool = False
 ) -> RunResult:
     """Run a project with its plan and progress on standard error."""
-    from talik.workflow.run import plan_project, run_project
+    from talik.workflow.run import plan_project, run_plan
 
     plan = plan_project(project)
     sys.stderr.write(plan_text(plan))
     total = sum(len(p.step.units) for p in plan.steps)
     with progress(total) as listen:
-        return run_project(project, workers=workers, scheduler=scheduler, resume=resume, listen=listen)
+        return run_plan(project, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen)
 
 
 def plan_text(plan: Plan) -> str:

@@ -6,18 +6,29 @@ the others. Outcomes are yielded as they come.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import signal
+import socket
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from talik.errors import ConfigError
 from talik.workflow.unit import Outcome
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 RETRIES = 2
-"""How often units are tried again after a worker process died under them."""
+"""How often a unit is tried again after the process it ran in died."""
+CONNECT_S = 20.0
+"""How long a Dask scheduler may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -56,78 +67,132 @@ class Processes:
     workers: int
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """See Executor. A worker that dies breaks its pool; what it held is tried again, finally one by one."""
-        left = list(tasks)
-        for _ in range(RETRIES):
-            done: set[tuple[str, str]] = set()
-            try:
-                for outcome in self._pool(left):
-                    done.add((outcome.step, outcome.unit))
-                    yield outcome
-            except BrokenProcessPool:
-                left = [t for t in left if (t.step, t.unit) not in done]
-            else:
-                return
-        # somebody among these kills workers: give each its own process, so only the culprit fails
-        with ThreadPoolExecutor(self.workers) as threads:
-            yield from threads.map(_alone, left)
+        """See Executor. When a process dies, what was in flight goes on in a process for each unit.
 
-    def _pool(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(self.workers, len(tasks) or 1), mp_context=context)
+        So only a unit that kills its process `RETRIES` more times fails, and the others go on together.
+        """
+        left = deque(tasks)
+        while left:
+            held: dict[Future[Outcome], Task] = {}
+            try:
+                yield from self._together(left, held)
+            except BrokenProcessPool:
+                suspects = []
+                for future, task in held.items():
+                    if future.done() and future.exception() is None:
+                        yield future.result()
+                    else:
+                        suspects.append(task)
+                yield from self._apart(suspects)
+
+    def _together(self, left: deque[Task], held: dict[Future[Outcome], Task]) -> Iterator[Outcome]:
+        """Outcomes from one pool. It moves tasks from `left` to `held`; few at a time, as all held are suspects."""
+        pool = _pool(min(self.workers, len(left)))
         try:
-            futures: list[Future[Outcome]] = [pool.submit(t.run) for t in tasks]
-            for future in as_completed(futures):
-                yield future.result()
+            while left or held:
+                while left and len(held) < 2 * self.workers:
+                    held[pool.submit(left[0].run)] = left[0]
+                    left.popleft()
+                for future in wait(held, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    del held[future]
+                    yield outcome
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _apart(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Outcomes of tasks that each have a process of their own, `workers` at a time."""
+        left = deque((task, RETRIES) for task in tasks)
+        held: dict[Future[Outcome], tuple[ProcessPoolExecutor, Task, int]] = {}
+        try:
+            while left or held:
+                while left and len(held) < self.workers:
+                    task, tries = left.popleft()
+                    pool = _pool(1)
+                    held[pool.submit(task.run)] = (pool, task, tries)
+                for future in wait(held, return_when=FIRST_COMPLETED).done:
+                    pool, task, tries = held.pop(future)
+                    pool.shutdown()
+                    if not isinstance(future.exception(), BrokenProcessPool):
+                        yield future.result()
+                    elif tries > 1:
+                        left.append((task, tries - 1))
+                    else:
+                        yield task.died("its process ended without an answer (killed, or out of memory?)")
+        finally:
+            for pool, _, _ in held.values():
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True)
 class DaskCluster:
-    """An existing cluster, by scheduler address such as ``tcp://10.0.0.5:8786``; workers need talik installed."""
+    """An existing cluster, by scheduler address such as ``tcp://10.0.0.5:8786``; workers need the same talik."""
 
     address: str
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """See Executor. The scheduler moves the units of a lost worker to the others."""
-        from distributed import Client, KilledWorker
-        from distributed import as_completed as dask_completed
+    def __post_init__(self) -> None:
+        _host_and_port(self.address)
 
-        try:
-            client = Client(self.address, timeout="20s", set_as_default=False)  # type: ignore[no-untyped-call]
-        except (OSError, ValueError, TimeoutError) as err:
-            raise ConfigError(
-                f"no Dask scheduler answers at {self.address} ({err}). Start one with `dask scheduler`, "
-                "or leave --scheduler out to run on this machine."
-            ) from err
-        with client:
+    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """See Executor. The scheduler moves the units of a lost worker to the others.
+
+        Without workers it waits for some: a queue may take its time to start them.
+        """
+        from distributed import as_completed
+
+        with _connect(self.address) as client:
             futures = {client.submit(t.run, pure=False, retries=RETRIES): t for t in tasks}
-            for future in dask_completed(list(futures), loop=client.loop, raise_errors=False):  # type: ignore[no-untyped-call]
-                error = future.exception()
-                if error is None:
-                    yield future.result()
-                elif isinstance(error, KilledWorker):
-                    yield futures[future].died(str(error).splitlines()[0])
-                else:
-                    yield futures[future].died(f"{type(error).__name__}: {error}".splitlines()[0])
+            for future in as_completed(list(futures), loop=client.loop, raise_errors=False):  # type: ignore[no-untyped-call]
+                task = futures.pop(future)
+                try:
+                    outcome = future.result()
+                except CancelledError:
+                    outcome = task.died(f"the scheduler at {self.address} went away or cancelled the unit")
+                except Exception as err:  # noqa: BLE001  (run_unit never raises: this is the cluster's own, such as KilledWorker)
+                    outcome = task.died(f"{type(err).__name__}: {err}".splitlines()[0])
+                yield outcome
 
 
 def choose_executor(workers: int = 1, scheduler: str | None = None) -> Executor:
     """The executor for ``--workers`` and ``--scheduler``; a scheduler address wins."""
     if scheduler:
-        if "://" not in scheduler:
-            raise ConfigError(f"scheduler {scheduler!r}: expected an address such as tcp://127.0.0.1:8786.")
         return DaskCluster(scheduler)
     if workers < 1:
         raise ConfigError(f"workers is {workers}; expected 1 or more.")
     return Serial() if workers == 1 else Processes(workers)
 
 
-def _alone(task: Task) -> Outcome:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        try:
-            return pool.submit(task.run).result()
-        except BrokenProcessPool:
-            return task.died("its process ended without an answer (killed, or out of memory?)")
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # on Ctrl-C workers end at once and in silence; the main process says what happened
+    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=quiet)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(address)
+        if parts.scheme in ("tcp", "tls") and parts.hostname and parts.port:
+            return parts.hostname, parts.port
+    except ValueError:
+        pass
+    raise ConfigError(f"scheduler {address!r}: expected an address such as tcp://127.0.0.1:8786.")
+
+
+def _connect(address: str) -> Client:
+    """A client of the cluster, or a ConfigError if nobody answers."""
+    from distributed import Client
+
+    try:
+        # a Client that finds nobody blocks for a minute when it is collected, so knock first
+        socket.create_connection(_host_and_port(address), timeout=CONNECT_S).close()
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+    except OSError as err:
+        raise ConfigError(
+            f"no Dask scheduler answers at {address} ({err}). Start one with `dask scheduler`, "
+            "or leave --scheduler out to run on this machine."
+        ) from err
+    if not client.scheduler_info()["workers"]:
+        logging.getLogger("talik").warning(
+            "%s has no workers yet; waiting for `dask worker %s`", address, address
+        )
+    return client

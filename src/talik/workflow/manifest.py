@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -11,43 +12,23 @@ from typing import Any
 from talik.errors import InputError
 from talik.files import write_text
 from talik.provenance import code_version, describe, hash_file
-from talik.workflow.plan import Plan
+from talik.workflow.plan import RESERVED, Plan, PlannedStep
 from talik.workflow.project import Project
-from talik.workflow.unit import Outcome
+from talik.workflow.unit import Outcome, is_done, recorded_hash
 from talik.yamlio import read_text
 
-NAME = "manifest.json"
+NAME = RESERVED
 FORMAT = "talik-manifest-1"
 _PACKAGES = ("numpy", "scipy", "xarray", "dask", "pyproj", "shapely", "netCDF4", "matplotlib")
 
 
-def write_manifest(project: Project, plan: Plan, outcomes: Sequence[Outcome]) -> Path:
-    """Write ``manifest.json`` into the output folder, atomically. Equal runs differ in times only."""
+def write_manifest(project: Project, plan: Plan, outcomes: Sequence[Outcome], started: dt.datetime) -> Path:
+    """Write ``manifest.json`` into the output folder, atomically.
+
+    Equal runs differ in ``started``, ``ended`` and the units' ``seconds`` only. The hash of a result is the one taken
+    when it was made, so a result that changed since does not pass `verify` after another run.
+    """
     by_unit = {(o.step, o.unit): o for o in outcomes}
-    steps = []
-    for p in plan.steps:
-        units = []
-        for unit in p.step.units:
-            path = p.path(unit)
-            entry: dict[str, Any] = {"unit": unit, "status": _status(by_unit.get((p.step.name, unit)), path)}
-            if path.exists():
-                entry |= {"path": path.relative_to(plan.output).as_posix(), "sha256": hash_file(path)}
-            elif (outcome := by_unit.get((p.step.name, unit))) is not None:
-                entry["error"] = outcome.error
-            units.append(entry)
-        steps.append(
-            {
-                "step": p.step.name,
-                "key": p.key,
-                "needs": list(p.step.needs),
-                "config": dict(p.step.config),
-                "inputs": {
-                    name: {"path": str(path), "sha256": p.input_hashes[name], "bytes": path.stat().st_size}
-                    for name, path in p.step.inputs.items()
-                },
-                "units": units,
-            }
-        )
     made_by = describe({}, project.key())
     content = {
         "format": FORMAT,
@@ -57,8 +38,22 @@ def write_manifest(project: Project, plan: Plan, outcomes: Sequence[Outcome]) ->
         "python": made_by["python"],
         "platform": made_by["platform"],
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-        "written": made_by["created"],
-        "steps": steps,
+        "started": started.isoformat(),
+        "ended": made_by["created"],
+        "steps": [
+            {
+                "step": p.step.name,
+                "key": p.key,
+                "needs": list(p.step.needs),
+                "config": dict(p.step.config),
+                "inputs": {
+                    name: {"path": str(path), "sha256": p.inputs[name].sha256, "bytes": p.inputs[name].bytes}
+                    for name, path in p.step.inputs.items()
+                },
+                "units": [_unit(plan, p, u, by_unit.get((p.step.name, u))) for u in p.step.units],
+            }
+            for p in plan.steps
+        ],
     }
     return write_text(plan.output / NAME, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
@@ -78,24 +73,37 @@ def read_manifest(output: Path) -> dict[str, Any]:
 
 
 def verify(output: Path) -> list[str]:
-    """Results that are missing or whose bytes changed since the manifest was written (empty: all as written)."""
+    """Results that are missing or whose bytes changed since they were made (empty: all as they were).
+
+    Looks at the results under ``work`` and at their published copies.
+    """
     wrong = []
     for step in read_manifest(output)["steps"]:
         for unit in step["units"]:
-            if "path" not in unit:
-                continue
-            path = output / unit["path"]
-            if not path.is_file():
-                wrong.append(f"{unit['path']}: is missing")
-            elif hash_file(path) != unit["sha256"]:
-                wrong.append(f"{unit['path']}: its bytes changed since the run")
+            for name in (unit.get("path"), unit.get("published")):
+                if name is None or "sha256" not in unit:
+                    continue
+                if not (output / name).is_file():
+                    wrong.append(f"{name}: is missing")
+                elif hash_file(output / name) != unit["sha256"]:
+                    wrong.append(f"{name}: its bytes changed since it was made")
     return wrong
 
 
-def _status(outcome: Outcome | None, path: Path) -> str:
-    if outcome is not None:
-        return outcome.status
-    return "cached" if path.exists() else "not run"
+def _unit(plan: Plan, planned: PlannedStep, unit: str, outcome: Outcome | None) -> dict[str, Any]:
+    path = planned.path(unit)
+    there = is_done(path)
+    status = outcome.status if outcome else "cached" if there else "not run"
+    entry: dict[str, Any] = {"unit": unit, "status": status}
+    if outcome and outcome.status != "cached":
+        entry["seconds"] = round(outcome.seconds, 3)
+    if there:
+        entry |= {"path": path.relative_to(plan.output).as_posix(), "sha256": recorded_hash(path)}
+        if name := planned.step.publish.get(unit):
+            entry["published"] = name
+    elif outcome:
+        entry["error"] = outcome.error
+    return entry
 
 
 def _version(package: str) -> str | None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from talik.errors import ConfigError, InputError
 from talik.provenance import code_version, hash_file
-from talik.workflow.unit import Work
+from talik.workflow.unit import Work, is_done
 
+RESERVED = "manifest.json"
+"""Name of the manifest in the output folder; no result can be published under it."""
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 
 
@@ -54,6 +57,15 @@ class Step:
             raise ConfigError(f"step {self.name!r}: two units have the same name.")
 
 
+@dataclass(frozen=True, slots=True)
+class InputState:
+    """An input file as the plan saw it."""
+
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+
 @dataclass(frozen=True)
 class PlannedStep:
     """A step with its key (configuration, code, input bytes, needed steps) and the folder that the key names."""
@@ -61,7 +73,7 @@ class PlannedStep:
     step: Step
     key: str
     folder: Path
-    input_hashes: Mapping[str, str]
+    inputs: Mapping[str, InputState]
 
     def path(self, unit: str) -> Path:
         """Where the result of a unit stands."""
@@ -70,7 +82,16 @@ class PlannedStep:
     @property
     def todo(self) -> list[str]:
         """Units whose result is not there yet."""
-        return [u for u in self.step.units if not self.path(u).exists()]
+        return [u for u in self.step.units if not is_done(self.path(u))]
+
+    @property
+    def changed_inputs(self) -> list[str]:
+        """Names of inputs that are not what they were when the plan was made (by size and time)."""
+        return [
+            n
+            for n, path in self.step.inputs.items()
+            if _stat(path) != (self.inputs[n].bytes, self.inputs[n].mtime_ns)
+        ]
 
 
 @dataclass(frozen=True)
@@ -107,16 +128,19 @@ class Plan:
         return rows
 
     def check_room(self) -> None:
-        """Refuse a plan whose results do not fit on the disk."""
-        needed = sum(row["disk_bytes"] or 0.0 for row in self.rows())
+        """Refuse a plan whose results cannot be written to its folder or do not fit on the disk."""
         existing = self.output
         while not existing.exists():
             existing = existing.parent
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            what = "is not a folder" if not existing.is_dir() else "cannot be written to"
+            raise ConfigError(f"output {self.output}: {existing} {what}. Choose another output folder.")
+        needed = sum(row["disk_bytes"] or 0.0 for row in self.rows())
         free = shutil.disk_usage(existing).free
         if needed > free:
             raise ConfigError(
-                f"{self.output}: the run needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. "
-                "Choose another output folder, or run fewer steps with --only."
+                f"{self.output}: the run needs {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free. "
+                "Choose another output folder."
             )
 
 
@@ -145,13 +169,16 @@ def make_plan(steps: Sequence[Step], output: Path, only: Sequence[str] | None = 
     for name in wanted:
         visit(name, ())
     _check_inputs(ordered)
+    _check_published(ordered)
     planned: dict[str, PlannedStep] = {}
-    hashes: dict[Path, str] = {}
+    seen: dict[Path, InputState] = {}
     for step in ordered:
         for path in step.inputs.values():
-            hashes.setdefault(path, hash_file(path))
-        inputs = {name: hashes[path] for name, path in step.inputs.items()}
-        key = step_key(step, inputs, [planned[n].key for n in step.needs])
+            if path not in seen:
+                seen[path] = _read_input(path)
+        inputs = {name: seen[path] for name, path in step.inputs.items()}
+        hashes = {name: state.sha256 for name, state in inputs.items()}
+        key = step_key(step, hashes, [planned[n].key for n in step.needs])
         planned[step.name] = PlannedStep(step, key, output / "work" / f"{step.name}-{key}", inputs)
     return Plan(tuple(planned.values()), output)
 
@@ -172,6 +199,38 @@ def step_key(step: Step, input_hashes: Mapping[str, str], needed_keys: Sequence[
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _read_input(path: Path) -> InputState:
+    """Hash a file; its size and time are taken before, so that a change from then on is seen."""
+    try:
+        before = path.stat()
+        return InputState(hash_file(path), before.st_size, before.st_mtime_ns)
+    except OSError as err:
+        raise InputError(f"input file {path} cannot be read: {err.strerror}.") from err
+
+
+def _stat(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _check_published(steps: Sequence[Step]) -> None:
+    owners = {RESERVED: "the manifest"}
+    for step in steps:
+        for unit, name in step.publish.items():
+            parts = PurePosixPath(name).parts
+            if unit not in step.units or not parts or parts[0] in ("/", "work") or ".." in parts:
+                raise ConfigError(
+                    f"step {step.name!r} publishes {unit!r} as {name!r}; expected one of its units and a path inside "
+                    "the output folder, outside work/."
+                )
+            if (place := "/".join(parts)) in owners:
+                raise ConfigError(f"step {step.name!r} publishes {name!r}, which belongs to {owners[place]}.")
+            owners[place] = f"step {step.name!r}"
+
+
 def _check_inputs(steps: Sequence[Step]) -> None:
     missing = [
         f"{s.name}: {name} = {path}" for s in steps for name, path in s.inputs.items() if not path.is_file()
@@ -180,5 +239,5 @@ def _check_inputs(steps: Sequence[Step]) -> None:
         lines = "\n".join(f"  - {m}" for m in missing)
         raise InputError(
             f"{len(missing)} input file{'s' * (len(missing) > 1)} of the plan not found:\n{lines}\n"
-            "Correct the paths in the project file (they are relative to it)."
+            "Correct the paths in the project file (they are relative to it; an input is a file, no folder)."
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -68,8 +68,13 @@ class Project:
     _steps: Mapping[str, Callable[[Project, Any], Sequence[Step]]] = field(repr=False)
 
     def resolve(self, name: str) -> Path:
-        """A path of the project file, relative to the file's folder."""
-        return (self.folder / Path(name).expanduser()).resolve()
+        """A path of the project file, relative to the file's folder; ``~`` is the home folder."""
+        try:
+            return (self.folder / Path(name).expanduser()).resolve()
+        except RuntimeError as err:
+            raise ConfigError(
+                f"path {name!r}: has no home folder here ({err}). Write the folder out."
+            ) from err
 
     @property
     def output(self) -> Path:
@@ -156,12 +161,19 @@ def _section(name: str) -> Section:
         return _registered[name]
     if name in _BUILT_IN:
         module, _, attribute = _BUILT_IN[name].partition(":")
-        section = getattr(importlib.import_module(module), attribute)
+        section: Any = getattr(importlib.import_module(module), attribute)
     else:
-        section = next(e for e in entry_points(group=ENTRY_POINTS) if e.name == name).load()
-    if not isinstance(section, Section):
+        entry = next(e for e in entry_points(group=ENTRY_POINTS) if e.name == name)
+        try:
+            section = entry.load()
+        except (ImportError, AttributeError) as err:
+            raise ConfigError(
+                f"section {name!r} comes from {entry.value}, which cannot be imported: {err}. "
+                "Repair or remove its package."
+            ) from err
+    if not isinstance(section, Section) or section.name != name:
         raise ConfigError(
-            f"section {name!r}: its entry point is {type(section).__name__}, expected a Section."
+            f"section {name!r}: its entry point is {section!r:.80}, expected a Section of that name."
         )
     return section
 
@@ -172,28 +184,37 @@ def _check(model: type[Frozen], content: Any, prefix: str, found: list[str]) -> 
         found.append(f"{prefix}: expected keys below it, found {content!r:.60}")
         return None
     try:
-        return model.model_validate(dict(content))
+        # as JSON, strict: a list may become a tuple, but no text or true a number
+        return model.model_validate_json(json.dumps(content), strict=True)
+    except TypeError as err:
+        found.append(f"{prefix or 'values'}: expected text, numbers, lists and keys ({err})")
     except ValidationError as err:
         for problem in err.errors():
             place = ".".join([prefix, *(str(p) for p in problem["loc"])]).strip(".")
             if problem["type"] == "extra_forbidden":
-                found.append(
-                    _unknown(place, _fields_at(model, problem["loc"]), prefix=place.rpartition(".")[0])
-                )
+                allowed = _fields_at(model, problem["loc"])
+                found.append(_unknown(place, allowed, prefix=place.rpartition(".")[0]))
             elif problem["type"] == "missing":
                 found.append(f"{place}: is missing")
             else:
                 found.append(f"{place}: {problem['msg']}; found {problem['input']!r:.80}")
-        return None
+    return None
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """Names allowed where the last part of `loc` stands."""
-    here: Any = model
+    here = [model]
     for part in loc[:-1]:
-        fields = getattr(here, "model_fields", {})
-        here = fields[part].annotation if part in fields else here
-    return list(getattr(here, "model_fields", {}))
+        # numbers, keys of mappings and names of union members stand in `loc` too; they lead to no other model
+        if fields := [m.model_fields[part] for m in here if isinstance(part, str) and part in m.model_fields]:
+            here = [m for f in fields for m in _models_in(f.annotation)]
+    return list(dict.fromkeys(name for m in here for name in m.model_fields))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for part in get_args(annotation) for m in _models_in(part)]
 
 
 def _unknown(place: str, allowed: Sequence[str], prefix: str = "") -> str:

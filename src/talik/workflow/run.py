@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from talik.errors import ConfigError
 from talik.files import remove_stale_parts, whole_file
+from talik.provenance import code_version, now
 from talik.workflow.executor import Executor, Task, choose_executor
 from talik.workflow.manifest import NAME, read_manifest, write_manifest
 from talik.workflow.plan import Plan, PlannedStep, make_plan
 from talik.workflow.project import Project
-from talik.workflow.unit import Outcome, run_unit
+from talik.workflow.unit import Outcome, is_done, remove_result, run_unit
 
 Listener = Callable[[Outcome], None]
 """Called for each unit as it ends."""
@@ -53,26 +54,42 @@ def run_project(
     only: Sequence[str] | None = None,
     listen: Listener = lambda _outcome: None,
 ) -> RunResult:
+    """Plan a project and run the plan; see `run_plan`. `only` keeps these steps and what they need."""
+    plan = plan_project(project, only)
+    return run_plan(project, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen)
+
+
+def run_plan(
+    project: Project,
+    plan: Plan,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    resume: bool = False,
+    listen: Listener = lambda _outcome: None,
+) -> RunResult:
     """Run what is not there yet and return every outcome; a failed unit does not stop the others of its step.
 
     Finished units are always skipped: their files are named by the key of all they depend on. `resume` asks for
     the continuation of an earlier run of this very project and refuses to start a new one. `workers` and
     `scheduler` override the project file and change no result.
     """
-    plan = plan_project(project, only)
     if resume:
         _check_resumable(project, plan)
     plan.check_room()
-    executor = choose_executor(workers or project.base.run.workers, scheduler or project.base.run.scheduler)
+    run = project.base.run
+    executor = choose_executor(run.workers if workers is None else workers, scheduler or run.scheduler)
+    started = now()
     outcomes: list[Outcome] = []
     try:
         for planned in plan.steps:
             outcomes += _run_step(
                 plan, planned, executor, listen, {o.step for o in outcomes if o.status == "failed"}
             )
+        published = tuple(_publish(plan))
     finally:
-        manifest = write_manifest(project, plan, outcomes)
-    return RunResult(tuple(outcomes), tuple(_publish(plan)), manifest)
+        manifest = write_manifest(project, plan, outcomes, started)
+    return RunResult(tuple(outcomes), published, manifest)
 
 
 def _run_step(
@@ -81,34 +98,70 @@ def _run_step(
     step = planned.step
     if planned.folder.exists():
         remove_stale_parts(planned.folder)
-    broken = [n for n in step.needs if n in failed_steps]
     todo = set(planned.todo)
     outcomes = [Outcome(step.name, u, "cached", 0.0) for u in step.units if u not in todo]
-    if broken and todo:
-        why = f"step {broken[0]} did not complete"
+    if todo and (why := _obstacle(planned, failed_steps)):
         outcomes += [Outcome(step.name, u, "failed", 0.0, why) for u in step.units if u in todo]
         todo = set()
     for outcome in outcomes:
         listen(outcome)
-    needs = plan.needs(planned)
+    needs, code = plan.needs(planned), code_version()
     tasks = [
-        Task(step.name, u, partial(run_unit, step.work, step.name, u, planned.path(u), needs))
+        Task(step.name, u, partial(run_unit, step.work, step.name, u, planned.path(u), needs, code))
         for u in step.units
         if u in todo
     ]
     for outcome in executor.run(tasks) if tasks else ():
-        listen(outcome)
-        outcomes.append(outcome)
+        checked = _seen_here(planned, outcome)
+        listen(checked)
+        outcomes.append(checked)
+    if tasks and planned.changed_inputs:
+        outcomes = [_withdrawn(planned, o) for o in outcomes]
     return outcomes
 
 
+def _obstacle(planned: PlannedStep, failed_steps: set[str]) -> str:
+    """Why a step cannot run; empty if it can."""
+    broken = [n for n in planned.step.needs if n in failed_steps]
+    if broken:
+        return f"step {broken[0]} did not complete"
+    if planned.changed_inputs:
+        return f"input {planned.changed_inputs[0]} changed after the run was planned; run again"
+    return ""
+
+
+def _seen_here(planned: PlannedStep, outcome: Outcome) -> Outcome:
+    """The outcome, or a failure if its result is not on this machine's file system."""
+    path = planned.path(outcome.unit)
+    if outcome.status == "failed" or is_done(path):
+        return outcome
+    return replace(
+        outcome,
+        status="failed",
+        error=f"the worker wrote {path}, which is not there on this machine; workers must share its file system",
+    )
+
+
+def _withdrawn(planned: PlannedStep, outcome: Outcome) -> Outcome:
+    """What a unit did under a key that no longer describes its inputs is taken back."""
+    if outcome.status != "done":
+        return outcome
+    remove_result(planned.path(outcome.unit))
+    why = f"input {planned.changed_inputs[0]} changed during the run; run again"
+    return replace(outcome, status="failed", error=why)
+
+
 def _publish(plan: Plan) -> list[Path]:
-    """Copy the results that have a name in the output folder there, each whole or not at all."""
+    """Copy the results that have a name in the output folder there, each whole or not at all.
+
+    Where this run has no result, an earlier run's copy goes, so that nobody takes it for this one's.
+    """
     out = []
     for planned in plan.steps:
         for unit, name in planned.step.publish.items():
             source, target = planned.path(unit), plan.output / name
-            if not source.exists():
+            if not is_done(source):
+                target.unlink(missing_ok=True)
                 continue
             with whole_file(target) as part:
                 shutil.copyfile(source, part)
