@@ -44,7 +44,7 @@ ORIGINS = ("fossil", "non-fossil")
 LARGEST = 1e9
 """No post is larger than this (Tg yr-1; a thousand times all carbon in soils and plants)."""
 
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 _PERIOD = re.compile(r"(\d{4})-(\d{4})")
 
 PostKey = tuple[str, str]
@@ -88,7 +88,7 @@ class Post:
         name = f"{at}post {self.id!r} ({self.gas})"
         if not isinstance(self.id, str) or not _ID.fullmatch(self.id):
             raise PostError(
-                f"{at}post id {self.id!r}: expected letters, digits and _ in parts joined by dots, "
+                f"{at}post id {self.id!r}: expected letters, digits, _ and - in parts joined by dots, "
                 "such as inventory.boreal_forest."
             )
         if self.gas not in GASES:
