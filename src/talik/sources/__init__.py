@@ -1,0 +1,1 @@
+"""One reader for each product: units, sign and species are settled here."""
