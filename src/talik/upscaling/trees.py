@@ -1,0 +1,154 @@
+"""Regression trees as flat arrays: what a forest is, and how a row walks through it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from talik.errors import InputError
+
+MAX_LEVELS = 64
+"""Levels of a categorical predictor that fit the bit mask of a split."""
+
+BLOCK_ROWS = 4096
+"""Rows walked by one thread at a time; results do not depend on it."""
+
+Float64 = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trees:
+    """T regression trees with N nodes in all, as flat arrays.
+
+    A continuous predictor sends a row left if ``x <= threshold`` (float32); a categorical one if the bit of its
+    level is set in ``levels``. The right child follows the left one. ``value`` is the weighted mean of the in-bag
+    responses in a node (inner nodes too), ``cover`` the weight of these responses with multiplicity.
+    """
+
+    offset: Int64
+    """(T+1,) nodes of tree t are offset[t] .. offset[t+1]-1."""
+    feature: npt.NDArray[np.int16]
+    """(N,) column of the predictor split on, -1 in a leaf."""
+    threshold: Float32
+    """(N,)"""
+    levels: npt.NDArray[np.uint64]
+    """(N,) bit k set: level k goes left."""
+    left: npt.NDArray[np.int32]
+    """(N,) left child, counted over all trees; 0 in a leaf."""
+    value: Float64
+    """(N,)"""
+    cover: Float64
+    """(N,)"""
+    n_levels: npt.NDArray[np.int16]
+    """(p,) 0 for a continuous predictor, else its number of levels, coded 0 .. n-1 in X."""
+
+    @property
+    def n_trees(self) -> int:
+        return len(self.offset) - 1
+
+    @property
+    def n_nodes(self) -> int:
+        return len(self.feature)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays by name, as a model file holds them."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def check(self) -> Trees:
+        """Refuse arrays that would send a row outside them (a damaged file).
+
+        Raises:
+            InputError: shapes, child indices or predictor columns do not fit.
+        """
+        n = self.n_nodes
+        inner = self.feature >= 0
+        tree = np.repeat(np.arange(self.n_trees), np.diff(self.offset))
+        sound = (
+            len(self.offset) >= 2
+            and self.offset[0] == 0
+            and self.offset[-1] == n
+            and bool(np.all(np.diff(self.offset) > 0))
+            and all(len(a) == n for a in (self.threshold, self.levels, self.left, self.value, self.cover))
+            and bool(np.all(self.feature < len(self.n_levels)))
+            and bool(np.all(self.left[inner] > np.flatnonzero(inner)))
+            and bool(np.all(self.left[inner] + 1 < self.offset[tree[inner] + 1]))
+            and bool(np.all((self.n_levels >= 0) & (self.n_levels <= MAX_LEVELS)))
+        )
+        if not sound:
+            raise InputError("the trees of this model do not fit together; the file is damaged. Train it again.")
+        return self
+
+    def predict(self, x: Float32, threads: int = 1) -> Float64:
+        """(n,) mean over trees of the leaf value for x (n, p) float32; the same bytes for any `threads`."""
+        out = np.empty(len(x))
+        _over_blocks(len(x), threads, lambda a, b: _sum_leaves(*self._walk(), self.value, x[a:b], out[a:b]))
+        return out
+
+    def leaves(self, x: Float32, threads: int = 1) -> npt.NDArray[np.int32]:
+        """(n, T) leaf of every row in every tree, counted over all trees."""
+        out = np.empty((len(x), self.n_trees), np.int32)
+        _over_blocks(len(x), threads, lambda a, b: _find_leaves(*self._walk(), x[a:b], out[a:b]))
+        return out
+
+    def _walk(self) -> tuple[npt.NDArray[Any], ...]:
+        return self.offset, self.feature, self.threshold, self.levels, self.left, self.n_levels
+
+
+def join(parts: list[Trees]) -> Trees:
+    """The trees of `parts` one after the other."""
+    shifts = np.cumsum([0] + [p.n_nodes for p in parts])
+    left = [np.where(p.feature >= 0, p.left + s, 0).astype(np.int32) for p, s in zip(parts, shifts, strict=False)]
+    offset = [np.zeros(1, np.int64)] + [p.offset[1:] + s for p, s in zip(parts, shifts, strict=False)]
+    whole = {
+        f.name: np.concatenate([getattr(p, f.name) for p in parts])
+        for f in fields(Trees)
+        if f.name not in ("offset", "left", "n_levels")
+    }
+    return Trees(offset=np.concatenate(offset), left=np.concatenate(left), n_levels=parts[0].n_levels, **whole)
+
+
+def _over_blocks(n: int, threads: int, work: Any) -> None:
+    blocks = [(a, min(a + BLOCK_ROWS, n)) for a in range(0, n, BLOCK_ROWS)]
+    if threads == 1 or len(blocks) == 1:
+        for a, b in blocks:
+            work(a, b)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda ab: work(*ab), blocks))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _leaf(root, feature, threshold, levels, left, n_levels, row):  # type: ignore[no-untyped-def]
+    node = root
+    while feature[node] >= 0:
+        f = feature[node]
+        if n_levels[f] == 0:
+            goes_left = row[f] <= threshold[node]
+        else:
+            goes_left = (levels[node] >> np.uint64(row[f])) & np.uint64(1) == np.uint64(1)
+        node = left[node] if goes_left else left[node] + 1
+    return node
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_leaves(offset, feature, threshold, levels, left, n_levels, value, x, out):  # type: ignore[no-untyped-def]
+    n_trees = len(offset) - 1
+    out[:] = 0.0
+    for t in range(n_trees):
+        for i in range(len(x)):
+            out[i] += value[_leaf(offset[t], feature, threshold, levels, left, n_levels, x[i])]
+    out /= n_trees
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_leaves(offset, feature, threshold, levels, left, n_levels, x, out):  # type: ignore[no-untyped-def]
+    for t in range(len(offset) - 1):
+        for i in range(len(x)):
+            out[i, t] = _leaf(offset[t], feature, threshold, levels, left, n_levels, x[i])
