@@ -31,6 +31,8 @@ EARTH_RADIUS_KM = 6371.0088
 OUTSIDE = -1
 EDGE = 1e-6
 """Widening of the upper edge of a cell, in cells: bounds stored in single precision leave gaps."""
+HALF_CELL = 0.51
+"""Half a cell, widened for the curvature of two-dimensional coordinates."""
 BLOCK = 1 << 25
 """Values held at once while reading."""
 
@@ -40,10 +42,10 @@ class Extracted:
     """Values at the sites' rows, and where they come from.
 
     `values` has the index of the site table and one column for each variable, in `units`; NaN is missing.
-    `provenance` has one row for each site and variable: `time_step` ("none", "month of year", "month", "year"),
-    `cell_lat`, `cell_lon` (centre of the cell used, degrees), `distance_km` (tower to that centre), `moved` (it is not
-    the cell that contains the tower), `n_rows`, `n_outside_period` (rows whose month the file does not have) and
-    `share_missing` (of all rows of the site).
+    `provenance` has one row for each position (`site_id`, `lat`, `lon`) and `variable`: `time_step` ("none", "month of
+    year", "month", "year"), `cell_lat`, `cell_lon` (centre of the cell used, degrees), `distance_km` (tower to that
+    centre), `moved` (it is not the cell that contains the tower), `n_rows`, `n_outside_period` (rows whose month the
+    file does not have) and `share_missing` (of all these rows).
     """
 
     values: pd.DataFrame
@@ -81,7 +83,7 @@ def extract(
     """
     if not nearest_within_km >= 0:
         raise ConfigError(f"nearest_within_km is {nearest_within_km}; expected 0 or a distance in km.")
-    places, site_of_row = _places(sites)
+    places, place_of_row = _places(sites)
     wanted = dict(units or {})
     if unknown := sorted(set(wanted) - set(variables)):
         raise ConfigError(
@@ -103,19 +105,19 @@ def extract(
                 locators[data.dims] = _locator(dataset, data, crs)
             locator = locators[data.dims]
             steps = _steps(dataset, data, locator.dims, sites, time_step, stand_in_years or {})
-            values, table = _at_sites(data, locator, steps, places, site_of_row, nearest_within_km)
+            values, table = _at_sites(data, locator, steps, places, place_of_row, nearest_within_km)
             if name in wanted:
                 found = xr.DataArray(values, dims="row", name=name, attrs=dict(data.attrs))
                 values = np.asarray(as_units(found, wanted[name]).values, dtype=np.float64)
             columns[name] = values
-            table.insert(1, "variable", name)
+            table.insert(3, "variable", name)
             tables.append(table)
     provenance = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     return Extracted(pd.DataFrame(columns, index=sites.index), provenance, stored_units)
 
 
 def _at_sites(
-    data: xr.DataArray, locator: _Locator, steps: _Steps, places: pd.DataFrame, site_of_row: Index, km: float
+    data: xr.DataArray, locator: _Locator, steps: _Steps, places: pd.DataFrame, place_of_row: Index, km: float
 ) -> tuple[Array, pd.DataFrame]:
     """Values of one variable by row, and its provenance by site."""
     lat, lon = places["lat"].to_numpy(), places["lon"].to_numpy()
@@ -136,23 +138,25 @@ def _at_sites(
                 rows[site], cols[site], moved[site] = near_rows[first], near_cols[first], True
                 series[:, site] = around[:, first]
     has_step = steps.of_row != OUTSIDE
-    values = np.where(has_step, series[np.searchsorted(used, steps.of_row) * has_step, site_of_row], np.nan)
+    values = np.where(has_step, series[np.searchsorted(used, steps.of_row) * has_step, place_of_row], np.nan)
     found = rows != OUTSIDE
     centre = np.full((3, lat.size), np.nan)
     centre[:2, found] = locator.centres(rows[found], cols[found])
     centre[2, found] = _distance_km(lat[found], lon[found], *centre[:2, found])
-    n_rows = np.bincount(site_of_row, minlength=lat.size)
+    n_rows = np.bincount(place_of_row, minlength=lat.size)
     table = pd.DataFrame(
         {
             "site_id": places["site_id"],
+            "lat": lat,
+            "lon": lon,
             "time_step": steps.kind,
             "cell_lat": centre[0],
             "cell_lon": centre[1],
             "distance_km": centre[2],
             "moved": moved,
             "n_rows": n_rows,
-            "n_outside_period": np.bincount(site_of_row[~has_step], minlength=lat.size),
-            "share_missing": np.bincount(site_of_row[np.isnan(values)], minlength=lat.size) / n_rows,
+            "n_outside_period": np.bincount(place_of_row[~has_step], minlength=lat.size),
+            "share_missing": np.bincount(place_of_row[np.isnan(values)], minlength=lat.size) / n_rows,
         }
     )
     return values, table
@@ -276,24 +280,36 @@ class _Curvilinear:
     cells: Index
 
     def containing(self, lat: Array, lon: Array) -> tuple[Index, Index]:
-        """Nearest centre, if the point is no further than half of that cell's longer diagonal."""
-        chord, nearest = self.tree.query(_unit_vectors(lat, lon))
-        rows, cols = np.divmod(self.cells[nearest], self.lat.shape[1])
-        reach = np.zeros(lat.size)
-        for down in (-1, 1):
-            for right in (-1, 1):
-                r, c = rows + down, cols + right
-                exists = (r >= 0) & (r < self.lat.shape[0]) & (c >= 0) & (c < self.lat.shape[1])
-                diagonal = np.zeros(lat.size)
-                here, there = (rows[exists], cols[exists]), (r[exists], c[exists])
-                diagonal[exists] = np.linalg.norm(
-                    _unit_vectors(self.lat[here], self.lon[here])
-                    - _unit_vectors(self.lat[there], self.lon[there]),
-                    axis=-1,
-                )
-                reach = np.fmax(reach, 0.5 * diagonal)
-        inside = chord <= reach * (1 + EDGE)
+        """The cell with the nearest centre; at the border, only if the point is within half a cell of it each way."""
+        points = _unit_vectors(lat, lon)
+        rows, cols = np.divmod(self.cells[self.tree.query(points)[1]], self.lat.shape[1])
+        away = points - self._points(rows, cols)
+        down, at_row_border = self._step(rows, cols, 1, 0)
+        right, at_column_border = self._step(rows, cols, 0, 1)
+        dd, dr, rr = (down * down).sum(-1), (down * right).sum(-1), (right * right).sum(-1)
+        ad, ar = (away * down).sum(-1), (away * right).sum(-1)
+        half = HALF_CELL * np.abs(
+            dd * rr - dr * dr
+        )  # away = i * down + j * right, with i and j by Cramer's rule
+        beside = (np.abs(ad * rr - ar * dr) <= half) & (np.abs(ar * dd - ad * dr) <= half)
+        inside = ~(at_row_border | at_column_border) | (beside & (half > 0))
         return np.where(inside, rows, OUTSIDE), np.where(inside, cols, OUTSIDE)
+
+    def _points(self, rows: Index, cols: Index) -> Array:
+        return _unit_vectors(self.lat[rows, cols], self.lon[rows, cols])
+
+    def _step(self, rows: Index, cols: Index, down: int, right: int) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Vector from a cell to the next in one direction, and whether it lacks a neighbour on either side."""
+        here = self._points(rows, cols)
+        step, neighbours = np.zeros_like(here), np.zeros(rows.size)
+        for side in (-1, 1):
+            r, c = rows + side * down, cols + side * right
+            exists = (r >= 0) & (r < self.lat.shape[0]) & (c >= 0) & (c < self.lat.shape[1])
+            there = self._points(np.where(exists, r, rows), np.where(exists, c, cols))
+            exists &= np.isfinite(there).all(axis=-1)
+            step += np.where(exists[:, None], side * (there - here), 0.0)
+            neighbours += exists
+        return step / np.maximum(neighbours, 1)[:, None], neighbours < 2
 
     def centres(self, rows: Index, cols: Index) -> tuple[Array, Array]:
         return self.lat[rows, cols], _half_circle(self.lon[rows, cols])
@@ -504,13 +520,14 @@ def _is_dated(dataset: xr.Dataset, dim: str) -> bool:
 def _counted_months(dataset: xr.Dataset, dim: str) -> tuple[Index, Index | None]:
     """Months since year 0 of each step, from the middle of its bounds if there are any, and months between these."""
 
-    def count(dates: xr.DataArray) -> Index:
-        return np.asarray(12 * dates.dt.year + dates.dt.month - 1, dtype=np.int64)
+    def count(dates: npt.NDArray[np.generic]) -> Index:
+        clock = xr.DataArray(dates, dims=dim).dt
+        return np.asarray(12 * clock.year + clock.month - 1, dtype=np.int64)
 
     bounds = _bounds_of(dataset, dim)
     if bounds is None or "climatology" in dataset[dim].attrs:
-        return count(dataset[dim]), None
-    start, end = (xr.DataArray(bounds.values[:, k], dims=dim) for k in (0, 1))
+        return count(dataset[dim].values), None
+    start, end = bounds.values.T
     return count(start + (end - start) / 2), count(end) - count(start)
 
 
@@ -546,29 +563,23 @@ def _match(keys: npt.NDArray[np.generic], wanted: Index, period: str, where: str
 
 
 def _places(sites: pd.DataFrame) -> tuple[pd.DataFrame, Index]:
-    """One row for each site (site_id, lat, lon) in order of appearance, and the site of each row of the table."""
+    """One row for each position of a site (site_id, lat, lon), as they first appear, and the place of each row."""
     if missing := [c for c in ("site_id", "lat", "lon") if c not in sites.columns]:
         raise InputError(
             f"site table: no column {', '.join(missing)}; it has {', '.join(map(str, sites.columns))}."
         )
-    places = sites[["site_id", "lat", "lon"]].drop_duplicates().reset_index(drop=True)
-    numbers = places[["lat", "lon"]].to_numpy(dtype=np.float64)
+    keys = sites[["site_id", "lat", "lon"]]
+    numbers = keys[["lat", "lon"]].to_numpy(dtype=np.float64)
     bad = ~((np.abs(numbers[:, 0]) <= 90) & (numbers[:, 1] >= -180) & (numbers[:, 1] <= 360))
     if bad.any():
         raise InputError(
-            f"site table: sites {', '.join(map(str, places['site_id'][bad]))[:200]} have no position in "
+            f"site table: sites {', '.join(map(str, keys['site_id'][bad].unique()))[:200]} have no position in "
             "lat -90..90, lon -180..360. Correct them or leave these rows out."
         )
-    twice = places["site_id"][places["site_id"].duplicated()]
-    if len(twice):
-        raise InputError(
-            f"site table: sites {', '.join(map(str, twice.unique()))[:200]} stand at more than one position. Give each "
-            "tower or chamber set its own site_id, or one position."
-        )
-    places[["lat", "lon"]] = numbers
-    return places, np.asarray(
-        pd.Index(places["site_id"]).get_indexer(pd.Index(sites["site_id"])), dtype=np.int64
-    )
+    place_of_row = keys.groupby(["site_id", "lat", "lon"], sort=False, dropna=False).ngroup()
+    places = keys[~place_of_row.duplicated()].reset_index(drop=True)
+    places[["lat", "lon"]] = numbers[~place_of_row.duplicated()]
+    return places, np.asarray(place_of_row, dtype=np.int64)
 
 
 def _calendar_columns(sites: pd.DataFrame) -> tuple[Index, Index]:
