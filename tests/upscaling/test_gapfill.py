@@ -78,6 +78,20 @@ def test_more_smoothness_means_less_curvature_and_none_means_the_data() -> None:
     assert abs((rest[:, 0] * np.arange(80)).sum()) < 1e-7
 
 
+@pytest.mark.parametrize("smoothness", [1.0, 100.0])
+@pytest.mark.parametrize("period", [6, 23, 46])
+def test_a_wave_keeps_the_share_that_theory_says(smoothness: float, period: int) -> None:
+    """Far from the ends the smoother is a filter with gain 1 / (1 + lambda (2 - 2 cos w)^2)."""
+    angle = 2 * np.pi / period
+    wave = np.cos(angle * np.arange(40 * period))[:, None]
+    got = whittaker(wave, np.ones_like(wave), smoothness)
+    gain = 1 / (1 + smoothness * (2 - 2 * np.cos(angle)) ** 2)
+    middle = slice(15 * period, 25 * period)
+    np.testing.assert_allclose(got[middle], gain * wave[middle], atol=1e-6)
+    if (smoothness, period) == (100.0, 23):  # what the default leaves of a year of 16-day composites
+        assert round(gain, 2) == 0.65
+
+
 def test_each_pixel_is_solved_alone() -> None:
     rng = named_rng(2, "alone")
     y, w = rng.normal(size=(50, 40)), rng.choice([0.0, 0.5, 1.0], size=(50, 40))
