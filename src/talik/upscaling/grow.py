@@ -57,19 +57,21 @@ def grow(
     *,
     mtry: int,
     node_size: int,
+    random_splits: bool = False,
     threads: int = 1,
 ) -> Trees:
     """len(seeds) trees; tree t is grown on a bootstrap of the rows `pools[t % len(pools)]`.
 
-    y, weights : (n,) response and row weight (> 0; node size counts rows, not weights). Trees depend on their own
-    seed and pool alone, so the result is the same for any number of `threads`.
+    y, weights : (n,) response and row weight (> 0; node size counts rows, not weights). `random_splits` tries one
+    random threshold a drawn predictor instead of all (extremely randomised trees). Trees depend on their own seed
+    and pool alone, so the result is the same for any number of `threads`.
     """
+    mtry = min(mtry, len(data.columns))
 
     def one(t: int) -> Trees:
         pool = pools[t % len(pools)]
-        parts = _grow_tree(
-            data.columns, data.order, data.n_levels, y, weights, pool, seeds[t], min(mtry, len(data.columns)), node_size
-        )
+        settings = (seeds[t], mtry, node_size, random_splits)
+        parts = _grow_tree(data.columns, data.order, data.n_levels, y, weights, pool, *settings)
         feature, threshold, levels, left, value, cover = parts
         offset = np.array([0, len(feature)], np.int64)
         return Trees(offset, feature, threshold, levels, left, value, cover, data.n_levels)
@@ -133,6 +135,25 @@ def _best_threshold(column, rows, sums, total_wy, total_w):  # type: ignore[no-u
     if at < 0:
         return 0.0, 1.0, np.float32(0)
     return gain_above, gain_below, _between(column[rows[at]], column[rows[at + 1]])
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _random_threshold(column, rows, sums, total_wy, total_w, state):  # type: ignore[no-untyped-def]
+    """The same for one threshold drawn between the smallest and the largest value (Geurts et al. 2006)."""
+    low, high = column[rows[0]], column[rows[len(rows) - 1]]
+    if not low < high:
+        return 0.0, 1.0, np.float32(0)
+    share = np.float64(_next(state) >> np.uint64(11)) / 2.0**53
+    at = np.float32(np.float64(low) + share * (np.float64(high) - np.float64(low)))
+    at = at if at < high else low
+    wy, w = 0.0, 0.0
+    for r in rows:
+        if column[r] > at:
+            break
+        wy += sums[r, 0]
+        w += sums[r, 1]
+    d = wy * total_w - total_wy * w
+    return d * d, w * (total_w - w), at
 
 
 @numba.njit(cache=True, nogil=True)
@@ -214,7 +235,7 @@ def _bag(all_columns, all_order, y, weights, count):  # type: ignore[no-untyped-
 
 @numba.njit(cache=True, nogil=True)
 def _grow_tree(  # type: ignore[no-untyped-def]
-    all_columns, all_order, n_levels, y, weights, pool, seed, mtry, node_size
+    all_columns, all_order, n_levels, y, weights, pool, seed, mtry, node_size, random_splits
 ):
     state = np.array([seed], np.uint64)
     bag = np.zeros(len(y), np.int32)
@@ -249,7 +270,9 @@ def _grow_tree(  # type: ignore[no-untyped-def]
             drawn[other] = drawn[k]
             drawn[k] = f
             t, mask = np.float32(0), np.uint64(0)
-            if n_levels[f] == 0:
+            if n_levels[f] == 0 and random_splits:
+                above, below, t = _random_threshold(columns[f], order[f, a:b], sums, total_wy, total_w, state)
+            elif n_levels[f] == 0:
                 above, below, t = _best_threshold(columns[f], order[f, a:b], sums, total_wy, total_w)
             else:
                 above, below, mask = _best_levels(

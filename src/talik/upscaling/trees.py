@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -88,13 +89,13 @@ class Trees:
     def predict(self, x: Float32, threads: int = 1) -> Float64:
         """(n,) mean over trees of the leaf value for x (n, p) float32; the same bytes for any `threads`."""
         out = np.empty(len(x))
-        _over_blocks(len(x), threads, lambda a, b: _sum_leaves(*self._walk(), self.value, x[a:b], out[a:b]))
+        over_blocks(len(x), threads, lambda a, b: _sum_leaves(*self._walk(), self.value, x[a:b], out[a:b]))
         return out
 
     def leaves(self, x: Float32, threads: int = 1) -> npt.NDArray[np.int32]:
         """(n, T) leaf of every row in every tree, counted over all trees."""
         out = np.empty((len(x), self.n_trees), np.int32)
-        _over_blocks(len(x), threads, lambda a, b: _find_leaves(*self._walk(), x[a:b], out[a:b]))
+        over_blocks(len(x), threads, lambda a, b: _find_leaves(*self._walk(), x[a:b], out[a:b]))
         return out
 
     def _walk(self) -> tuple[npt.NDArray[Any], ...]:
@@ -114,8 +115,9 @@ def join(parts: list[Trees]) -> Trees:
     return Trees(offset=np.concatenate(offset), left=np.concatenate(left), n_levels=parts[0].n_levels, **whole)
 
 
-def _over_blocks(n: int, threads: int, work: Any) -> None:
-    blocks = [(a, min(a + BLOCK_ROWS, n)) for a in range(0, n, BLOCK_ROWS)]
+def over_blocks(n: int, threads: int, work: Callable[[int, int], None], size: int = BLOCK_ROWS) -> None:
+    """Call work(a, b) for blocks of rows that cover 0 .. n; `work` must release the interpreter lock to gain."""
+    blocks = [(a, min(a + size, n)) for a in range(0, n, size)]
     if threads == 1 or len(blocks) == 1:
         for a, b in blocks:
             work(a, b)
