@@ -1,1 +1,1 @@
-"""Learn monthly fluxes from sites, say how good the model is where there is none, and predict (docs/science/upscaling.md)."""
+"""Learn monthly fluxes from sites, say how good the model is where there is none, and predict."""

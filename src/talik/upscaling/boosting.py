@@ -96,7 +96,9 @@ def from_lightgbm(dump: Mapping[str, Any], data: Data) -> Trees:
     are multiplied by the number of trees, so that the mean over trees is LightGBM's sum.
     """
     infos = dump["tree_info"]
-    columns: dict[str, list[Any]] = {k: [] for k in ("feature", "threshold", "levels", "left", "value", "cover")}
+    columns: dict[str, list[Any]] = {
+        k: [] for k in ("feature", "threshold", "levels", "left", "value", "cover")
+    }
     offset = [0]
     for info in infos:
         root = info["tree_structure"]

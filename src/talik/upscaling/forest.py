@@ -107,7 +107,11 @@ class Forest(Learner):
 
     def restore(self, arrays: Arrays, facts: Mapping[str, Any]) -> FittedForest:
         own = dict(arrays)
-        bag = Bag(*(own.pop(f"bag_{k}") for k in ("start", "row", "weight", "response"))) if "bag_row" in own else None
+        bag = (
+            Bag(*(own.pop(f"bag_{k}") for k in ("start", "row", "weight", "response")))
+            if "bag_row" in own
+            else None
+        )
         seeds = own.pop("seeds")
         return FittedForest(Trees(**own).check(), seeds, bag)
 
@@ -120,7 +124,9 @@ class Forest(Learner):
         if self.mtry is None:
             return max(1, n_predictors // (2 if self.random_splits else 3))
         if self.mtry > n_predictors:
-            raise ConfigError(f"mtry is {self.mtry} but there are {n_predictors} predictors; choose at most that")
+            raise ConfigError(
+                f"mtry is {self.mtry} but there are {n_predictors} predictors; choose at most that"
+            )
         return self.mtry
 
     def _grow(self, shared: Sorted, data: Data, rows: Int64, seed: int, threads: int) -> FittedForest:

@@ -249,7 +249,10 @@ def _grow_tree(  # type: ignore[no-untyped-def]
     value, cover = np.zeros(size), np.zeros(size)  # sums of w y and of w while growing
     start, stop, rows_in = np.zeros(size, np.int32), np.zeros(size, np.int32), np.zeros(size, np.int64)
     goes_left = np.zeros(n_bag, np.uint8)
-    orders, side = (order, np.empty_like(order)), np.zeros(size, np.uint8)  # a node's rows lie in orders[side]
+    orders, side = (
+        (order, np.empty_like(order)),
+        np.zeros(size, np.uint8),
+    )  # a node's rows lie in orders[side]
     drawn = np.arange(p)
     waiting = np.zeros(n_bag + 1, np.int32)  # depth first: a small node stays in the processor's cache
 
@@ -287,9 +290,8 @@ def _grow_tree(  # type: ignore[no-untyped-def]
         for k in range(a, b):
             r = order[best_f, k]
             x = columns[best_f, r]
-            if n_levels[best_f] == 0:
-                goes = x <= best_t
-            else:
+            goes = x <= best_t
+            if n_levels[best_f] > 0:
                 goes = (best_mask >> np.uint64(x)) & np.uint64(1) == np.uint64(1)
             goes_left[r] = goes
             if goes:

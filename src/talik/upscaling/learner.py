@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -95,11 +96,15 @@ class Learner(Frozen):
         held : pairs (rows to learn from, rows to predict).
         Returns for each pair an array (rows, 1 + len(quantiles)): the mean, then the quantiles.
         """
-        out = []
-        for train, test in held:
-            fitted = self.fit(data.take(train), seed, threads)
-            out.append(predictions(fitted, data.x[test], quantiles, threads))
-        return out
+
+        def one(pair: tuple[Int64, Int64]) -> Float64:
+            train, test = pair
+            return predictions(self.fit(data.take(train), seed), data.x[test], quantiles, 1)
+
+        if threads == 1:
+            return [one(pair) for pair in held]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(one, held))
 
 
 def predictions(fitted: Fitted, x: Float32, quantiles: Sequence[float], threads: int) -> Float64:

@@ -107,7 +107,9 @@ class Stack(Learner):
         out, at = [], 0
         for k, fold in enumerate(inner):
             rows = np.concatenate([test for _, test in fold])
-            parts = [np.concatenate([p[:, 0] for p in unseen[n][at : at + len(fold)]]) for n in self.members()]
+            parts = [
+                np.concatenate([p[:, 0] for p in unseen[n][at : at + len(fold)]]) for n in self.members()
+            ]
             weights = convex_weights(np.column_stack(parts), data.y[rows], data.weights[rows])
             out.append(np.column_stack([outer[n][k][:, 0] for n in self.members()]) @ weights[:, None])
             at += len(fold)

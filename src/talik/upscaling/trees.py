@@ -83,19 +83,32 @@ class Trees:
             and bool(np.all((self.n_levels >= 0) & (self.n_levels <= MAX_LEVELS)))
         )
         if not sound:
-            raise InputError("the trees of this model do not fit together; the file is damaged. Train it again.")
+            raise InputError(
+                "the trees of this model do not fit together; the file is damaged. Train it again."
+            )
         return self
 
     def predict(self, x: Float32, threads: int = 1) -> Float64:
         """(n,) mean over trees of the leaf value for x (n, p) float32; the same bytes for any `threads`."""
         out = np.empty(len(x))
-        over_blocks(len(x), threads, lambda a, b: _sum_leaves(*self._walk(), self.value, x[a:b], out[a:b]))
+        walk: Any = _sum_leaves  # numba.njit has no usable type
+        over_blocks(len(x), threads, lambda a, b: walk(*self._walk(), self.value, x[a:b], out[a:b]))
         return out
+
+    def only(self, tree: int) -> Trees:
+        """One tree of them."""
+        a, b = self.offset[tree], self.offset[tree + 1]
+        nodes = {
+            f.name: getattr(self, f.name)[a:b] for f in fields(self) if f.name not in ("offset", "n_levels")
+        }
+        nodes["left"] = np.where(nodes["feature"] >= 0, nodes["left"] - a, 0).astype(np.int32)
+        return Trees(offset=np.array([0, b - a]), n_levels=self.n_levels, **nodes)
 
     def leaves(self, x: Float32, threads: int = 1) -> npt.NDArray[np.int32]:
         """(n, T) leaf of every row in every tree, counted over all trees."""
         out = np.empty((len(x), self.n_trees), np.int32)
-        over_blocks(len(x), threads, lambda a, b: _find_leaves(*self._walk(), x[a:b], out[a:b]))
+        walk: Any = _find_leaves
+        over_blocks(len(x), threads, lambda a, b: walk(*self._walk(), x[a:b], out[a:b]))
         return out
 
     def _walk(self) -> tuple[npt.NDArray[Any], ...]:
@@ -105,14 +118,18 @@ class Trees:
 def join(parts: list[Trees]) -> Trees:
     """The trees of `parts` one after the other."""
     shifts = np.cumsum([0] + [p.n_nodes for p in parts])
-    left = [np.where(p.feature >= 0, p.left + s, 0).astype(np.int32) for p, s in zip(parts, shifts, strict=False)]
+    left = [
+        np.where(p.feature >= 0, p.left + s, 0).astype(np.int32) for p, s in zip(parts, shifts, strict=False)
+    ]
     offset = [np.zeros(1, np.int64)] + [p.offset[1:] + s for p, s in zip(parts, shifts, strict=False)]
     whole = {
         f.name: np.concatenate([getattr(p, f.name) for p in parts])
         for f in fields(Trees)
         if f.name not in ("offset", "left", "n_levels")
     }
-    return Trees(offset=np.concatenate(offset), left=np.concatenate(left), n_levels=parts[0].n_levels, **whole)
+    return Trees(
+        offset=np.concatenate(offset), left=np.concatenate(left), n_levels=parts[0].n_levels, **whole
+    )
 
 
 def over_blocks(n: int, threads: int, work: Callable[[int, int], None], size: int = BLOCK_ROWS) -> None:

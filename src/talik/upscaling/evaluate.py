@@ -1,0 +1,206 @@
+"""Validation of a learner: predict what was left out, and say how good that is, where and in which respect."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from talik.errors import ConfigError
+from talik.upscaling import scores
+from talik.upscaling.conformal import LEVELS, measured_coverage, quantile_levels
+from talik.upscaling.fast_loso import fast_leave_one_site_out
+from talik.upscaling.folds import Folds
+from talik.upscaling.forest import Forest
+from talik.upscaling.learner import Learner
+from talik.upscaling.training import Training
+from talik.upscaling.trees import Float64
+
+GROUPINGS = (
+    "month",
+    "biome",
+    "vegetation_type",
+    "country",
+    "disturbance",
+    "flux_method",
+    "flux_method_detail",
+)
+"""Columns whose classes are scored apart, where the table has them (upscaling.md 2)."""
+
+UNDISTURBED = ("No", "no", "None", "none", "NA", "")
+"""Entries of `disturbance` that mean none; missing ones are counted with them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Predictions of rows by models that have not learnt from them."""
+
+    rows: npt.NDArray[np.int64]
+    """(m,) rows of the training table, ascending."""
+    fold: npt.NDArray[np.int64]
+    """(m,)"""
+    predicted: Float64
+    """(m,) mean."""
+    raw: Float64
+    """(m, 2 levels) lower and upper limit of each level before widening; the mean itself for a learner of means."""
+
+    def table(self, training: Training) -> pd.DataFrame:
+        """One row a prediction: row number, site, year, month (where known), fold, observed, predicted."""
+        known = training.rows.iloc[self.rows]
+        site = np.array(training.sites, object)[training.data.groups[self.rows]]
+        out = pd.DataFrame({"row": self.rows, "site": site, "fold": self.fold})
+        for column in ("year", "month", "disturbance", "disturb_year"):
+            if column in known:
+                out[column] = known[column].to_numpy()
+        out["observed"] = training.data.y[self.rows]
+        out["predicted"] = self.predicted
+        return out
+
+
+def hold_out(
+    training: Training, learner: Learner, folds: Folds, seed: int, threads: int = 1, *, fast: bool = False
+) -> HeldOut:
+    """Predictions of every tested row of `folds`.
+
+    fast : leave-one-site-out of a forest by trees that leave out sites of their own (`fast_leave_one_site_out`).
+
+    Raises:
+        ConfigError: `fast` for another learner or another design.
+    """
+    data = training.data
+    if fast:
+        if folds.name != "loso" or not isinstance(learner, Forest) or learner.gives_quantiles:
+            raise ConfigError(
+                "the fast route leaves sites out of learner forest or extra-trees; use it with cv loso"
+            )
+        mean = fast_leave_one_site_out(learner, data, seed, threads=threads)
+        return HeldOut(np.arange(len(data)), data.groups, mean, np.repeat(mean[:, None], 2 * len(LEVELS), 1))
+    wanted = quantile_levels() if learner.gives_quantiles else ()
+    parts = learner.leave_out(data, folds.held, seed, threads, wanted)
+    rows = np.concatenate([test for _, test in folds.held])
+    fold = np.repeat(np.arange(len(folds.held)), [len(test) for _, test in folds.held])
+    columns = np.concatenate(parts)
+    order = np.argsort(rows, kind="stable")
+    predicted = columns[order, 0]
+    raw = columns[order, 1:] if wanted else np.repeat(predicted[:, None], 2 * len(LEVELS), 1)
+    return HeldOut(rows[order], fold[order], predicted, raw)
+
+
+def summarise(training: Training, held: HeldOut) -> dict[str, Any]:
+    """Scores of held-out predictions, JSON values: pooled, fold_mean, groups, skill, coverage."""
+    observed, sites = training.data.y[held.rows], training.data.groups[held.rows]
+    rows = training.rows.iloc[held.rows].reset_index(drop=True)
+    months = _numeric(rows, "month")
+    return {
+        "n_rows": len(observed),
+        "n_sites": len(np.unique(sites)),
+        "pooled": scores.pooled(observed, held.predicted),
+        "fold_mean": scores.fold_mean(observed, held.predicted, held.fold),
+        "groups": {
+            name: scores.by_group(observed, held.predicted, labels)
+            for name, labels in _labels(rows, observed, sites, months).items()
+        },
+        "skill": scores.skill_split(observed, held.predicted, sites, months),
+        "coverage": measured_coverage(observed, held.raw, sites, rows),
+    }
+
+
+def evaluate(
+    training: Training,
+    learner: Learner,
+    folds: Folds,
+    *,
+    seed: int = 448,
+    threads: int = 1,
+    fast: bool = False,
+) -> tuple[dict[str, Any], HeldOut]:
+    """Validate `learner` by `folds`: the summary (JSON values) and the held-out predictions behind it."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    held = hold_out(training, learner, folds, seed, threads, fast=fast)
+    summary = summarise(training, held)
+    return {
+        **summary,
+        "design": folds.name + (" (fast route)" if fast else ""),
+        "design_note": folds.note,
+        "learner": learner.name,
+        "settings": learner.model_dump(mode="json"),
+        "seed": seed,
+        "data": training.key,
+        "dropped": dict(training.dropped),
+        "seconds": time.perf_counter() - wall,
+        "cpu_seconds": time.process_time() - cpu,
+    }, held
+
+
+def tune_mtry(
+    training: Training,
+    learner: Forest,
+    folds: Folds,
+    *,
+    criterion: str = "fold_mean",
+    seed: int = 448,
+    threads: int = 1,
+    fast: bool = False,
+) -> tuple[Forest, list[dict[str, float]]]:
+    """The forest with the mtry of the smallest RMSE, and the RMSE of every mtry tried.
+
+    Tried are caret's three: 2, all, and half way (upscaling.md 2). criterion "fold_mean" is caret's mean of fold
+    RMSE; "pooled" the RMSE of all rows.
+    """
+    tried = []
+    p = training.data.x.shape[1]
+    for mtry in sorted({int(m) for m in np.floor(np.linspace(min(2, p), p, 3))}):
+        candidate = learner.model_copy(update={"mtry": mtry})
+        held = hold_out(training, candidate, folds, seed, threads, fast=fast)
+        observed = training.data.y[held.rows]
+        tried.append(
+            {
+                "mtry": mtry,
+                "fold_mean": float(scores.fold_mean(observed, held.predicted, held.fold)["rmse"] or 0.0),
+                "pooled": float(scores.pooled(observed, held.predicted)["rmse"] or 0.0),
+            }
+        )
+    best = min(tried, key=lambda row: row[criterion])
+    return learner.model_copy(update={"mtry": int(best["mtry"])}), tried
+
+
+def _labels(
+    rows: pd.DataFrame, observed: Float64, sites: npt.NDArray[np.int64], months: Float64 | None
+) -> Mapping[str, pd.Series[Any]]:
+    out = {}
+    for name in GROUPINGS:
+        if name in rows and rows[name].notna().any():
+            labels = rows[name]
+            if name == "disturbance":
+                labels = labels.astype(object).where(labels.notna() & ~labels.isin(UNDISTURBED), "none")
+            out[name] = labels
+    if months is not None and np.isfinite(months).any():
+        out["departure"] = _departures(observed, sites, months)
+    return out
+
+
+def _departures(
+    observed: Float64,
+    sites: npt.NDArray[np.int64],
+    months: Float64,
+    edges: Sequence[float] = (-20.0, -5.0, 5.0, 20.0),
+) -> pd.Series[Any]:
+    """Class of an observation's departure from the mean of its site and calendar month."""
+    table = pd.DataFrame({"y": observed, "site": sites, "month": months})
+    departure = table.y - table.groupby(["site", "month"]).y.transform("mean")
+    names = [f"below {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
+    return pd.cut(departure, [-np.inf, *edges, np.inf], labels=[*names, f"above {edges[-1]:g}"]).astype(
+        object
+    )
+
+
+def _numeric(rows: pd.DataFrame, column: str) -> Float64 | None:
+    if column not in rows:
+        return None
+    return pd.to_numeric(rows[column], errors="coerce").to_numpy(np.float64)
