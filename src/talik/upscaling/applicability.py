@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -157,9 +158,8 @@ class AreaOfApplicability:
                 f"area of applicability: array {', '.join(lost)} missing; found {', '.join(arrays)}. "
                 "Fit it again, or check the file."
             )
-        given = {f.name: arrays[f.name] for f in fields(cls)}
-        given["mean_distance"], given["threshold"] = (float(given[k]) for k in ("mean_distance", "threshold"))
-        return cls(**given)
+        given: dict[str, Any] = {f.name: arrays[f.name] for f in fields(cls)}
+        return cls(**(given | {name: float(given[name]) for name in ("mean_distance", "threshold")}))
 
     def _rows(self, x: npt.ArrayLike) -> npt.NDArray[np.generic]:
         rows = np.asarray(x)
@@ -173,7 +173,7 @@ class AreaOfApplicability:
     def _scaled(self, rows: npt.NDArray[np.generic]) -> tuple[Float64, npt.NDArray[np.bool_]]:
         """Complete rows in scaled space, and which rows these are."""
         values = rows.astype(np.float64)
-        known = np.isfinite(values[:, self.source]).all(axis=1)
+        known = np.asarray(np.isfinite(values[:, self.source]).all(axis=1))
         return (_expand(values[known], self.source, self.level) - self.centre) * self.scale, known
 
 
@@ -191,7 +191,9 @@ class ErrorCurve:
 
         Beyond the last point nothing was validated, so the value there is a lower bound.
         """
-        return np.asarray(np.interp(dissimilarity, self.dissimilarity, self.rmse), dtype=np.float64)
+        return np.asarray(
+            np.interp(np.asarray(dissimilarity, dtype=np.float64), self.dissimilarity, self.rmse)
+        )
 
     def to_arrays(self) -> Arrays:
         """The curve as plain arrays for a model file."""

@@ -49,7 +49,7 @@ def nearest(points: Float64, others: Float64) -> Float64:
 
 def nearest_other(points: Float64) -> Float64:
     """(n,) Euclidean distance from each of `points` (n >= 2, p) to its nearest other point; 0 for a repeated one."""
-    return np.asarray(cKDTree(points).query(points, k=[2])[0][:, 0], dtype=np.float64)
+    return np.asarray(cKDTree(points).query(points, k=[2])[0], dtype=np.float64)[:, 0]
 
 
 def nearest_km(

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from talik.errors import ConfigError, InputError
 from talik.rng import named_rng
@@ -108,7 +108,7 @@ def find_environments(
             silhouettes[k] = float(silhouette_score(z[:JUDGED], fitted.labels_[:JUDGED]))
     best = max(tried, key=lambda k: silhouettes[k])
     label = _assign(pixels, mean, spread, centroids[best], block)
-    held = np.bincount(label[known], weights=size[known], minlength=best)
+    held = np.bincount(label[known], weights=size[known], minlength=best).astype(np.float64)
     order = np.lexsort((*centroids[best].T[::-1], -held))
     rank = np.full(best + 1, -1, np.int64)  # the last for pixels without a cluster
     rank[order] = np.arange(best)
@@ -148,8 +148,8 @@ def predictor_distributions(
     pixels = np.asarray(x)
     if pixels.shape != (len(label), len(names)):
         raise InputError(
-            f"predictor_distributions: x has shape {pixels.shape}; expected {(len(label), len(names))}, one row for each "
-            "label and one column for each name"
+            f"predictor_distributions: x has shape {pixels.shape}; expected {(len(label), len(names))}, one row for "
+            "each label and one column for each name"
         )
     tables = []
     for cluster in range(int(label.max()) + 1):
