@@ -308,7 +308,7 @@ def _descend(forest, root, end, row, path):  # type: ignore[no-untyped-def]
             continue
         a, before = forest.left[node], forest.above[forest.left[node]]
         if before >= 0 and not known[before - root]:
-            known[a - root : a - root + 2] = False
+            known[a - root], known[a - root + 1] = False, False
             to_a, to_b = share[a] / share[before], share[a + 1] / share[before]
             for q in range(n_points):
                 product[a - root, q] = product[here, q] * to_a
