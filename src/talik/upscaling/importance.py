@@ -85,8 +85,7 @@ def permutation_importance(
         rng = named_rng(seed, f"permutation importance/{name}")
         rows = np.stack([rng.permutation(len(x)) for _ in range(repeats)])
         values = x[:, permuted][rows]
-        for at, predictions in altered_predictions(predict, x, permuted, values):
-            increase[k, at] = _rmse(predictions, y) - base
+        increase[k] = _rmse(altered_predictions(predict, x, permuted, values), y) - base
     order = np.argsort(-increase.mean(axis=1), kind="stable")
     ordered = tuple(list(columns)[k] for k in order)
     return Importance(float(base), ordered, increase[order])

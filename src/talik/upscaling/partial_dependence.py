@@ -23,8 +23,8 @@ GRID_POINTS = 51
 BATCH_ROWS = 1 << 19
 """Largest number of altered rows that are handed to a model at once (unless one copy of the data has more)."""
 
-NO_EFFECT = 1e-20
-"""A variance below this share of the variance of all predictions is rounding: the predictors have no effect."""
+NO_EFFECT = (64 * np.finfo(float).eps) ** 2
+"""A variance below this share of the mean square of the predictions is rounding: the predictors have no effect."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,13 +107,8 @@ def partial_dependence(
     """
     _check_columns(x, [column])
     grid = grid_of(x[:, column], n_levels, points)
-    mean = np.empty(len(grid))
-    curves = np.empty((len(grid), len(x))) if individual else None
-    for at, predictions in altered_predictions(predict, x, [column], grid[:, None, None]):
-        mean[at] = predictions.mean(axis=1)
-        if curves is not None:
-            curves[at] = predictions
-    return PartialDependence(grid.astype(float), mean, curves)
+    curves = altered_predictions(predict, x, [column], grid[:, None, None])
+    return PartialDependence(grid.astype(float), curves.mean(axis=1), curves if individual else None)
 
 
 def pair_dependence(
@@ -138,9 +133,7 @@ def pair_dependence(
     a, b = (grid_of(x[:, c], n, points) for c, n in zip(columns, n_levels, strict=True))
     rows = _sample(len(x), max_rows, seed)
     values = np.stack(np.meshgrid(a, b, indexing="ij"), axis=-1).reshape(-1, 1, 2)
-    mean = np.empty(len(values))
-    for at, predictions in altered_predictions(predict, x[rows], columns, values):
-        mean[at] = predictions.mean(axis=1)
+    mean = altered_predictions(predict, x[rows], columns, values).mean(axis=1)
     return PairDependence((a.astype(float), b.astype(float)), mean.reshape(len(a), len(b)), rows)
 
 
@@ -169,39 +162,40 @@ def interactions(
     _check_columns(x, chosen)
     rows = _sample(len(x), max_rows, seed)
     x = x[rows]
-    f = _centred(_predicted(predict, x))
+    f = _predicted(predict, x)
+    rounding = NO_EFFECT * _mean_square(f)
+    f = _centred(f)
     alone = np.empty((len(chosen), len(x)))
     total = np.empty(len(chosen))
     for j, column in enumerate(chosen):
         composite = _composites(predict, x, [column])
         alone[j] = _centred(composite.mean(axis=1))
         rest = _centred(composite.mean(axis=0))
-        total[j] = _share(np.mean((f - alone[j] - rest) ** 2), np.mean(f**2), np.mean(f**2))
+        total[j] = _share(_mean_square(f - alone[j] - rest), _mean_square(f), rounding)
     pairs, departure = np.zeros((2, len(chosen), len(chosen)))
     for j, k in itertools.combinations(range(len(chosen)), 2):
         joint = _centred(_composites(predict, x, [chosen[j], chosen[k]]).mean(axis=1))
-        square = np.mean((joint - alone[j] - alone[k]) ** 2)
-        pairs[j, k] = pairs[k, j] = _share(square, np.mean(joint**2), np.mean(f**2))
+        square = _mean_square(joint - alone[j] - alone[k])
+        pairs[j, k] = pairs[k, j] = _share(square, _mean_square(joint), rounding)
         departure[j, k] = departure[k, j] = np.sqrt(square)
     return Interactions(chosen, total, pairs, departure, rows)
 
 
 def altered_predictions(
     predict: Predict, x: npt.NDArray[Any], columns: Sequence[int], values: npt.NDArray[Any]
-) -> list[tuple[slice, Float64]]:
-    """Predictions (copies, rows) of copies of x whose `columns` are replaced by `values`, in slices of copies.
+) -> Float64:
+    """Predictions (copies, rows) of copies of x (rows, p) whose `columns` are replaced by `values`.
 
     values : (copies, rows, columns), or with 1 row for the same values in every row. Copies are stacked, whole and
     in row order, to at most `BATCH_ROWS` rows for one call of `predict`.
     """
     step = max(1, BATCH_ROWS // len(x))
-    out = []
+    out = np.empty((len(values), len(x)))
     for a in range(0, len(values), step):
         part = values[a : a + step]
         stacked = np.tile(x, (len(part), 1, 1))
         stacked[:, :, list(columns)] = part
-        predictions = _predicted(predict, stacked.reshape(-1, x.shape[1]))
-        out.append((slice(a, a + len(part)), predictions.reshape(len(part), len(x))))
+        out[a : a + step] = _predicted(predict, stacked.reshape(-1, x.shape[1])).reshape(len(part), len(x))
     return out
 
 
@@ -215,12 +209,15 @@ def _predicted(predict: Predict, x: npt.NDArray[Any]) -> Float64:
 def _composites(predict: Predict, x: npt.NDArray[Any], columns: Sequence[int]) -> Float64:
     """(m, m) prediction with `columns` from row i and all else from row k; repeated values are predicted once."""
     values, back = np.unique(x[:, list(columns)], axis=0, return_inverse=True)
-    parts = [p for _, p in altered_predictions(predict, x, columns, values[:, None, :])]
-    return np.asarray(np.concatenate(parts)[back.ravel()])
+    return np.asarray(altered_predictions(predict, x, columns, values[:, None, :])[back.ravel()])
 
 
-def _share(part: float, whole: float, scale: float) -> float:
-    return float(part / whole) if whole > NO_EFFECT * scale else 0.0
+def _mean_square(values: Float64) -> float:
+    return float(np.mean(values**2))
+
+
+def _share(part: float, whole: float, rounding: float) -> float:
+    return part / whole if whole > rounding else 0.0
 
 
 def _centred(values: Float64) -> Float64:
