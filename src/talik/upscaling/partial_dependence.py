@@ -94,7 +94,7 @@ def partial_dependence(
     points: int = GRID_POINTS,
     individual: bool = False,
 ) -> PartialDependence:
-    """Partial dependence of the prediction on one predictor, over all rows (Friedman 2001, equation 53).
+    """Partial dependence of the prediction on one predictor, over all rows (Friedman 2001, section 8.2).
 
     x : (rows, p) training rows. n_levels : 0 for a continuous predictor, else its number of levels. The cost is
     grid points x rows predictions. `individual` keeps the curve of every row.
@@ -145,7 +145,7 @@ def interactions(
     columns: Sequence[int] | None = None,
     max_rows: int = 100,
 ) -> Interactions:
-    """Friedman's H-squared, pairwise and total, of the given columns (Friedman and Popescu 2008, eqs 44 and 45).
+    """Friedman's H-squared, pairwise and total, of the given columns (Friedman and Popescu 2008, section 8.1).
 
     With all functions centred on the rows: H2_jk = sum (PD_jk - PD_j - PD_k)^2 / sum PD_jk^2, and
     H2_j = sum (f - PD_j - PD_rest)^2 / sum f^2, where PD_rest depends on every predictor but j. Both are 0 without
@@ -158,7 +158,7 @@ def interactions(
     Raises:
         InputError: columns out of range or repeated, no rows, values that are not finite.
     """
-    chosen = tuple(range(x.shape[1])) if columns is None else tuple(columns)
+    chosen = tuple(range(x.shape[-1])) if columns is None else tuple(columns)
     _check_columns(x, chosen)
     rows = _sample(len(x), max_rows, seed)
     x = x[rows]
