@@ -6,6 +6,7 @@ import typer
 
 from talik.cli.budget import audit, budget
 from talik.cli.report import demo, report
+from talik.cli.upscale import app as upscale
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,3 +40,4 @@ app.command()(demo)
 app.command()(budget)
 app.command()(audit)
 app.command()(report)
+app.add_typer(upscale, name="upscale")

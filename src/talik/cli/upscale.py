@@ -43,38 +43,50 @@ class Design(StrEnum):
 
 
 SitesArgument = Annotated[
-    Path, typer.Argument(metavar="SITES", help="Site table: CSV, CSV.gz or Parquet, or a folder of FLUXNET files.")
+    Path,
+    typer.Argument(metavar="SITES", help="Site table: CSV, CSV.gz or Parquet, or a folder of FLUXNET files."),
 ]
 FluxOption = Annotated[
     Flux | None, typer.Option("--flux", help="The flux to learn, for tables talik knows (see `talik check`).")
 ]
 TargetOption = Annotated[str | None, typer.Option("--target", help="Column to learn, for any other table.")]
-GroupOption = Annotated[str | None, typer.Option("--group", help="Column that names the site, with --target.")]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", help="Column that names the site, with --target.")
+]
 PredictorsOption = Annotated[
     str | None, typer.Option("--predictors", help="Columns to learn from, A,B,C; not given: the known ones.")
 ]
 CategoricalOption = Annotated[
-    str, typer.Option("--categorical", help="Predictors that are classes; text, month, vegetation_type always are.")
+    str,
+    typer.Option(
+        "--categorical", help="Predictors that are classes; text, month, vegetation_type always are."
+    ),
 ]
 LearnerOption = Annotated[
     str,
     typer.Option(
-        "--learner", help="forest, extra-trees, quantile-forest, boosting, gaussian-process or stack.", show_default=True
+        "--learner",
+        help="forest, extra-trees, quantile-forest, boosting, gaussian-process or stack.",
+        show_default=True,
     ),
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the learner; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the learner; may be repeated."),
 ]
 MtryOption = Annotated[
     str | None, typer.Option("--mtry", metavar="N|tune", help="Predictors drawn at a node of a forest.")
 ]
 CvOption = Annotated[Design, typer.Option("--cv", help="What is left out to validate.")]
 FilterOption = Annotated[
-    list[str] | None, typer.Option("--filter", help="Named rule on the rows (see the guide); may be repeated.")
+    list[str] | None,
+    typer.Option("--filter", help="Named rule on the rows (see the guide); may be repeated."),
 ]
 GridOption = Annotated[
     list[str] | None,
-    typer.Option("--grid", metavar="FILE:VAR,VAR", help="Grid to take predictors at the sites from; may be repeated."),
+    typer.Option(
+        "--grid", metavar="FILE:VAR,VAR", help="Grid to take predictors at the sites from; may be repeated."
+    ),
 ]
 WeightsOption = Annotated[
     float, typer.Option("--weights", min=0, max=1, help="0 counts rows alike, 1 sites alike, 0.5 between.")
@@ -82,9 +94,12 @@ WeightsOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", min=0)]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Results do not depend on it.")]
 FastOption = Annotated[
-    bool, typer.Option("--fast", help="Forest, loso: trees that leave out sites of their own; 10 times quicker.")
+    bool,
+    typer.Option("--fast", help="Forest, loso: trees that leave out sites of their own; 10 times quicker."),
 ]
-DistanceOption = Annotated[float, typer.Option("--distance-km", min=0, help="cluster: towers this near go together.")]
+DistanceOption = Annotated[
+    float, typer.Option("--distance-km", min=0, help="cluster: towers this near go together.")
+]
 FoldsOption = Annotated[int, typer.Option("--folds", min=2, help="knndm, year, forward: number of folds.")]
 PointsOption = Annotated[
     Path | None, typer.Option("--points", help="knndm: table with lat, lon of the prediction points.")
@@ -120,7 +135,7 @@ def evaluate(
     """How good is a learner where it has not learnt? Scores of left-out sites, clusters, regions or years."""
     with bad_input_exits():
         from talik.upscaling.evaluate import evaluate as run
-        from talik.upscaling.prepare import read_training
+        from talik.upscaling.inputs import read_training
 
         training = read_training(
             sites,
@@ -179,7 +194,8 @@ def train(
     ] = "sites",
     members: Annotated[int, typer.Option("--members", min=0, help="Bootstrap members.")] = 0,
     without_rows: Annotated[
-        bool, typer.Option("--without-rows", help="Leave the training rows out of the file (no explain then).")
+        bool,
+        typer.Option("--without-rows", help="Leave the training rows out of the file (no explain then)."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -189,8 +205,8 @@ def train(
     """
     with bad_input_exits():
         from talik.upscaling.evaluate import evaluate as run
+        from talik.upscaling.inputs import read_training
         from talik.upscaling.model import train as fit
-        from talik.upscaling.prepare import read_training
 
         training = read_training(
             sites,
@@ -223,7 +239,9 @@ def train(
         )
         made.save(model)
         if as_json:
-            typer.echo(_json({"model": str(model), **made.facts, "schema": made.schema.model_dump(mode="json")}))
+            typer.echo(
+                _json({"model": str(model), **made.facts, "schema": made.schema.model_dump(mode="json")})
+            )
             return
         if summary:
             show(lambda console: _print_summary(console, summary, training))
@@ -237,7 +255,11 @@ def _names(text: str | None) -> list[str]:
 def _threads(asked: int | None) -> int:
     import os
 
-    return asked or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else asked or os.cpu_count() or 1
+    return (
+        asked or len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else asked or os.cpu_count() or 1
+    )
 
 
 def _json(value: Any) -> str:
@@ -324,7 +346,9 @@ def _print_summary(console: Console, summary: dict[str, Any], training: Training
             table.add_row(f"  {escape(label)}", *_cells(scores))
     console.print(table)
     fold = summary["fold_mean"]
-    defined = f"{fold['r2_cor']:.3f} over {fold['n_r2']} folds" if fold["r2_cor"] is not None else "not defined"
+    defined = (
+        f"{fold['r2_cor']:.3f} over {fold['n_r2']} folds" if fold["r2_cor"] is not None else "not defined"
+    )
     console.print(f"mean over {fold['n_folds']} folds: RMSE {fold['rmse']:.2f}, R2 {defined}")
     for name, part in summary["skill"].items():
         nse = "not defined" if part["nse"] is None else f"{part['nse']:.3f}"

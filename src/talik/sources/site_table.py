@@ -120,7 +120,7 @@ def read_sites(path: Path) -> SiteTable:
             return SiteTable(sites.rows, sites.format, (*notes, *sites.notes), sites.dropped)
     have = ", ".join(map(str, table.columns[:15]))
     raise InputError(
-        f"{path}: not a site table talik knows. The generic schema needs {', '.join(REQUIRED)} and a flux; found {have}. "
+        f"{path}: not a site table talik knows. The generic schema needs {', '.join(REQUIRED)}; found {have}. "
         "Rename the columns, or name yours with --target, --group and --predictors."
     )
 
@@ -180,7 +180,9 @@ def tidy(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
             f"{path}: month is {bad['month'].iloc[0]:g} in row {bad.index[0]} ({len(bad)} rows); expected 1..12"
         )
     if rows["site_id"].isna().any():
-        raise InputError(f"{path}: site_id is missing in {rows['site_id'].isna().sum()} rows. Name every site.")
+        raise InputError(
+            f"{path}: site_id is missing in {rows['site_id'].isna().sum()} rows. Name every site."
+        )
     rows["site_id"] = rows["site_id"].astype(str)
     if "lon" in rows:
         lon = numbers(rows["lon"], path)
@@ -192,7 +194,9 @@ def month_stamps(years: pd.Series, months: pd.Series, path: Path) -> xr.DataArra
     """(row,) time stamps of calendar months; missing dates are the epoch, which nothing then uses."""
     year, month = numbers(years, path), numbers(months, path)
     known = year.between(1678, 2261) & month.between(1, 12)
-    text = [f"{int(y):04d}-{int(m):02d}" if k else "1970-01" for y, m, k in zip(year, month, known, strict=True)]
+    text = [
+        f"{int(y):04d}-{int(m):02d}" if k else "1970-01" for y, m, k in zip(year, month, known, strict=True)
+    ]
     return xr.DataArray(np.array(text, "datetime64[M]").astype("datetime64[ns]"), dims="time", name="time")
 
 

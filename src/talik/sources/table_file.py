@@ -35,7 +35,9 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
             content = _unzipped(path, content)
         table = _text(path, content, notes)
     if not len(table.columns) or not len(table):
-        raise InputError(f"{path}: the table has {len(table)} rows and {len(table.columns)} columns; nothing to read")
+        raise InputError(
+            f"{path}: the table has {len(table)} rows and {len(table.columns)} columns; nothing to read"
+        )
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
         raise InputError(f"{path}: column {', '.join(map(str, twice))} occurs twice. Rename or remove one.")
@@ -48,7 +50,9 @@ def _parquet(path: Path, content: bytes) -> pd.DataFrame:
     try:
         table = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
     except (pyarrow.ArrowException, OSError, ValueError) as err:
-        raise InputError(f"{path}: damaged Parquet file ({str(err).splitlines()[0]}). Copy it again.") from err
+        raise InputError(
+            f"{path}: damaged Parquet file ({str(err).splitlines()[0]}). Copy it again."
+        ) from err
     numeric = table.select_dtypes("number").columns
     table[numeric] = table[numeric].mask(table[numeric].isin([-9999.0, -99999.0]))
     return table.reset_index(drop=True)

@@ -65,7 +65,9 @@ def site_positions(training: Training) -> tuple[Float64, Float64]:
     mean = rows[["lat", "lon"]].groupby(training.data.groups).mean()
     if mean.isna().any().any():
         lost = [training.sites[g] for g in mean.index[mean.isna().any(axis=1)]]
-        raise InputError(f"{len(lost)} sites have no position ({', '.join(lost[:5])}); give lat and lon or drop them")
+        raise InputError(
+            f"{len(lost)} sites have no position ({', '.join(lost[:5])}); give lat and lon or drop them"
+        )
     return mean["lat"].to_numpy(np.float64), mean["lon"].to_numpy(np.float64)
 
 
@@ -88,12 +90,14 @@ def _knndm(training: Training, k: int, points: Path | None, seed: int) -> Folds:
         lat, lon = land_points()
         of = f"{len(lat)} land cells of 0.5 degree north of 49 N"
     else:
-        from talik.sources.site_table import read_table
+        from talik.sources.table_file import read_table
 
-        table = read_table(points)
+        table, _ = read_table(points)
         lost = [c for c in ("lat", "lon") if c not in table]
         if lost:
-            raise InputError(f"{points}: column {', '.join(lost)} missing; prediction points need lat and lon")
+            raise InputError(
+                f"{points}: column {', '.join(lost)} missing; prediction points need lat and lon"
+            )
         lat, lon = table["lat"].to_numpy(np.float64), table["lon"].to_numpy(np.float64)
         of = f"{len(lat)} points of {points}"
     made = knndm_folds(*site_positions(training), lat, lon, k=k, seed=seed)

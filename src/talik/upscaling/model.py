@@ -165,7 +165,7 @@ def train(
     members: int = 0,
     keep_rows: bool = True,
     threads: int = 1,
-    listen: Callable[[str], None] = lambda _: None,
+    listen: Callable[[str], object] = lambda _: None,
 ) -> Model:
     """Learn from all rows.
 
