@@ -22,7 +22,7 @@ Method = Literal["REML", "ML"]
 
 STARTS = ((0.0, 0.0, 0.0), (-2.0, 0.0, -2.0), (2.0, 0.0, 0.0), (0.0, 0.0, -3.0))
 """Log-Cholesky start values of Psi / sigma2 for x scaled to unit variance."""
-LOG_LIMIT = 14.0
+LOG_LIMIT = 10.0
 """Bound on the logarithm of a Cholesky diagonal; a fit that ends there has not converged."""
 GRADIENT = 1e-4
 """Largest derivative of the deviance, per unit of a log-Cholesky parameter, that counts as converged."""
@@ -37,8 +37,11 @@ class MixedFit:
     beta: (2,) fixed effects.  cov_beta: (2, 2) their covariance, (sum X' V^-1 X)^-1.  psi: (2, 2) covariance of the
     random effects, with a zero slope row and column where the random slope was dropped.  sigma2: residual variance.
     df, p: (2,) containment degrees of freedom and two-sided t probabilities (NaN where df < 1).  loglik: as
-    nlme reports it.  singular: Psi had a zero eigenvalue, or no group could tell slope from noise; the random
-    slope was dropped.  groups: (group,) sorted labels.  random_effects: (group, 2) best linear unbiased predictions.
+    nlme reports it.  singular: Psi had a zero eigenvalue, or no group has the three rows that tell a slope from
+    noise; the random slope was dropped.  loglik_lost: the log-likelihood this gave up, 0 if nothing was dropped or
+    compared; above about 2, slopes do differ between groups (with a perfect correlation) and the standard error of
+    the slope is too small.  groups: (group,) sorted labels.  random_effects: (group, 2) best linear unbiased
+    predictions.
     """
 
     beta: Array
@@ -50,6 +53,7 @@ class MixedFit:
     loglik: float
     converged: bool
     singular: bool
+    loglik_lost: float
     groups: npt.NDArray[Any]
     random_effects: Array
     rows: int
@@ -60,6 +64,8 @@ class _Sums:
     """Sums per group for Z = X = (1, x): s = Z'Z (group, 2, 2), r = Z'y (group, 2), and y'y over all rows."""
 
     s: Array
+    adj_s: Array
+    det_s: Array
     r: Array
     yy: float
     rows: int
@@ -99,13 +105,14 @@ def fit_mixed(
     centre, scale, level = float(xv.mean()), float(xv.std()), float(yv.mean())
     sums = _sums(yv - level, (xv - centre) / scale, codes, labels.size, 2 if method == "REML" else 0)
     enough = bool(np.bincount(codes).max() > 2)
-    factor, converged, singular = np.zeros((2, 2)), True, slope and not enough
+    singular, compared = slope and not enough, None
     if slope and enough:
         factor, converged = _maximise(sums, slope=True)
-        singular = _is_singular(sums, factor)
+        singular = _is_singular(sums, factor, rank=1)
+        compared = _profile(sums, factor).deviance
     if singular or not slope:
         factor, converged = _maximise(sums, slope=False)
-        if _is_singular(sums, factor[:1, :1]):
+        if _is_singular(sums, factor, rank=0):
             factor, converged = np.zeros((2, 2)), True
     best = _profile(sums, factor)
     back = np.array([[1.0, -centre / scale], [0.0, 1.0 / scale]])
@@ -125,6 +132,7 @@ def fit_mixed(
         - (math.log(scale) if sums.lost else 0.0),
         converged=converged,
         singular=singular,
+        loglik_lost=0.5 * (best.deviance - compared) if singular and compared is not None else 0.0,
         groups=labels,
         random_effects=best.score @ (back @ relative).T,
         rows=sums.rows,
@@ -157,57 +165,74 @@ def _checked(
 
 
 def _sums(y: Array, x: Array, codes: npt.NDArray[np.int64], groups: int, lost: int) -> _Sums:
-    one, sx, sxx, sy, sxy = (
-        np.bincount(codes, weights=w, minlength=groups) for w in (np.ones_like(x), x, x * x, y, x * y)
-    )
-    s = np.stack([np.stack([one, sx], axis=-1), np.stack([sx, sxx], axis=-1)], axis=-2)
-    return _Sums(s, np.stack([sy, sxy], axis=-1), float(y @ y), y.size, lost)
+    n = np.bincount(codes, minlength=groups).astype(float)
+    sx, sxx, sy, sxy = (np.bincount(codes, weights=w, minlength=groups) for w in (x, x * x, y, x * y))
+    within = np.bincount(codes, weights=(x - (sx / n)[codes]) ** 2, minlength=groups)
+    s = np.stack([np.stack([n, sx], axis=-1), np.stack([sx, sxx], axis=-1)], axis=-2)
+    return _Sums(s, _adjugate(s), n * within, np.stack([sy, sxy], axis=-1), float(y @ y), y.size, lost)
 
 
 def _profile(sums: _Sums, factor: Array) -> _Profile:
     """The deviance -2 l (without constants) at D = factor factor', and its derivative by D, (2, 2) symmetric.
 
-    With W = Z' V^-1 Z = S (1 + D S)^-1 per group and A = sum W: beta = A^-1 sum Z' V^-1 y. By the derivative of V^-1,
-    d deviance / dD = sum W - sum W A^-1 W (REML only) - score' score / sigma2, where score = Z' V^-1 (y - X beta).
+    With S = Z'Z: |V| = |1 + S D| = 1 + tr(S D) + |S| |D| per group, W = Z' V^-1 Z = (S + |S| adj D) / |V| and
+    K = D (1 + S D)^-1 = (D + |D| adj S) / |V|, forms without cancellation for any D. With A = sum W:
+    beta = A^-1 sum Z' V^-1 y, and d deviance / dD = A - sum W A^-1 W (REML only) - score' score / sigma2,
+    where score = Z' V^-1 (y - X beta).
     """
-    small = np.eye(2) + factor.T @ sums.s @ factor
-    inner = sums.s @ factor @ np.linalg.inv(small) @ factor.T
-    w = sums.s - inner @ sums.s
-    w = 0.5 * (w + w.transpose(0, 2, 1))
-    t = sums.r - (inner @ sums.r[:, :, None])[:, :, 0]
+    d = factor @ factor.T
+    det_d = float(factor[0, 0] * factor[1, 1] - factor[0, 1] * factor[1, 0]) ** 2
+    det_v = 1 + np.einsum("gij,ij->g", sums.s, d) + sums.det_s * det_d
+    w = (sums.s + sums.det_s[:, None, None] * _adjugate(d)) / det_v[:, None, None]
+    k = (d + det_d * sums.adj_s) / det_v[:, None, None]
+    t = sums.r - np.einsum("gij,gjk,gk->gi", sums.s, k, sums.r)
     information = w.sum(axis=0)
-    cov = np.linalg.inv(information)
+    det_information = float(information[0, 0] * information[1, 1] - information[0, 1] ** 2)
+    cov = _adjugate(information) / det_information
     beta = cov @ t.sum(axis=0)
     score = t - w @ beta
-    # (y - X beta)' V^-1 (y - X beta), in a form that stays positive
-    shrunk = (factor @ np.linalg.inv(small) @ factor.T) @ (sums.r - sums.s @ beta)[:, :, None]
-    raw = sums.yy - 2 * beta @ sums.r.sum(axis=0) + beta @ sums.s.sum(axis=0) @ beta
-    rss = float(raw - np.einsum("gi,gi->", sums.r - sums.s @ beta, shrunk[:, :, 0]))
+    z_residual = sums.r - sums.s @ beta
+    squares = sums.yy - beta @ (sums.r + z_residual).sum(axis=0)
     n = sums.rows - sums.lost
-    sigma2 = max(rss, 1e-300) / n
-    deviance = n * math.log(n * sigma2) + float(np.log(np.linalg.det(small)).sum())
+    rss = float(squares - np.einsum("gi,gij,gj->", z_residual, k, z_residual))
+    sigma2 = max(rss, 1e-14 * sums.yy) / n
+    deviance = n * math.log(n * sigma2) + float(np.log(det_v).sum())
     gradient = information - score.T @ score / sigma2
     if sums.lost:
-        deviance += math.log(float(np.linalg.det(information)))
+        deviance += math.log(det_information)
         gradient = gradient - np.einsum("gij,jk,gkl->il", w, cov, w)
     return _Profile(deviance, gradient, beta, sigma2 * cov, sigma2, score)
+
+
+def _adjugate(m: Array) -> Array:
+    """The adjugate of symmetric 2 x 2 matrices (..., 2, 2): inverse times determinant."""
+    out = -m
+    out[..., 0, 0], out[..., 1, 1] = m[..., 1, 1], m[..., 0, 0]
+    return out
 
 
 def _maximise(sums: _Sums, *, slope: bool) -> tuple[Array, bool]:
     """The Cholesky factor of Psi / sigma2 with the highest likelihood, (2, 2), and whether the search converged."""
 
-    def objective(theta: Array) -> tuple[float, Array]:
+    def objective(theta: npt.NDArray[Any]) -> tuple[float, Array]:
         factor = _factor(theta)
         at = _profile(sums, factor)
         by_factor = 2 * at.gradient @ factor
         full = np.array([by_factor[0, 0] * factor[0, 0], by_factor[1, 0], by_factor[1, 1] * factor[1, 1]])
         return at.deviance, full[: theta.size]
 
-    limit = (-LOG_LIMIT, LOG_LIMIT)
-    bounds = [limit, (None, None), limit] if slope else [limit]
-    options = {"ftol": 1e-15, "gtol": 1e-8, "maxiter": 500}
+    size = 3 if slope else 1
+    limit = np.array([LOG_LIMIT, np.inf, LOG_LIMIT])[:size]
+    bounds = optimize.Bounds(-limit, limit)
     results = [
-        optimize.minimize(objective, start[: len(bounds)], jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        optimize.minimize(
+            objective,
+            np.array(start[:size]),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"ftol": 1e-14, "gtol": 1e-7, "maxiter": 500},
+        )
         for start in STARTS
     ]
     best = min(results, key=lambda found: float(found.fun))
@@ -222,15 +247,11 @@ def _factor(theta: Array) -> Array:
     return np.array([[math.exp(theta[0]), 0.0], [theta[1], math.exp(theta[2])]])
 
 
-def _is_singular(sums: _Sums, factor: Array) -> bool:
-    """Whether the likelihood loses nothing when the smallest eigenvalue of factor factor' is set to zero."""
-    full = np.zeros((2, 2))
-    full[: factor.shape[0], : factor.shape[1]] = factor
+def _is_singular(sums: _Sums, factor: Array, rank: int) -> bool:
+    """Whether the likelihood loses nothing when all but the `rank` largest eigenvalues of factor factor' are zero."""
     left, values, _ = np.linalg.svd(factor)
-    values[-1] = 0.0
-    reduced = np.zeros((2, 2))
-    reduced[: factor.shape[0], : factor.shape[1]] = left * values
-    return _profile(sums, reduced).deviance < _profile(sums, full).deviance + SINGULAR
+    values[rank:] = 0.0
+    return _profile(sums, left * values).deviance < _profile(sums, factor).deviance + SINGULAR
 
 
 def _containment_df(x: Array, codes: npt.NDArray[np.int64], groups: int) -> Array:
