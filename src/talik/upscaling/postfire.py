@@ -93,7 +93,8 @@ def burned_rows(predictions: pd.DataFrame, *, oldest: int = OLDEST) -> pd.DataFr
         }
     )
     recent = out["years_since_fire"].between(0, oldest) & (predictions["disturbance"] == FIRE).fillna(False)
-    return out.loc[recent & np.isfinite(out["bias"])].reset_index(drop=True)
+    kept: pd.DataFrame = out[recent & np.isfinite(out["bias"])]
+    return kept.reset_index(drop=True)
 
 
 def burn_exposure(
