@@ -83,7 +83,8 @@ def error_covariance(
     if not np.isfinite(values).all():
         raise InputError("errors: missing values. Use the rows that have all three fluxes (joint_errors).")
     grouped = errors.groupby(list(by) if len(by) > 1 else by[0], sort=True)
-    codes, groups = grouped.ngroup().to_numpy(dtype=np.int64), tuple(grouped.groups)
+    codes: npt.NDArray[np.int64] = grouped.ngroup().to_numpy().astype(np.int64)
+    groups = tuple(grouped.groups)
     rows = np.bincount(codes, minlength=len(groups))
     mean = _sums_by(codes, values, len(groups)) / rows[:, None]
     deviation = values - mean[codes]
@@ -150,7 +151,8 @@ def _project(z: Array, s: Array, constraints: Array) -> Array:
     gain = np.linalg.solve(constraints @ s @ constraints.T, constraints @ s).T
     # einsum, not BLAS: the same digits for any number of rows or threads
     gap = np.einsum("ri,ci->rc", z, constraints)
-    return z - np.einsum("rc,ic->ri", gap, gain)
+    change: Array = np.einsum("rc,ic->ri", gap, gain)
+    return z - change
 
 
 def _sums_by(codes: npt.NDArray[np.int64], values: Array, groups: int) -> Array:
