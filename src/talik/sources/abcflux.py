@@ -84,6 +84,12 @@ def read_v2(path: Path, table: pd.DataFrame) -> SiteTable:
     if "site_id" not in rows:
         reference = rows["site_reference"].where(rows["site_reference"].notna(), "-")
         rows["site_id"] = rows["site_name"].astype(str) + " | " + reference.astype(str)
+    if "vegetation" not in rows:
+        given = rows.get("land_cover_bawld_norm", rows.get("land_cover_bawld"))
+        if given is not None:
+            rows["vegetation"] = (
+                given.astype("string").str.strip().str.title().replace({"Wet Tundra": "Tundra Wetland"})
+            )
     return _database(path, rows, "abcflux-v2")
 
 

@@ -84,7 +84,7 @@ def land_points(south: float = 49.0, step: float = 0.5) -> tuple[Float64, Float6
 
 
 def _knndm(training: Training, k: int, points: Path | None, seed: int) -> Folds:
-    from talik.upscaling.knndm import knndm_folds
+    from talik.upscaling.knndm import geographic_folds
 
     if points is None:
         lat, lon = land_points()
@@ -100,8 +100,8 @@ def _knndm(training: Training, k: int, points: Path | None, seed: int) -> Folds:
             )
         lat, lon = table["lat"].to_numpy(np.float64), table["lon"].to_numpy(np.float64)
         of = f"{len(lat)} points of {points}"
-    made = knndm_folds(*site_positions(training), lat, lon, k=k, seed=seed)
+    made = geographic_folds(*site_positions(training), lat, lon, k=k, seed=seed)
     fold: Int64 = made.fold
     how = "random folds, sites are not clustered" if made.random else f"{made.q} clusters"
-    note = f"{len(np.unique(fold))} folds ({how}), W {made.W:.0f} km, prediction points {of}"
+    note = f"{len(np.unique(fold))} folds ({how}), mismatch of distances {made.mismatch:.0f} km, prediction points {of}"
     return leave_groups_out(fold[training.data.groups], "knndm", note)

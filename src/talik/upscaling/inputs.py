@@ -128,7 +128,7 @@ def _with_grids(rows: pd.DataFrame, grids: Sequence[str], path: Path) -> tuple[p
 def _dated(rows: pd.DataFrame) -> pd.DataFrame:
     """Whole years and months where every row has them."""
     whole = [c for c in ("year", "month") if c in rows and rows[c].notna().all()]
-    return rows.astype({c: "int64" for c in whole})
+    return rows.astype(dict.fromkeys(whole, "int64"))
 
 
 def _default_predictors(rows: pd.DataFrame, taken: list[str], path: Path) -> list[str]:
