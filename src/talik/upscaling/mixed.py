@@ -90,8 +90,9 @@ def fit_mixed(
 ) -> MixedFit:
     """The fit of y = b0 + b1 x + u0_s + u1_s x + e with (u0, u1) ~ N(0, Psi) per group s and e ~ N(0, sigma2).
 
-    y, x, group: (row,); groups may have one row. Psi is unstructured; ``slope=False`` leaves u1 out. beta and sigma2 are profiled out, Psi / sigma2 = L L' is optimised
-    over (log L11, L21, log L22) with the exact gradient from several starts.
+    y, x, group: (row,); groups may have one row. Psi is unstructured; ``slope=False`` leaves u1 out. beta and sigma2
+    are profiled out, Psi / sigma2 = L L' is optimised over (log L11, L21, log L22) with the exact gradient from
+    several starts.
 
     Degrees of freedom follow ``lme`` of nlme: with x varying inside at least one group, rows - groups - 1 for the
     slope and max(groups - 1, rows - groups - 1) for the intercept; with x constant inside every group, groups - 2
