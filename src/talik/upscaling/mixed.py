@@ -1,7 +1,6 @@
 """Linear mixed model with a random intercept and slope by group, fitted by (restricted) maximum likelihood.
 
-y = b0 + b1 x + u0_s + u1_s x + e, with (u0, u1) ~ N(0, Psi) for each group s and e ~ N(0, sigma2). Everything is
-computed from six sums per group, so the cost of one evaluation does not depend on the number of rows.
+Everything comes from a few sums per group, so the cost of an evaluation does not depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ Method = Literal["REML", "ML"]
 STARTS = ((0.0, 0.0, 0.0), (-2.0, 0.0, -2.0), (2.0, 0.0, 0.0), (0.0, 0.0, -3.0))
 """Log-Cholesky start values of Psi / sigma2 for x scaled to unit variance."""
 LOG_LIMIT = 10.0
-"""Bound on the logarithm of a Cholesky diagonal; a fit that ends there has not converged."""
+"""Bound on the logarithm of a Cholesky diagonal. A fit that ends there has not converged: groups would differ by
+more than 20 000 times the noise, beyond what sums of squares in double precision can tell."""
 GRADIENT = 1e-4
 """Largest derivative of the deviance, per unit of a log-Cholesky parameter, that counts as converged."""
 SINGULAR = 1e-6
@@ -88,10 +88,11 @@ class _Profile:
 def fit_mixed(
     y: npt.ArrayLike, x: npt.ArrayLike, group: npt.ArrayLike, *, method: Method = "REML", slope: bool = True
 ) -> MixedFit:
-    """The fit of y = b0 + b1 x + u0_s + u1_s x + e with unstructured Psi, or without u1 for ``slope=False``.
+    """The fit of y = b0 + b1 x + u0_s + u1_s x + e with (u0, u1) ~ N(0, Psi) per group s and e ~ N(0, sigma2).
 
-    y, x, group: (row,); groups may have one row. beta and sigma2 are profiled out, Psi / sigma2 = L L' is optimised
-    over (log L11, L21, log L22) with the exact gradient from several starts.
+    y, x, group: (row,); groups may have one row. Psi is unstructured; ``slope=False`` leaves u1 out. beta and sigma2
+    are profiled out, Psi / sigma2 = L L' is optimised over (log L11, L21, log L22) with the exact gradient from
+    several starts.
 
     Degrees of freedom follow ``lme`` of nlme: with x varying inside at least one group, rows - groups - 1 for the
     slope and max(groups - 1, rows - groups - 1) for the intercept; with x constant inside every group, groups - 2
