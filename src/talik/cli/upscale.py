@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talik.cli.upscale_text import print_explanation, print_summary
 from talik.workflow.conventions import JsonOption, bad_input_exits, show
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from talik.upscaling.folds import Folds
     from talik.upscaling.learner import Learner
     from talik.upscaling.training import Training
@@ -164,7 +163,7 @@ def evaluate(
         if as_json:
             typer.echo(_json(summary))
         else:
-            show(lambda console: _print_summary(console, summary, training))
+            show(lambda console: print_summary(console, summary, training.schema))
 
 
 @app.command()
@@ -244,8 +243,42 @@ def train(
             )
             return
         if summary:
-            show(lambda console: _print_summary(console, summary, training))
+            show(lambda console: print_summary(console, summary, training.schema))
         typer.echo(f"{model}: {learner}, {len(training.data)} rows, {training.n_sites} sites")
+
+
+@app.command()
+def explain(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file of `talik upscale train`.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for figures (PNG, SVG) and explanation.json.")
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Permutations of each predictor.")] = 100,
+    sample: Annotated[
+        int, typer.Option("--sample", min=1, help="Training rows whose Shapley values are taken.")
+    ] = 300,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a model has learnt: importance, partial dependence, Shapley values, interactions, range of application."""
+    with bad_input_exits():
+        from talik.upscaling.explain import explain as run
+        from talik.upscaling.model import Model
+
+        loaded = Model.load(model)
+        found = run(loaded, repeats=repeats, sample=sample, threads=_threads(threads))
+        if out is not None:
+            from talik.files import write_text
+            from talik.report.model_figures import write_figures
+
+            out.mkdir(parents=True, exist_ok=True)
+            write_text(out / "explanation.json", _json(found))
+            for path in write_figures(found, out):
+                sys.stderr.write(f"{path}\n")
+        if as_json:
+            typer.echo(_json(found))
+        else:
+            show(lambda console: print_explanation(console, found))
 
 
 def _names(text: str | None) -> list[str]:
@@ -319,51 +352,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
-
-
-def _print_summary(console: Console, summary: dict[str, Any], training: Training) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    units = training.schema.units
-    console.print(
-        escape(
-            f"{training.schema.target} ({units}), {summary['learner']}, {summary['design']}: "
-            f"{summary['n_rows']} rows, {summary['n_sites']} sites"
-        )
-    )
-    for reason, count in summary["dropped"].items():
-        console.print(escape(f"  {count} rows left out: {reason}"))
-    if summary["design_note"]:
-        console.print(escape(f"  {summary['design_note']}"))
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "n", "R2 (cor)", "NSE", "RMSE", "MAE", "MBE", "slope"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    table.add_row("pooled", *_cells(summary["pooled"]))
-    for name, classes in summary["groups"].items():
-        table.add_row(f"[bold]{escape(name)}[/]")
-        for label, scores in classes.items():
-            table.add_row(f"  {escape(label)}", *_cells(scores))
-    console.print(table)
-    fold = summary["fold_mean"]
-    defined = (
-        f"{fold['r2_cor']:.3f} over {fold['n_r2']} folds" if fold["r2_cor"] is not None else "not defined"
-    )
-    console.print(f"mean over {fold['n_folds']} folds: RMSE {fold['rmse']:.2f}, R2 {defined}")
-    for name, part in summary["skill"].items():
-        nse = "not defined" if part["nse"] is None else f"{part['nse']:.3f}"
-        share = 0.0 if part["share"] is None else part["share"]
-        console.print(f"  {name.replace('_', ' ')}: {100 * share:.0f} % of the variance, NSE {nse}")
-    for level, classes in summary["coverage"].items():
-        told = ", ".join(f"{b} {100 * c['sites']:.1f} % ({c['n_sites']} sites)" for b, c in classes.items())
-        console.print(escape(f"  intervals of {100 * float(level):g} % cover at left-out sites: {told}"))
-    if "mtry_tried" in summary:
-        told = ", ".join(f"{t['mtry']:g}: {t['fold_mean']:.2f}" for t in summary["mtry_tried"])
-        console.print(f"mtry tried (mean of fold RMSE) {told}; chosen {summary['settings']['mtry']}")
-    console.print(f"{summary['seconds']:.1f} s, {summary['cpu_seconds']:.1f} CPU s, seed {summary['seed']}")
-
-
-def _cells(scores: dict[str, Any]) -> list[str]:
-    formats = {"n": "{:d}", "r2_cor": "{:.3f}", "nse": "{:.3f}", "slope": "{:.2f}"}
-    order = ("n", "r2_cor", "nse", "rmse", "mae", "mbe", "slope")
-    return ["-" if scores[k] is None else formats.get(k, "{:.2f}").format(scores[k]) for k in order]

@@ -50,11 +50,11 @@ class HeldOut:
     """(m, 2 levels) lower and upper limit of each level before widening; the mean itself for a learner of means."""
 
     def table(self, training: Training) -> pd.DataFrame:
-        """One row a prediction: row number, site, year, month (where known), fold, observed, predicted."""
+        """One row a prediction: row, site_id, fold, what the table says of it, observed, predicted."""
         known = training.rows.iloc[self.rows]
         site = np.array(training.sites, object)[training.data.groups[self.rows]]
-        out = pd.DataFrame({"row": self.rows, "site": site, "fold": self.fold})
-        for column in ("year", "month", "disturbance", "disturb_year"):
+        out = pd.DataFrame({"row": self.rows, "site_id": site, "fold": self.fold})
+        for column in ("year", "month", "biome", "disturbance", "disturb_year"):
             if column in known:
                 out[column] = known[column].to_numpy()
         out["observed"] = training.data.y[self.rows]

@@ -11,14 +11,20 @@ import numpy as np
 import pandas as pd
 
 from talik.errors import ConfigError, InputError
+from talik.upscaling.applicability import Applicability, area_of_applicability
 from talik.upscaling.bootstrap import KINDS, Member
 from talik.upscaling.conformal import LEVELS, Widening, calibrate, classes, quantile_levels, score
 from talik.upscaling.evaluate import HeldOut, summarise
+from talik.upscaling.importance import permutation_importance
 from talik.upscaling.learner import Arrays, Fitted, Learner
 from talik.upscaling.learners import make_learner
+from talik.upscaling.mess import mess
 from talik.upscaling.model_file import read_model, write_model
 from talik.upscaling.training import Schema, Training
 from talik.upscaling.trees import Float32, Float64, Int64
+
+IMPORTANCE_REPEATS = 5
+"""Permutations behind the weights of the area of applicability; their mean is what counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +52,8 @@ class Model:
     """Calibrated widening of raw intervals; none for a model that was not validated."""
     members: tuple[Member, ...] = field(default=())
     """Bootstrap members."""
+    applicability: Applicability | None = None
+    """Where the model may speak; none if the training rows were left out."""
 
     def predict(
         self, table: pd.DataFrame, threads: int = 1, units: Mapping[str, str] | None = None
@@ -77,6 +85,29 @@ class Model:
             out[f"high_{100 * level:g}"] = raw[:, 2 * k + 1] + width[:, k]
         return pd.DataFrame(out, index=table.index)
 
+    def where(self, table: pd.DataFrame) -> pd.DataFrame:
+        """How far the model may be trusted at the rows of `table`.
+
+        dissimilarity index, inside (the area of applicability), sites_near (training sites within the threshold), mess
+        (negative: outside the training range of a continuous predictor) and mess_predictor (of which).
+
+        Raises:
+            ConfigError: the model carries no training rows.
+        """
+        if self.applicability is None or self.rows is None:
+            raise ConfigError(
+                "this model carries no training rows, so it cannot say where it applies; train it with them"
+            )
+        x, area = self.schema.encode(table), self.applicability
+        out = pd.DataFrame({"dissimilarity": area.dissimilarity(x)}, index=table.index)
+        out["inside"] = out["dissimilarity"] <= area.threshold
+        out["sites_near"] = area.local_density(x)
+        continuous = np.flatnonzero(self.schema.n_levels == 0)
+        if len(continuous):
+            out["mess"], least = mess(x[:, continuous], self.rows.x[:, continuous])
+            out["mess_predictor"] = np.array(self.schema.names)[continuous][least]
+        return out
+
     def predict_members(self, table: pd.DataFrame, threads: int = 1) -> Float64:
         """(n, members) predictions of the bootstrap members.
 
@@ -98,6 +129,8 @@ class Model:
         arrays: Arrays = {f"fitted/{k}": v for k, v in self.fitted.arrays().items()}
         if self.rows is not None:
             arrays |= {f"rows/{k}": getattr(self.rows, k) for k in ("x", "y", "groups", "held_out")}
+        if self.applicability is not None:
+            arrays |= {f"applicability/{k}": v for k, v in self.applicability.arrays().items()}
         members = []
         for k, member in enumerate(self.members):
             arrays |= {f"member/{k}/{name}": v for name, v in member.fitted.arrays().items()}
@@ -138,6 +171,11 @@ class Model:
                 if "rows/x" in arrays
                 else None
             )
+            near = {
+                k.removeprefix("applicability/"): v
+                for k, v in arrays.items()
+                if k.startswith("applicability/")
+            }
             members = [_member(learner, arrays, k, facts) for k, facts in enumerate(head["members"])]
             return cls(
                 learner,
@@ -147,6 +185,7 @@ class Model:
                 rows,
                 _widening(head["widening"]),
                 tuple(members),
+                Applicability.restore(near) if near else None,
             )
         except (KeyError, TypeError, ValueError) as err:
             raise InputError(
@@ -200,11 +239,33 @@ def train(
             made.append(KINDS[bootstrap](training, learner, k, seed, threads))
             listen(f"bootstrap member {k + 1} of {members}")
         facts["bootstrap"] = bootstrap
-    rows = None
+    rows, area = None, None
     if keep_rows:
         rows = Rows(data.x, data.y, data.groups, unseen)
         facts["sites"] = list(training.sites)
-    return Model(learner, fitted, training.schema, facts, rows, widening, tuple(made))
+        area = _applicability(training, fitted, held, seed, threads)
+    return Model(learner, fitted, training.schema, facts, rows, widening, tuple(made), area)
+
+
+def _applicability(
+    training: Training, fitted: Fitted, held: HeldOut | None, seed: int, threads: int
+) -> Applicability | None:
+    """Predictors weighted by their permutation importance; folds of the validation, else sites."""
+    data = training.data
+    folds = held.fold if held is not None and len(held.rows) == len(data) else data.groups
+    found = permutation_importance(
+        lambda x: fitted.predict(x, threads),
+        data.x,
+        data.y,
+        training.schema.names,
+        seed=seed,
+        repeats=IMPORTANCE_REPEATS,
+    )
+    weight = dict(zip(found.names, found.increase.mean(axis=1), strict=True))
+    weights = np.array([weight[n] for n in training.schema.names])
+    if len(np.unique(folds)) < 2 or not weights.max() > 0:
+        return None
+    return area_of_applicability(data.x, weights, folds, data.groups, data.n_levels)
 
 
 def _member(learner: Learner, arrays: Arrays, k: int, facts: Mapping[str, Any]) -> Member:
