@@ -50,12 +50,19 @@ PARTITION_ORDER = ("reichstein", "lasslop")
 AVERAGED = ("Chamber", "Diffusion")
 """Methods whose rows of one site and month are averaged."""
 
-_CANONICAL = {
-    "latitude": "lat",
-    "longitude": "lon",
-    "ch4_flux_total": "ch4",
-    "gap_fill_perc_nee": "gap_fill_perc",
-}
+CANONICAL: Mapping[str, str] = MappingProxyType(
+    {
+        "latitude": "lat",
+        "longitude": "lon",
+        "ch4_flux_total": "ch4",
+        "gap_fill_perc_nee": "gap_fill_perc",
+    }
+)
+"""Columns of version 2 that have another name in talik."""
+
+SITE_MEASURED = ("soil_moisture", "ndvi", "soil_ph")
+"""Columns measured at the site in units of its own; the gridded predictors of these names are something else."""
+
 _TEXT_NUMBERS = ("gap_fill_perc", "gap_fill_perc_ch4", "precip", "tair", "tsoil_surface", "disturb_year")
 _LAND_COVER = "landcover_"
 
@@ -142,8 +149,11 @@ def _class_of(dummies: pd.DataFrame) -> pd.Series:
 
 def _database(path: Path, rows: pd.DataFrame, version: str) -> SiteTable:
     notes = ["fluxes in g C m-2 month-1 as documented"]
-    rows = rows.copy()
-    for theirs, ours in _CANONICAL.items():
+    own = [name for name in SITE_MEASURED if name in rows]
+    if own:
+        notes.append(f"{', '.join(own)} as measured at the site, in mixed units: now with the ending _site")
+    rows = rows.rename(columns={name: f"{name}_site" for name in own})
+    for theirs, ours in CANONICAL.items():
         if theirs in rows:
             known = rows.pop(theirs)
             rows[ours] = known.where(known.notna(), rows[ours]) if ours in rows else known
