@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import pandas as pd
 from talik.errors import TalikError
 from talik.sources import fluxnet
 from talik.sources.abcflux import CANONICAL, METHODS, V1_TO_V2
-from talik.sources.problem import Problem, first_rows
+from talik.sources.problem import Problem, counted, first_rows
 from talik.sources.site_table import (
     COLUMNS,
     GROSS,
@@ -45,6 +46,15 @@ class Examination:
     def usable(self) -> bool:
         """Whether there is no error among the problems."""
         return not any(p.severity == "error" for p in self.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values for JSON."""
+        return {
+            "format": self.format,
+            "n_rows": self.n_rows,
+            "n_sites": self.n_sites,
+            "problems": [p.to_dict() for p in self.problems],
+        }
 
 
 def examine(path: Path) -> list[Problem]:
@@ -215,7 +225,7 @@ def _as_numbers(
     if not present.any() or share == 1 or not (number or share > 0.5):
         return column
     bad = column[values.isna() & present]
-    found = f"text in {len(bad)} rows, first {str(bad.iloc[0])!r}"
+    found = f"text in {counted(len(bad), 'row')}, first {str(bad.iloc[0])!r}"
     remedy = "Numbers only, a point as the decimal sign, and NA for missing values."
     problems.append(
         Problem("error" if number else "note", name, found, remedy, len(bad), first_rows(bad.index))
@@ -228,7 +238,7 @@ def _dates(column: pd.Series, name: str, problems: list[Problem]) -> pd.Series:
     known = COLUMNS[name]
     bad = values.notna() & ~(values.between(known.low, known.high) & (values % 1 == 0))
     if bad.any():
-        found = f"{values[bad].iloc[0]:g} in {int(bad.sum())} rows; expected {known.low:g} to {known.high:g}, whole"
+        found = f"{values[bad].iloc[0]:g} in {counted(int(bad.sum()), 'row')}; expected {known.low:g} to {known.high:g}, whole"
         remedy = "Correct it; these rows have no date."
         problems.append(Problem("error", name, found, remedy, int(bad.sum()), first_rows(values.index[bad])))
     return values.mask(bad)

@@ -39,3 +39,8 @@ def first_rows(index: Iterable[int]) -> tuple[int, ...]:
         if len(out) == FIRST:
             break
     return tuple(out)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 row, 2 rows."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

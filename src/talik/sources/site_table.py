@@ -275,7 +275,12 @@ def in_schema_units(
         out = convert(data, known.units)
         return pd.Series(out.to_numpy(), index=values.index, name=known.name)
     except UnitsError as err:
-        raise UnitsError(f"{path}: {err} The schema wants {known.units!r} (of carbon, for fluxes).") from err
+        reason = str(err).split(". ")[0].rstrip(".")
+        wanted = f"{known.units!r}{' of carbon' if known.name in FLUXES else ''}"
+        raise UnitsError(
+            f"{path}: header {known.name} [{units}] does not become {wanted}: {reason}. Write units as CF does, such "
+            "as [umol m-2 s-1] or [degC]."
+        ) from err
 
 
 def numbers(column: pd.Series, path: Path) -> pd.Series:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from talik.sources.predictors import PREDICTORS
-from talik.sources.problem import Problem, Severity, first_rows
+from talik.sources.problem import Problem, Severity, counted, first_rows
 from talik.sources.site_table import COLUMNS, FLUXES, GROSS, Column
 
 Check = Callable[[pd.DataFrame], Iterator[Problem]]
@@ -183,7 +183,7 @@ def _duplicates(rows: pd.DataFrame) -> Iterator[Problem]:
     again = dated[dated.duplicated(keys)]
     if len(again):
         site, year, month = again[keys].iloc[0]
-        found = f"{len(again)} rows repeat a site and month (first {site} {year:.0f}-{month:02.0f})"
+        found = f"{counted(len(again), 'row')} with a site and month that another row has (first {site} {year:.0f}-{month:02.0f})"
         remedy = "They are averaged; keep one if they are no repeated measurements."
         yield Problem("warning", "site_id, year, month", found, remedy, len(again), first_rows(again.index))
     undated = rows[rows[["year", "month"]].isna().any(axis=1)]
@@ -248,9 +248,7 @@ def _positions(rows: pd.DataFrame) -> Iterator[Problem]:
     for severity, bad, found, remedy in cases:
         if bad.any():
             first = rows.loc[bad, "site_id"].iloc[0]
-            told = (
-                f"{found} ({int(bad.sum())} rows; first {first}: {lat[bad].iloc[0]:g}, {lon[bad].iloc[0]:g})"
-            )
+            told = f"{found} ({counted(int(bad.sum()), 'row')}; first {first}: {lat[bad].iloc[0]:g}, {lon[bad].iloc[0]:g})"
             yield Problem(severity, "lat, lon", told, remedy, int(bad.sum()), first_rows(rows.index[bad]))
     yield from _moving_sites(rows.assign(lat=lat, lon=lon))
     if missing.any():
@@ -265,7 +263,7 @@ def _moving_sites(rows: pd.DataFrame) -> Iterator[Problem]:
     lon_spread = np.minimum(spread["lon"], 360 - spread["lon"])
     moving = list(spread.index[(spread["lat"] > SAME_PLACE_DEGREES) | (lon_spread > SAME_PLACE_DEGREES)])
     if moving:
-        found = f"{len(moving)} sites stand at places more than {SAME_PLACE_DEGREES:g} degrees apart: {_some(moving)}"
+        found = f"{counted(len(moving), 'site')} with places more than {SAME_PLACE_DEGREES:g} degrees apart: {_some(moving)}"
         remedy = "Give each place a site_id of its own, or correct the position."
         yield Problem("warning", "lat, lon", found, remedy, len(moving))
 
@@ -305,7 +303,7 @@ def _vocabulary(rows: pd.DataFrame) -> Iterator[Problem]:
             given = rows[name].astype("string").dropna()
             other = given[~given.isin(words)]
             if len(other):
-                found = f"{_some(sorted(set(other)))} in {len(other)} rows; known are {', '.join(words)}"
+                found = f"{_some(sorted(set(other)))} in {counted(len(other), 'row')}; known are {', '.join(words)}"
                 remedy = "Filters and groups go by the known words; rename them."
                 yield Problem("warning", name, found, remedy, len(other), first_rows(other.index))
 
