@@ -45,14 +45,24 @@ METHODS: Mapping[str, str] = MappingProxyType(
 """Spellings of the flux method in the source tables, lower case."""
 
 PARTITION_ORDER = ("reichstein", "lasslop")
-"""Of several rows of one site and month the first of these counts, other methods between them."""
+"""Of several tower rows of one month the first of these gives GPP and Reco, other methods between them."""
 
-_CANONICAL = {
-    "latitude": "lat",
-    "longitude": "lon",
-    "ch4_flux_total": "ch4",
-    "gap_fill_perc_nee": "gap_fill_perc",
-}
+AVERAGED = ("Chamber", "Diffusion")
+"""Methods whose rows of one site and month are averaged."""
+
+CANONICAL: Mapping[str, str] = MappingProxyType(
+    {
+        "latitude": "lat",
+        "longitude": "lon",
+        "ch4_flux_total": "ch4",
+        "gap_fill_perc_nee": "gap_fill_perc",
+    }
+)
+"""Columns of version 2 that have another name in talik."""
+
+SITE_MEASURED = ("soil_moisture", "ndvi", "soil_ph")
+"""Columns measured at the site in units of its own; the gridded predictors of these names are something else."""
+
 _TEXT_NUMBERS = ("gap_fill_perc", "gap_fill_perc_ch4", "precip", "tair", "tsoil_surface", "disturb_year")
 _LAND_COVER = "landcover_"
 
@@ -102,13 +112,15 @@ def read_training_table(path: Path, table: pd.DataFrame) -> SiteTable:
     rows["site_id"] = table["site"].map(lambda v: f"{v:03.0f}" if isinstance(v, int | float) else str(v))
     rows["year"], rows["month"] = table["year"], table["month"]
     notes = [
-        "GPP is stored negative; sign changed",
-        "predictors from the products' integers to physical units",
+        "fluxes in g C m-2 month-1 as documented",
+        "predictors from the products' integers to physical units; other columns as they are",
     ]
     for flux in ("nee", "gpp", "reco"):
         if f"{flux}_obs" in table:
             values = numbers(table[f"{flux}_obs"], path)
             rows[flux] = -values if flux == "gpp" else values
+    if "gpp" in rows:
+        notes.insert(0, "GPP is stored negative; sign changed")
     if "latitude" in table and "longitude" in table:
         rows["lat"], rows["lon"] = table["latitude"], table["longitude"]
     taken = {"site", "year", "month", "latitude", "longitude", "nee_obs", "gpp_obs", "reco_obs"}
@@ -136,9 +148,12 @@ def _class_of(dummies: pd.DataFrame) -> pd.Series:
 
 
 def _database(path: Path, rows: pd.DataFrame, version: str) -> SiteTable:
-    notes = ["GPP is stored negative; sign changed", "fluxes in g C m-2 month-1 as documented"]
-    rows = rows.copy()
-    for theirs, ours in _CANONICAL.items():
+    notes = ["fluxes in g C m-2 month-1 as documented"]
+    own = [name for name in SITE_MEASURED if name in rows]
+    if own:
+        notes.append(f"{', '.join(own)} as measured at the site, in mixed units: now with the ending _site")
+    rows = rows.rename(columns={name: f"{name}_site" for name in own})
+    for theirs, ours in CANONICAL.items():
         if theirs in rows:
             known = rows.pop(theirs)
             rows[ours] = known.where(known.notna(), rows[ours]) if ours in rows else known
@@ -152,6 +167,7 @@ def _database(path: Path, rows: pd.DataFrame, version: str) -> SiteTable:
         raise InputError(f"{path}: {version} table without nee, gpp or ch4_flux_total; is it a site list?")
     if "gpp" in rows:
         rows["gpp"] = -rows["gpp"]
+        notes.insert(0, "GPP is stored negative; sign changed")
     if "flux_method" in rows:
         rows["flux_method"] = _methods(rows["flux_method"], path)
     rows = _several_methods(rows)
@@ -185,26 +201,37 @@ def _several_methods(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_row_a_month(rows: pd.DataFrame) -> pd.DataFrame:
-    """Towers: of each column the first value in the order of partition methods. Chambers: the mean of numbers."""
+    """One row a site, year and month; rows without a date stay.
+
+    Towers: GPP and Reco of one row, the first in the order of partition methods that has either; of the other
+    columns the first value there is. Chambers and diffusion: the mean of numbers.
+    """
     keys = ["site_id", "year", "month"]
-    method = (
-        rows["partition_method"].astype(object)
-        if "partition_method" in rows
-        else pd.Series(None, index=rows.index)
-    )
+    rows = rows.assign(_row=np.arange(len(rows)))
+    dated = rows[["year", "month"]].notna().all(axis=1)
+    ordered = rows[dated].assign(_rank=_rank(rows[dated])).sort_values([*keys, "_rank", "_row"])
+    grouped = ordered.groupby(keys, sort=True, dropna=False)
+    one = grouped.first()
+    together = [c for c in ("gpp", "reco", "partition_method") if c in rows]
+    if together:
+        best = ordered.drop_duplicates(keys).set_index(keys)
+        one[together] = best.loc[one.index, together]
+    if "flux_method" in rows:
+        several = ordered[ordered["flux_method"].isin(AVERAGED)]
+        numeric = [c for c in several.select_dtypes("float").columns if c not in (*keys, "_rank")]
+        means = several.groupby(keys, sort=True, dropna=False)[numeric].mean()
+        one.loc[means.index, numeric] = means
+    out = pd.concat([one.reset_index(), rows[~dated]]).sort_values("_row")
+    return out.drop(columns=["_rank", "_row"]).reset_index(drop=True)
+
+
+def _rank(rows: pd.DataFrame) -> pd.Series:
+    """Order of preference of rows of one month: those with a partitioned flux first, then by method."""
+    empty = rows[[c for c in ("gpp", "reco") if c in rows]].isna().all(axis=1)
+    if "partition_method" not in rows:
+        return 3 * empty
     place = {PARTITION_ORDER[0]: 0, PARTITION_ORDER[1]: 2}
-    rank = method.map(lambda v: place.get(str(v).strip().lower(), 1))
-    chamber = (
-        rows["flux_method"].eq("Chamber") if "flux_method" in rows else pd.Series(False, index=rows.index)
-    )
-    ordered = rows.assign(_rank=rank, _row=np.arange(len(rows))).sort_values([*keys, "_rank", "_row"])
-    first = ordered.groupby(keys, sort=True, dropna=False).first()
-    averaged = ordered[chamber.loc[ordered.index]]
-    if len(averaged):
-        numeric = [c for c in averaged.select_dtypes("number").columns if c not in (*keys, "_rank", "_row")]
-        means = averaged.groupby(keys, sort=True, dropna=False)[numeric].mean()
-        first.loc[means.index, numeric] = means
-    return first.reset_index().sort_values("_row").drop(columns=["_rank", "_row"]).reset_index(drop=True)
+    return 3 * empty + rows["partition_method"].map(lambda v: place.get(str(v).strip().lower(), 1))
 
 
 def _from_text(column: pd.Series, path: Path) -> pd.Series:

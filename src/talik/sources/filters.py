@@ -9,6 +9,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from talik.errors import ConfigError, InputError
+from talik.sources.predictors import PREDICTORS
 
 Mask = Callable[[pd.DataFrame], pd.Series]
 
@@ -50,6 +51,10 @@ def _not_diffusion(rows: pd.DataFrame) -> pd.Series:
     return ~_entry("flux_method", "diffusion")(rows)
 
 
+def _complete(rows: pd.DataFrame) -> pd.Series:
+    return rows[[name for name in PREDICTORS if name in rows]].notna().all(axis=1)
+
+
 def _all_fluxes(rows: pd.DataFrame) -> pd.Series:
     return rows[["nee", "gpp", "reco"]].notna().all(axis=1)
 
@@ -81,6 +86,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "not day and night", ("diurnal_coverage",), _entry("diurnal_coverage", "day and night")
         ),
         "all-fluxes": Rule("NEE, GPP or Reco missing", ("nee", "gpp", "reco"), _all_fluxes),
+        "complete-cases": Rule("a predictor of the table missing", (), _complete),
         "undisturbed": Rule("disturbed", ("disturbance",), _undisturbed),
         **{
             f"undisturbed-or-{kind}": Rule(
@@ -90,7 +96,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         },
     }
 )
-"""Rules by name (upscaling.md 1.1: F2, F3, F5 and the sensitivity subsets)."""
+"""Rules by name (Virkkala et al. 2025: bad sites and months, complete cases, and the sensitivity subsets)."""
 
 PUBLISHED = ("larval-outbreak", "bad-months-ca-ns2", "bad-months-ca-ns3", "bad-months-ca-man", "no-diffusion")
 """The rules of Virkkala et al. 2025, together under the name `published`."""

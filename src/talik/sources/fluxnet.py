@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from talik.errors import ConfigError, InputError
-from talik.sources.site_table import SiteTable, month_stamps, monthly_carbon, numbers, tidy
-from talik.sources.table_file import read_table
+from talik.sources.site_table import GROSS, SiteTable, month_stamps, monthly_carbon, numbers, tidy
+from talik.sources.table_file import first_lines, read_table
 
 SITE = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}-[A-Za-z0-9]{3}(?![A-Za-z0-9])")
 MISSING_DAYS = 0.10
@@ -17,17 +17,19 @@ MISSING_DAYS = 0.10
 LARGEST_RATE = 1000.0
 """A daily mean flux beyond this (umol or nmol m-2 s-1) is an error of the source."""
 
+METHOD = {"NT": "Reichstein", "DT": "Lasslop"}
+"""Name of each partitioning in `partition_method`."""
+
+_MASS = "g m-2 d-1"
 _MJ_PER_DAY = 1e6 / 86_400.0
+_METEOROLOGY = {"tair": ("TA_F", 1.0), "vpd": ("VPD_F", 0.1), "srad": ("SW_IN_F", 1.0)}
+"""Columns and the factor to the units of the schema (hPa to kPa)."""
 
 
 def looks_like_file(path: Path) -> bool:
     """Whether the header is that of a FLUXNET data file with a time stamp."""
-    try:
-        with Path(path).open("rb") as file:
-            header = file.readline(65_536).decode("latin-1").lstrip("\ufeff")
-    except OSError:
-        return False
-    names = [n.strip().strip('"') for n in header.split(",")]
+    header = first_lines(path, 1)
+    names = _names(header[0]) if header else [""]
     return names[0] in ("TIMESTAMP", "TIMESTAMP_START") and any(
         n.startswith(("NEE", "FCH4", "GPP", "RECO")) for n in names
     )
@@ -40,7 +42,10 @@ def read_folder(folder: Path) -> SiteTable:
         InputError: no FLUXNET file in it.
     """
     found = sorted(
-        p for p in Path(folder).rglob("*.csv") if looks_like_file(p) and "VARINFO" not in p.name.upper()
+        p
+        for pattern in ("*.csv", "*.csv.gz")
+        for p in Path(folder).rglob(pattern)
+        if "VARINFO" not in p.name.upper() and looks_like_file(p)
     )
     steps = {p: _step(p) for p in found}
     monthly = {site_code(p) for p, s in steps.items() if s == "month"}
@@ -58,8 +63,9 @@ def read_files(
     """Monthly totals from monthly (MM) or daily (DD) files.
 
     threshold : "VUT" (friction-velocity threshold by year) or "CUT" (one for all years); a site that has only the
-    other gets that, noted. partition : "NT" night-time (Reichstein) or "DT" day-time (Lasslop). smallest_quality :
-    months with a smaller share of measured and well filled records (the _QC columns, 0..1) are dropped.
+    other gets that, noted. partition : "NT" night-time (Reichstein) or "DT" day-time (Lasslop), with the same
+    fall-back; GPP and Reco are always of one partitioning. smallest_quality : months or days with a smaller share of
+    measured and well filled records (0..1, the _QC column of NEE, which GPP and Reco are made of) are dropped.
 
     Raises:
         InputError: a file without fluxes, or half-hourly data.
@@ -74,6 +80,7 @@ def read_files(
         rows = _read_file(Path(path), threshold, partition, smallest_quality, notes, dropped)
         parts.append(rows)
     together = pd.concat(parts, ignore_index=True)
+    notes.append("the files hold no positions (lat, lon); add them from the site list")
     return SiteTable(tidy(together, paths[0]), "fluxnet", tuple(dict.fromkeys(notes)), tuple(dropped.items()))
 
 
@@ -125,73 +132,101 @@ def _read_file(
     site, step = site_code(path), _step(path)
     if step not in ("month", "day"):
         raise InputError(f"{path}: {step} data; talik reads the monthly (MM) and daily (DD) files of FLUXNET")
-    stamp = table[table.columns[0]].astype("int64").astype(str)
-    table["year"], table["month"] = stamp.str[:4].astype(int), stamp.str[4:6].astype(int)
-    fluxes = _flux_columns(table, threshold, partition, site, notes)
+    out = _dates(table[table.columns[0]], path)
+    when = month_stamps(out["year"], out["month"], path)
+    fluxes, method = _flux_columns(table, threshold, partition, site, notes)
     if not fluxes:
         raise InputError(
             f"{path}: none of NEE, GPP, RECO, FCH4 in the columns talik knows ({threshold}, {partition})"
         )
-    out = pd.DataFrame({"year": table["year"], "month": table["month"]})
     for name, (column, units) in fluxes.items():
         values = numbers(table[column], path)
-        if units != "g m-2 d-1":
-            values = values.where(values.abs() <= LARGEST_RATE)
-        quality = table.get(f"{column}_QC", table.get(f"{column.rsplit('_', 1)[0]}_QC"))
-        if quality is not None and name == "ch4":
-            values = values.where(quality != 3)  # 3: a gap of more than two months was filled
-        elif quality is not None and smallest_quality > 0:
-            _count(
-                dropped,
-                f"{name}: quality below {smallest_quality:g}",
-                (quality < smallest_quality) & values.notna(),
-            )
-            values = values.where(quality >= smallest_quality)
-        when = month_stamps(table["year"], table["month"], path)
+        if units != _MASS:
+            wild = values.abs() > LARGEST_RATE
+            _count(dropped, f"{name}: rate beyond {LARGEST_RATE:g} {units}", wild)
+            values = values.mask(wild)
+        values = _good(table, name, column, values, smallest_quality, dropped)
         out[name] = monthly_carbon(values, units, when, name)
-    for name, (column, factor) in {
-        "tair": ("TA_F", 1.0),
-        "vpd": ("VPD_F", 0.1),
-        "srad": ("SW_IN_F", 1.0),
-    }.items():
+        notes.append(f"{name}: {units} of carbon, times the days of the month")
+    for name, (column, factor) in _METEOROLOGY.items():
         if column in table:
             out[name] = numbers(table[column], path) * factor
     if "P_F" in table:
-        out["precip"] = (
-            numbers(table["P_F"], path)
-            * month_stamps(table["year"], table["month"], path).dt.days_in_month.to_numpy()
-        )
+        out["precip"] = numbers(table["P_F"], path) * when.dt.days_in_month.to_numpy()
     if step == "day":
         out = _months(out, dropped)
+        notes.append("daily files: the mean of the days there are, times the days of the month")
     out.insert(0, "site_id", site)
     out["flux_method"] = "EC"
+    if method is not None:
+        out["partition_method"] = method
     return out
+
+
+def _dates(stamps: pd.Series, path: Path) -> pd.DataFrame:
+    """Year and month of stamps YYYYMM or YYYYMMDD."""
+    text = numbers(stamps, path).map(lambda v: f"{v:.0f}")
+    known = text.str.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(\d\d)?")
+    if not known.all():
+        bad = stamps[~known]
+        raise InputError(
+            f"{path}: {stamps.name} is {bad.iloc[0]!r} in row {bad.index[0] + 1} ({len(bad)} rows); "
+            "expected YYYYMM or YYYYMMDD. Take the file from the archive again."
+        )
+    return pd.DataFrame({"year": text.str[:4].astype(int), "month": text.str[4:6].astype(int)})
+
+
+def _good(
+    table: pd.DataFrame,
+    name: str,
+    column: str,
+    values: pd.Series,
+    smallest_quality: float,
+    dropped: dict[str, int],
+) -> pd.Series:
+    """Values whose quality flag allows them."""
+    if name == "ch4":
+        flag = table.get(f"{column}_QC")
+        bad = flag == 3 if flag is not None else pd.Series(False, index=values.index)
+        reason = "filled in a gap longer than two months"
+    else:
+        source = f"NEE_{column.split('_', 2)[2]}" if name in GROSS and column.endswith("_REF") else column
+        share = table.get(f"{source}_QC")
+        bad = share < smallest_quality if share is not None else pd.Series(False, index=values.index)
+        reason = f"quality below {smallest_quality:g}"
+    _count(dropped, f"{name}: {reason}", bad & values.notna())
+    return values.mask(bad)
 
 
 def _flux_columns(
     table: pd.DataFrame, threshold: str, partition: str, site: str, notes: list[str]
-) -> dict[str, tuple[str, str]]:
-    """Which column and unit each flux is taken from."""
+) -> tuple[dict[str, tuple[str, str]], str | None]:
+    """Which column and unit each flux is taken from, and the name of the partitioning."""
+    thresholds = (threshold, "CUT" if threshold == "VUT" else "VUT")
+    partitions = (partition, "DT" if partition == "NT" else "NT")
     out: dict[str, tuple[str, str]] = {}
-    other = {"VUT": "CUT", "CUT": "VUT", "NT": "DT", "DT": "NT"}
-    for name, prefix in (("nee", "NEE"), ("gpp", f"GPP_{partition}"), ("reco", f"RECO_{partition}")):
-        for use in (threshold, other[threshold]):
-            column = f"{prefix}_{use}_REF"
-            if column in table:
-                out[name] = (column, "g m-2 d-1")
-                if use != threshold:
-                    notes.append(f"{site}: {name} has no {threshold} columns; {use} taken")
-                break
+    for use in thresholds:
+        if f"NEE_{use}_REF" in table:
+            out["nee"] = (f"NEE_{use}_REF", _MASS)
+            if use != threshold:
+                notes.append(f"{site}: nee has no {threshold} columns; {use} taken")
+            break
     if "FCH4_F_ANNOPTLM" in table:
         out["ch4"] = ("FCH4_F_ANNOPTLM", "nmol m-2 s-1")
-        for name, column in (
-            ("nee", "NEE_F_ANNOPTLM"),
-            ("gpp", f"GPP_{partition}"),
-            ("reco", f"RECO_{partition}"),
-        ):
-            if name not in out and column in table:
-                out[name] = (column, "umol m-2 s-1")
-    return out
+    if "nee" not in out and "NEE_F_ANNOPTLM" in table:
+        out["nee"] = ("NEE_F_ANNOPTLM", "umol m-2 s-1")
+    ways = [(part, f"_{use}_REF", _MASS) for part in partitions for use in thresholds]
+    ways += [(part, "", "umol m-2 s-1") for part in partitions]
+    for part, ending, units in ways:
+        columns = {name: f"{name.upper()}_{part}{ending}" for name in GROSS}
+        present = {name: (column, units) for name, column in columns.items() if column in table}
+        if present:
+            if part != partition:
+                notes.append(f"{site}: gpp and reco have no {partition} columns; {part} taken")
+            if ending and ending != f"_{threshold}_REF":
+                notes.append(f"{site}: gpp and reco have no {threshold} columns; {ending[1:4]} taken")
+            return {**out, **present}, METHOD[part]
+    return out, None
 
 
 def _months(days: pd.DataFrame, dropped: dict[str, int]) -> pd.DataFrame:
@@ -215,10 +250,13 @@ def _count(dropped: dict[str, int], reason: str, rows: pd.Series) -> None:
         dropped[reason] = dropped.get(reason, 0) + int(rows.sum())
 
 
+def _names(header: str) -> list[str]:
+    return [name.strip().strip('"') for name in header.split(",")]
+
+
 def _step(path: Path) -> str:
-    with Path(path).open("rb") as file:
-        names = file.readline(65_536).decode("latin-1").lstrip("\ufeff").split(",")
-        first = file.readline(65_536).decode("latin-1").split(",")[0].strip().strip('"')
-    if names[0].strip('" \n') == "TIMESTAMP_START":
+    lines = first_lines(path, 2)
+    first = _names(lines[1])[0] if len(lines) > 1 else ""
+    if _names(lines[0])[0] == "TIMESTAMP_START":
         return {8: "weekly", 12: "half-hourly"}.get(len(first), "unknown")
     return {4: "yearly", 6: "month", 8: "day"}.get(len(first), "unknown")

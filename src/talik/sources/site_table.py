@@ -14,7 +14,8 @@ import pandas as pd
 import xarray as xr
 
 from talik.errors import InputError, UnitsError
-from talik.flux.units import amount_from_rate, as_units, is_mole, mass_from_moles
+from talik.flux.table import mass_ratio
+from talik.flux.units import amount_from_rate, as_units, is_mole, mass_from_moles, rate_from_amount
 from talik.sources.predictors import PREDICTORS
 from talik.sources.table_file import read_table
 
@@ -73,6 +74,11 @@ COLUMNS: Mapping[str, Column] = MappingProxyType({c.name: c for c in _COLUMNS})
 
 REQUIRED = ("site_id", "year", "month")
 
+GASES: Mapping[str, str] = MappingProxyType({"nee": "CO2", "gpp": "CO2", "reco": "CO2", "ch4": "CH4"})
+"""The gas that carries the carbon of each flux."""
+
+_SPECIES = re.compile(r"\b(?P<quantity>[kmunµMG]?(?:g|mol))[ ._-]?(?P<species>(?:CO2|CH4)-C|CO2|CH4|C)\b")
+_CALENDAR = re.compile(r"\b(?:mon(?:th)?s?|yr|years?|a|annum)\b")
 _BRACKETS = re.compile(r"^(?P<name>\w+)\s*[\[(](?P<units>[^\])]*)[\])]$")
 
 
@@ -100,7 +106,7 @@ def read_sites(path: Path) -> SiteTable:
         InputError: not a site table, or values that cannot be right.
         UnitsError: units that are unknown or do not fit.
     """
-    from talik.sources import abcflux, fluxnet
+    from talik.sources import fluxnet
 
     path = Path(path)
     if path.is_dir():
@@ -108,16 +114,24 @@ def read_sites(path: Path) -> SiteTable:
     if fluxnet.looks_like_file(path):
         return fluxnet.read_files([path])
     table, notes = read_table(path)
-    for recognises, read in (
+    sites = reader_of(path, table)(path, table)
+    return SiteTable(sites.rows, sites.format, (*notes, *sites.notes), sites.dropped)
+
+
+def reader_of(path: Path, table: pd.DataFrame) -> Reader:
+    """The reader of a table, by its columns; InputError if it is no site table talik knows."""
+    from talik.sources import abcflux, fluxnet
+
+    readers: tuple[tuple[Callable[[pd.DataFrame], bool], Reader], ...] = (
         (abcflux.is_training_table, abcflux.read_training_table),
         (abcflux.is_v2, abcflux.read_v2),
         (abcflux.is_v1, abcflux.read_v1),
         (fluxnet.is_cardamom, fluxnet.read_cardamom),
         (_is_generic, read_generic),
-    ):
+    )
+    for recognises, read in readers:
         if recognises(table):
-            sites = read(path, table)
-            return SiteTable(sites.rows, sites.format, (*notes, *sites.notes), sites.dropped)
+            return read
     have = ", ".join(map(str, table.columns[:15]))
     raise InputError(
         f"{path}: not a site table talik knows. The generic schema needs {', '.join(REQUIRED)}; found {have}. "
@@ -126,19 +140,24 @@ def read_sites(path: Path) -> SiteTable:
 
 
 def _is_generic(table: pd.DataFrame) -> bool:
-    names = {_split(c)[0] for c in table.columns}
+    names = {split_header(c)[0] for c in table.columns}
     return set(REQUIRED) <= names
 
 
 def read_generic(path: Path, table: pd.DataFrame) -> SiteTable:
     """A table in the generic schema; a header may carry units in brackets: `nee [umol m-2 s-1]`.
 
-    Without brackets a column is in the unit of the schema. Mole fluxes count the gas (one carbon atom a molecule).
+    Without brackets a column is in the unit of the schema. A flux counts carbon unless its unit names the gas
+    (`g CO2 m-2 d-1`); moles count the gas, one carbon atom a molecule.
+
+    Raises:
+        InputError: text in a number column, a column given twice, or GPP or Reco mostly negative.
+        UnitsError: unknown or unfitting units.
     """
     notes, out, assumed = [], {}, []
     when = month_stamps(table[_named(table, "year")], table[_named(table, "month")], path)
     for header in table.columns:
-        name, units = _split(header)
+        name, units = split_header(header)
         known = COLUMNS.get(name)
         if name in out:
             raise InputError(f"{path}: column {name} is given twice. Remove one.")
@@ -151,8 +170,9 @@ def read_generic(path: Path, table: pd.DataFrame) -> SiteTable:
             if known.units and known.kind == "number":
                 assumed.append(f"{name} {known.units}")
         else:
-            out[name] = _converted(values, units, known, when, path)
-            notes.append(f"{name}: {units} to {known.units}")
+            out[name] = in_schema_units(values, units, known, when, path)
+            if units != known.units:
+                notes.append(f"{name}: {units} to {known.units}{' of carbon' if name in FLUXES else ''}")
     if assumed:
         notes.append("no units in the header, read as the schema says: " + ", ".join(assumed))
     rows = pd.DataFrame(out)
@@ -177,7 +197,7 @@ def tidy(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     bad = rows[rows["month"].notna() & ~rows["month"].isin(range(1, 13))]
     if len(bad):
         raise InputError(
-            f"{path}: month is {bad['month'].iloc[0]:g} in row {bad.index[0]} ({len(bad)} rows); expected 1..12"
+            f"{path}: month is {bad['month'].iloc[0]:g} in row {bad.index[0] + 1} ({len(bad)} rows); expected 1..12"
         )
     if rows["site_id"].isna().any():
         raise InputError(
@@ -191,52 +211,76 @@ def tidy(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def month_stamps(years: pd.Series, months: pd.Series, path: Path) -> xr.DataArray:
-    """(row,) time stamps of calendar months; missing dates are the epoch, which nothing then uses."""
+    """(row,) time stamps of calendar months; NaT where the date is missing or impossible."""
     year, month = numbers(years, path), numbers(months, path)
     known = year.between(1678, 2261) & month.between(1, 12)
-    text = [
-        f"{int(y):04d}-{int(m):02d}" if k else "1970-01" for y, m, k in zip(year, month, known, strict=True)
-    ]
+    text = [f"{int(y):04d}-{int(m):02d}" if k else "NaT" for y, m, k in zip(year, month, known, strict=True)]
     return xr.DataArray(np.array(text, "datetime64[M]").astype("datetime64[ns]"), dims="time", name="time")
 
 
 def monthly_carbon(values: pd.Series, units: str, when: xr.DataArray, name: str) -> pd.Series:
-    """A carbon flux (row,) in `units` as g m-2 month-1, by the real length of each month.
+    """A flux (row,) in `units` as g m-2 month-1 of carbon, by the real length of each month and year.
 
-    `units` may be a mass of carbon or moles of a gas with one carbon atom.
+    `units` may be a mass of carbon, or name what it counts: C, CO2 or CH4, the last two as the flux `name` allows.
+    Moles count the gas.
 
     Raises:
-        UnitsError: not a flux.
+        UnitsError: not a flux, or another gas than that of the flux.
     """
+    plain, factor = _species_apart(units, name)
     data = xr.DataArray(values.to_numpy(np.float64), dims="time", coords={"time": when}, name=name)
-    data = data.assign_attrs(units=units)
-    if "month" in units or "mon-1" in units:
-        out = data if units == MONTHLY else amount_from_rate(_rate(data), MONTHLY)
+    data = data.assign_attrs(units=plain)
+    if plain == MONTHLY:
+        out = data
+    elif _CALENDAR.search(plain):
+        out = amount_from_rate(rate_from_amount(data, "g m-2 s-1"), MONTHLY)
     elif is_mole(data):
         out = amount_from_rate(mass_from_moles(data, "C", "g m-2 s-1"), MONTHLY)
     else:
         out = amount_from_rate(data, MONTHLY)
-    return pd.Series(out.to_numpy(), index=values.index, name=name)
+    return pd.Series(factor * out.to_numpy(), index=values.index, name=name)
 
 
-def _rate(data: xr.DataArray) -> xr.DataArray:
-    from talik.flux.units import rate_from_amount
+def _species_apart(units: str, name: str) -> tuple[str, float]:
+    """Units without the species they name, and the factor to carbon: "mg CO2 m-2 d-1" is "mg m-2 d-1", 0.273."""
+    found = _SPECIES.search(units)
+    if found is None:
+        return units, 1.0
+    species, quantity = found["species"], found["quantity"]
+    gas = GASES[name]
+    if species.removesuffix("-C") not in (gas, "C"):
+        raise UnitsError(f"{name!r}: {units!r} counts {species}; this flux is {gas} or its carbon.")
+    plain = units[: found.start()] + quantity + units[found.end() :]
+    return plain, mass_ratio(gas, "C") if species == gas and quantity.endswith("g") else 1.0
 
-    return rate_from_amount(data, "g m-2 s-1")
 
+def in_schema_units(
+    values: pd.Series, units: str, known: Column, when: xr.DataArray, path: Path
+) -> pd.Series:
+    """Values of a schema column (row,) from the `units` of its header to those of the schema.
 
-def _converted(values: pd.Series, units: str, known: Column, when: xr.DataArray, path: Path) -> pd.Series:
+    Raises:
+        UnitsError: units that are unknown or do not fit.
+    """
     if known.kind != "number" or not known.units:
         raise UnitsError(f"{path}: {known.name} has no units; found [{units}]. Remove the brackets.")
+    if units == known.units:
+        return values
     try:
         if known.name in FLUXES:
             return monthly_carbon(values, units, when, known.name)
-        data = xr.DataArray(values.to_numpy(np.float64), dims="time", name=known.name, attrs={"units": units})
-        if known.units == "mm month-1":
-            raise UnitsError(f"'{known.name}' is wanted in mm month-1")
-        return pd.Series(as_units(data, known.units).to_numpy(), index=values.index, name=known.name)
+        data = xr.DataArray(values.to_numpy(np.float64), dims="time", coords={"time": when}, name=known.name)
+        data = data.assign_attrs(units=units)
+        convert = amount_from_rate if _CALENDAR.search(known.units) else as_units
+        out = convert(data, known.units)
+        return pd.Series(out.to_numpy(), index=values.index, name=known.name)
     except UnitsError as err:
-        raise UnitsError(f"{path}: {err} The schema wants {known.units!r} (of carbon, for fluxes).") from err
+        reason = str(err).split(". ")[0].rstrip(".")
+        wanted = f"{known.units!r}{' of carbon' if known.name in FLUXES else ''}"
+        raise UnitsError(
+            f"{path}: header {known.name} [{units}] does not become {wanted}: {reason}. Write units as CF does, such "
+            "as [umol m-2 s-1] or [degC]."
+        ) from err
 
 
 def numbers(column: pd.Series, path: Path) -> pd.Series:
@@ -249,16 +293,17 @@ def numbers(column: pd.Series, path: Path) -> pd.Series:
     bad = column[found.isna() & column.notna()]
     if len(bad):
         raise InputError(
-            f"{path}: {column.name} holds text in {len(bad)} rows, first {bad.iloc[0]!r} in row {bad.index[0]}; "
+            f"{path}: {column.name} holds text in {len(bad)} rows, first {bad.iloc[0]!r} in row {bad.index[0] + 1}; "
             "expected numbers, and NA for missing values"
         )
     return found.astype(np.float64)
 
 
-def _split(header: object) -> tuple[str, str | None]:
+def split_header(header: object) -> tuple[str, str | None]:
+    """Name and units of a header: "nee [umol m-2 s-1]"; None where it has no brackets."""
     match = _BRACKETS.match(str(header).strip())
     return (match["name"], match["units"].strip()) if match else (str(header).strip(), None)
 
 
 def _named(table: pd.DataFrame, name: str) -> str:
-    return next(str(c) for c in table.columns if _split(c)[0] == name)
+    return next(str(c) for c in table.columns if split_header(c)[0] == name)

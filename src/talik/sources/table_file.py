@@ -44,6 +44,19 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return table, notes
 
 
+def first_lines(path: Path, count: int) -> list[str]:
+    """The first lines of a text file, unzipped if need be; fewer if it is shorter, none if it cannot be read."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            lines = [file.readline(65_536) for _ in range(count)]
+    except (OSError, EOFError, zlib.error):
+        return []
+    return [line.decode("latin-1").removeprefix("\u00ef\u00bb\u00bf").strip() for line in lines if line]
+
+
 def _parquet(path: Path, content: bytes) -> pd.DataFrame:
     import pyarrow
 
@@ -81,6 +94,7 @@ def _text(path: Path, content: bytes, notes: list[str]) -> pd.DataFrame:
             decimal="," if separator == ";" else ".",
             na_values=list(MISSING),
             keep_default_na=False,
+            skipinitialspace=True,
             low_memory=False,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as err:
