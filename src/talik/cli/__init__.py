@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from talik.cli.budget import audit, budget
+from talik.cli.check import check
 from talik.cli.report import demo, report
+from talik.cli.upscale import app as upscale
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,3 +41,5 @@ app.command()(demo)
 app.command()(budget)
 app.command()(audit)
 app.command()(report)
+app.command()(check)
+app.add_typer(upscale, name="upscale")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,11 +50,11 @@ class HeldOut:
     """(m, 2 levels) lower and upper limit of each level before widening; the mean itself for a learner of means."""
 
     def table(self, training: Training) -> pd.DataFrame:
-        """One row a prediction: row number, site, year, month (where known), fold, observed, predicted."""
+        """One row a prediction: row, site_id, fold, what the table says of it, observed, predicted."""
         known = training.rows.iloc[self.rows]
         site = np.array(training.sites, object)[training.data.groups[self.rows]]
-        out = pd.DataFrame({"row": self.rows, "site": site, "fold": self.fold})
-        for column in ("year", "month", "disturbance", "disturb_year"):
+        out = pd.DataFrame({"row": self.rows, "site_id": site, "fold": self.fold})
+        for column in ("year", "month", "biome", "disturbance", "disturb_year"):
             if column in known:
                 out[column] = known[column].to_numpy()
         out["observed"] = training.data.y[self.rows]
@@ -185,19 +184,16 @@ def _labels(
     return out
 
 
-def _departures(
-    observed: Float64,
-    sites: npt.NDArray[np.int64],
-    months: Float64,
-    edges: Sequence[float] = (-20.0, -5.0, 5.0, 20.0),
-) -> pd.Series[Any]:
-    """Class of an observation's departure from the mean of its site and calendar month."""
+def _departures(observed: Float64, sites: npt.NDArray[np.int64], months: Float64) -> pd.Series[Any]:
+    """Class of an observation's departure from the mean of its site and calendar month, in SD of all departures."""
     table = pd.DataFrame({"y": observed, "site": sites, "month": months})
     departure = table.y - table.groupby(["site", "month"]).y.transform("mean")
-    names = [f"below {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
-    return pd.cut(departure, [-np.inf, *edges, np.inf], labels=[*names, f"above {edges[-1]:g}"]).astype(
-        object
-    )
+    edges = [-np.inf, -1.0, -0.25, 0.25, 1.0, np.inf]
+    names = ["1 SD and more below", "below", "near its mean", "above", "1 SD and more above"]
+    spread = float(departure.std())
+    if not spread > 0:
+        return pd.Series("near its mean", index=departure.index)
+    return pd.cut(departure / spread, edges, labels=names).astype(object)
 
 
 def _numeric(rows: pd.DataFrame, column: str) -> Float64 | None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from talik.errors import ConfigError
+from talik.errors import ConfigError, InputError
 from talik.rng import named_rng
 from talik.upscaling.grow import Sorted, bootstrap_counts, grow
 from talik.upscaling.learner import Arrays, Data, Learner, no_quantiles, predictions
@@ -113,7 +113,10 @@ class Forest(Learner):
             else None
         )
         seeds = own.pop("seeds")
-        return FittedForest(Trees(**own).check(), seeds, bag)
+        trees = Trees(**own).check()
+        if bag is not None:
+            _check_bag(bag, trees)
+        return FittedForest(trees, seeds, bag)
 
     def drawn(self, n_predictors: int) -> int:
         """The mtry in force for so many predictors.
@@ -178,6 +181,19 @@ class QuantileForest(Forest):
         order = np.argsort(leaf, kind="stable")
         start = np.searchsorted(leaf[order], np.arange(trees.n_nodes + 1))
         return Bag(start.astype(np.int64), row[order].astype(np.int32), weight[order], data.y[by_response])
+
+
+def _check_bag(bag: Bag, trees: Trees) -> None:
+    """Refuse leaves that point outside the rows (a damaged file)."""
+    sound = (
+        len(bag.start) == trees.n_nodes + 1
+        and bag.start[0] == 0
+        and bag.start[-1] == len(bag.row) == len(bag.weight)
+        and bool(np.all(np.diff(bag.start) >= 0))
+        and bool(np.all((bag.row >= 0) & (bag.row < len(bag.response))))
+    )
+    if not sound:
+        raise InputError("the leaves of this model do not fit its rows; the file is damaged. Train it again.")
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,8 +1,6 @@
-"""Multivariate environmental similarity: how far a pixel lies outside the range of the training data, and in what."""
+"""Multivariate environmental similarity (MESS): is a place within the range of the training data, and in what not?"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,64 +9,35 @@ from talik.errors import InputError
 from talik.upscaling.trees import Float64, Int64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Similarity:
-    """Similarity of pixels to the training data.
+def mess(x: npt.ArrayLike, training: npt.ArrayLike) -> tuple[Float64, Int64]:
+    """Similarity (n,) and the column (n,) of the least similar predictor (Elith et al. 2010, equations 1-4).
 
-    `value` (m,) in percent: 100 at the median of every predictor, negative outside the training range of at least
-    one. `predictor` (m,) is the column with the lowest similarity, the first of equals. Where a predictor is missing
-    they are NaN and -1.
-    """
-
-    value: Float64
-    predictor: Int64
-
-
-def mess(training: npt.ArrayLike, x: npt.ArrayLike) -> Similarity:
-    """Environmental similarity of `x` (m, p) to `training` (n, p), continuous predictors in the same columns and units.
-
-    With f the percentage of training values below v, and the training range m..M, a predictor's similarity is
-    100 (v - m)/(M - m) for f = 0, 2 f up to 50, 2 (100 - f) below 100, and 100 (M - v)/(M - m) for f = 100; the
-    lowest of all predictors counts. On the lowest training value it is 0, as f is 0.
-
-    Source: Elith, Kearney and Phillips (2010), Methods in Ecology and Evolution 1, 330-342, appendix.
+    x : (n, p) continuous predictors of places; training : (m, p) of training rows. 100 at the median of every
+    predictor, negative outside the training range of one. A place with a missing value has similarity NaN, column -1.
 
     Raises:
-        InputError: columns do not agree, or a training column has gaps or a single value.
+        InputError: numbers of predictors differ, or training rows are missing or not finite.
     """
-    known = np.asarray(training, dtype=np.float64)
-    asked = np.asarray(x)
-    if known.ndim != 2 or asked.ndim != 2 or known.shape[1] != asked.shape[1] or 0 in known.shape:
+    x, training = np.asarray(x, np.float64), np.asarray(training, np.float64)
+    if x.ndim != 2 or training.ndim != 2 or x.shape[1] != training.shape[1] or not len(training):
         raise InputError(
-            f"mess: training has shape {known.shape} and x {asked.shape}; expected (rows, predictors) with the same "
-            "predictors"
+            f"MESS: places {x.shape} and training rows {training.shape} must be (n, p) and (m, p), m > 0"
         )
-    value = np.full(len(asked), np.inf)
-    predictor = np.zeros(len(asked), np.int64)
-    for j in range(known.shape[1]):
-        similarity = _similarity(known[:, j], asked[:, j].astype(np.float64), j)
-        lower = similarity < value
-        predictor[lower] = j
-        value = np.minimum(value, similarity)  # NaN stays NaN
-    predictor[np.isnan(value)] = -1
-    return Similarity(value, predictor)
-
-
-def _similarity(training: Float64, v: Float64, column: int) -> Float64:
-    """Similarity to one predictor, in percent; NaN where `v` is NaN."""
-    ordered = np.sort(training)
-    low, high = ordered[0], ordered[-1]
     if not np.isfinite(training).all():
-        raise InputError(
-            f"mess: training column {column} has missing or infinite values. Give complete rows."
-        )
-    if low == high:
-        raise InputError(
-            f"mess: training column {column} is {low:g} in every row, so it has no range. Leave it out on both sides."
-        )
-    below = 100.0 * np.searchsorted(ordered, v, side="left") / len(ordered)
-    inside = np.where(below <= 50.0, 2.0 * below, 2.0 * (100.0 - below))
-    outside = 100.0 * np.where(below == 0.0, v - low, high - v) / (high - low)
-    out = np.where((below == 0.0) | (below == 100.0), outside, inside)
-    out[np.isnan(v)] = np.nan
-    return out
+        raise InputError("MESS: training rows hold missing or infinite values; use complete rows")
+    similarity = np.empty(x.shape)
+    for j in range(x.shape[1]):
+        similarity[:, j] = _similarity(x[:, j], np.sort(training[:, j]))
+    gaps = np.isnan(similarity).any(axis=1)
+    least = np.where(gaps, -1, np.argmin(np.where(np.isnan(similarity), np.inf, similarity), axis=1))
+    return np.where(gaps, np.nan, np.min(similarity, axis=1)), least.astype(np.int64)
+
+
+def _similarity(v: Float64, ascending: Float64) -> Float64:
+    low, high = ascending[0], ascending[-1]
+    span = high - low if high > low else 1.0
+    below = 100 * np.searchsorted(ascending, v, side="left") / len(ascending)
+    out = np.where(below <= 50, 2 * below, 2 * (100 - below))
+    out = np.where(below == 0, 100 * (v - low) / span, out)
+    out = np.where(below == 100, 100 * (high - v) / span, out)
+    return np.asarray(np.where(np.isnan(v), np.nan, out))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,17 @@ from talik.provenance import code_version, hash_bytes
 from talik.upscaling.learner import Arrays
 
 FORMAT = "talik-model-1"
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    ValueError,  # also of JSON and of text that is not UTF-8
+    NotImplementedError,  # a compression that zipfile does not know
+    RuntimeError,  # an encrypted member
+)
+"""What a damaged archive raises in one place or another."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LARGEST = 8 * 2**30
 """A member that claims to be larger than this (bytes) is not read."""
@@ -56,16 +68,7 @@ def read_model(path: Path) -> tuple[dict[str, Any], Arrays]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        KeyError,
-        UnicodeDecodeError,
-        json.JSONDecodeError,
-        ValueError,
-    ) as err:
-        raise _damaged(path, str(err)) from err
-    except (NotImplementedError, RuntimeError, zipfile.LargeZipFile) as err:  # other compression, encryption
+    except _UNREADABLE as err:
         raise _damaged(path, str(err)) from err
 
 

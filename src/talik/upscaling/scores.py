@@ -146,7 +146,7 @@ def paired_by_site(
         "rmse_ratio_95": float(high),
         "share_not_better": float(np.mean(ratio >= 1)),
         "share_of_sites_better": float(np.mean(site_rmse[0] < site_rmse[1])),
-        "wilcoxon_p": float(wilcoxon(site_rmse[0], site_rmse[1]).pvalue),
+        "wilcoxon_p": float(wilcoxon(*site_rmse).pvalue) if (site_rmse[0] != site_rmse[1]).any() else 1.0,
         "n_sites": len(site_rmse[0]),
     }
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talik.errors import ConfigError, InputError
-from talik.upscaling.predictors import (
+from talik.sources.predictors import (
     MERGES,
     NOT_VEGETATION,
     PREDICTORS,

@@ -1,0 +1,95 @@
+"""What `talik upscale` prints on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from talik.upscaling.training import Schema
+
+
+def print_summary(console: Console, summary: dict[str, Any], schema: Schema) -> None:
+    """Scores of a validation as a table."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    units = schema.units
+    console.print(
+        escape(
+            f"{schema.target} ({units}), {summary['learner']}, {summary['design']}: "
+            f"{summary['n_rows']} rows, {summary['n_sites']} sites"
+        )
+    )
+    for reason, count in summary["dropped"].items():
+        console.print(escape(f"  {count} rows left out: {reason}"))
+    if summary["design_note"]:
+        console.print(escape(f"  {summary['design_note']}"))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "n", "R2 (cor)", "NSE", "RMSE", "MAE", "MBE", "slope"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    table.add_row("pooled", *_cells(summary["pooled"]))
+    for name, classes in summary["groups"].items():
+        table.add_row(f"[bold]{escape(name)}[/]")
+        for label, scores in classes.items():
+            table.add_row(f"  {escape(label)}", *_cells(scores))
+    console.print(table)
+    fold = summary["fold_mean"]
+    defined = (
+        f"{fold['r2_cor']:.3f} over {fold['n_r2']} folds" if fold["r2_cor"] is not None else "not defined"
+    )
+    console.print(f"mean over {fold['n_folds']} folds: RMSE {fold['rmse']:.2f}, R2 {defined}")
+    for name, part in summary["skill"].items():
+        nse = "not defined" if part["nse"] is None else f"{part['nse']:.3f}"
+        share = 0.0 if part["share"] is None else part["share"]
+        console.print(f"  {name.replace('_', ' ')}: {100 * share:.0f} % of the variance, NSE {nse}")
+    for level, classes in summary["coverage"].items():
+        told = ", ".join(f"{b} {100 * c['sites']:.1f} % ({c['n_sites']} sites)" for b, c in classes.items())
+        console.print(escape(f"  intervals of {100 * float(level):g} % cover at left-out sites: {told}"))
+    if "mtry_tried" in summary:
+        told = ", ".join(f"{t['mtry']:g}: {t['fold_mean']:.2f}" for t in summary["mtry_tried"])
+        console.print(f"mtry tried (mean of fold RMSE) {told}; chosen {summary['settings']['mtry']}")
+    console.print(f"{summary['seconds']:.1f} s, {summary['cpu_seconds']:.1f} CPU s, seed {summary['seed']}")
+
+
+def _cells(scores: dict[str, Any]) -> list[str]:
+    formats = {"n": "{:d}", "r2_cor": "{:.3f}", "nse": "{:.3f}", "slope": "{:.2f}"}
+    order = ("n", "r2_cor", "nse", "rmse", "mae", "mbe", "slope")
+    return ["-" if scores[k] is None else formats.get(k, "{:.2f}").format(scores[k]) for k in order]
+
+
+def print_explanation(console: Console, found: dict[str, Any]) -> None:
+    """Importance, interactions and range of application as text."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.print(
+        escape(
+            f"{found['target']} ({found['units']}), {found['learner']}: {found['n_rows']} rows, "
+            f"{found['n_sites']} sites, RMSE in training {found['rmse_in_training']:.2f}"
+        )
+    )
+    table = Table(box=None, pad_edge=False)
+    for heading in ("predictor", "RMSE increase when shuffled", "quartiles", "mean |Shapley value|"):
+        table.add_column(heading, justify="left" if heading == "predictor" else "right")
+    shapley = found["shapley_mean_abs"]
+    for name, box in found["importance"].items():
+        value = "-" if shapley is None else f"{shapley[name]:.2f}"
+        quartiles = f"{box['hinge_low']:.2f}..{box['hinge_high']:.2f}"
+        table.add_row(escape(name), f"{box['mean']:.2f}", quartiles, value)
+    console.print(table)
+    for pair in sorted(found["interactions"], key=lambda p: -p["departure"])[:5]:
+        names = " and ".join(pair["pair"])
+        console.print(
+            escape(f"  {names}: interaction {pair['departure']:.2f} {found['units']}, H2 {pair['h2']:.2f}")
+        )
+    line = found["calibration"]
+    if line is not None:
+        console.print(
+            f"observed on predicted at left-out sites: slope {line['slope']:.2f} +- {line['slope_se']:.2f} "
+            f"(1 is unbiased, p {line['p_slope_is_1']:.2g}), intercept {line['intercept']:.2f}"
+        )
+    area = found["applicability"]
+    if area is not None:
+        console.print(f"area of applicability: dissimilarity up to {area['threshold']:.3f}")

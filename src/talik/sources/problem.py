@@ -1,0 +1,46 @@
+"""One thing that is wrong, doubtful or worth knowing about a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "note"]
+FIRST = 5
+"""How many rows a problem names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What was found, where, and what to do.
+
+    An ``error`` makes numbers wrong or unusable, a ``warning`` probably does, a ``note`` is good to know. `count` is
+    the number of rows, sites or values concerned; `rows` are the first of the rows, counted from 1 below the header.
+    """
+
+    severity: Severity
+    column: str
+    found: str
+    remedy: str = ""
+    count: int = 0
+    rows: tuple[int, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values for JSON."""
+        return {**asdict(self), "rows": list(self.rows)}
+
+
+def first_rows(index: Iterable[int]) -> tuple[int, ...]:
+    """The first few of 0-based row numbers as the reader of a file counts them, from 1."""
+    out = []
+    for row in index:
+        out.append(int(row) + 1)
+        if len(out) == FIRST:
+            break
+    return tuple(out)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 row, 2 rows."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

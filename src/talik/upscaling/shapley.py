@@ -1,0 +1,446 @@
+"""Shapley values of a forest: how much each predictor moved each prediction, exact for the trees as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from talik.errors import InputError
+from talik.upscaling.trees import Float32, Float64, Trees
+
+BLOCK_ROWS = 64
+"""Rows explained by one thread at a time; results do not depend on it."""
+
+CHUNK_ROWS = 65_536
+"""Rows whose Shapley values are held in memory at once by `attribute_change`."""
+
+GROUPS = ("climate", "vegetation", "other")
+
+GROUP_OF: Mapping[str, str] = {
+    "month": "other",
+    "srad": "climate",
+    "vpd": "climate",
+    "co2": "climate",
+    "vegetation_type": "vegetation",
+    "snow_cover": "climate",
+    "soil_temperature": "climate",
+    "soil_moisture": "climate",
+    "ndvi": "vegetation",
+    "surface_temperature": "climate",
+    "cti": "other",
+    "tree_cover": "vegetation",
+    "non_tree_vegetation": "vegetation",
+    "non_vegetated": "vegetation",
+    "soil_ph": "other",
+    "soc_stock": "other",
+    "permafrost_probability": "other",
+}
+"""Group of each of the 17 predictors; the calendar month stands for no single driver and is `other`."""
+
+
+class _Forest(NamedTuple):
+    """The trees and what does not depend on the row; an edge has the number of the node it leads to."""
+
+    offset: npt.NDArray[np.int64]
+    feature: npt.NDArray[np.int16]
+    threshold: Float32
+    levels: npt.NDArray[np.uint64]
+    left: npt.NDArray[np.int32]
+    value: Float64
+    n_levels: npt.NDArray[np.int16]
+    parent: npt.NDArray[np.int32]
+    """(N,) the node an edge comes from, -1 at a root."""
+    above: npt.NDArray[np.int32]
+    """(N,) the nearest edge higher up that splits on the same predictor, -1 if none."""
+    share: Float64
+    """(N,) share of the responses that follow an edge and all edges above it with the same predictor."""
+    points: Float64
+    """(Q,) quadrature points t in 0..1."""
+    weights: Float64
+    """(Q,) their weights."""
+    slope_off: Float64
+    """(Q,) -1 / (1 - t), the derivative of the log of the factor of a predictor that the row does not follow."""
+
+
+class _Path(NamedTuple):
+    """Where one row stands in one tree; rows are nodes counted from the root, columns quadrature points."""
+
+    product: Float64
+    """(n, Q) product over the predictors of the path of t known + (1 - t) share; in a leaf times its value."""
+    inverse: Float64
+    """(n, Q) 1 / (t + (1 - t) share) of the edge to the node."""
+    known: npt.NDArray[np.bool_]
+    """(n,) whether the row follows the edge to the node and all edges above it with the same predictor."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dominant:
+    """The two predictors that moved each prediction most, and their groups (maps of upscaling.md 4)."""
+
+    first: npt.NDArray[np.int16]
+    """(rows,) column with the largest absolute Shapley value; the lower column if two are equal."""
+    second: npt.NDArray[np.int16]
+    """(rows,) column with the second largest."""
+    first_group: npt.NDArray[np.int8]
+    """(rows,) position of the first one's group in `GROUPS`."""
+    second_group: npt.NDArray[np.int8]
+    """(rows,) the same for the second."""
+
+
+def tree_shap(trees: Trees, x: Float32, threads: int = 1) -> tuple[Float64, float]:
+    """Shapley values phi (rows, p) of every prediction, and the base value they start from.
+
+    x : (rows, p) float32, as for `Trees.predict`. phi and base have the unit and sign of the response (for NEE:
+    g C m-2 month-1, negative = uptake), and base + phi.sum(axis=1) is the prediction.
+
+    The worth of a set of known predictors is the prediction in which, at a split on an unknown predictor, both
+    children count by their share of the training responses ("tree path dependent"; Lundberg et al. 2018, 2020).
+    Correlated predictors therefore share credit as the trees happened to use them, and a predictor that no tree
+    uses has exactly 0.
+
+    A leaf reached along d distinct predictors adds value * prod(known_i or share_i), so its Shapley value is the
+    integral over t in 0..1 of the derivative of prod(t known_i + (1 - t) share_i) (the multilinear extension, Owen
+    1972). That is a polynomial of degree d - 1, which Gauss-Legendre quadrature with d/2 points integrates exactly:
+    the cost per row is nodes x d/2, the values are those of Lundberg's algorithm 2 to rounding.
+
+    Raises:
+        InputError: x does not fit the trees, holds missing values or unknown levels; or a node without responses.
+    """
+    x = _checked(trees, x)
+    forest = _prepared(trees)
+    phi = np.zeros((len(x), len(trees.n_levels)))
+    _over_blocks(len(x), threads, lambda a, b: _shap_rows(forest, x[a:b], phi[a:b]))
+    return phi / trees.n_trees, _base(trees)
+
+
+def tree_shap_interactions(trees: Trees, x: Float32, threads: int = 1) -> Float64:
+    """Shapley interaction values (rows, p, p), symmetric; each row i of the matrix sums to phi_i of `tree_shap`.
+
+    Entry (i, j) is half of what i and j add together beyond what each adds alone, averaged over the sets of other
+    known predictors (the index of Grabisch and Roubens 1999, halved as in Lundberg et al. 2020); the diagonal is
+    the rest of phi_i, the effect of i on its own. Unit and sign of the response. Memory is 8 p^2 bytes per row, and
+    a row takes about ten times as long as in `tree_shap`.
+
+    Raises:
+        InputError: as `tree_shap`.
+    """
+    x = _checked(trees, x)
+    forest = _prepared(trees)
+    p = len(trees.n_levels)
+    out = np.zeros((len(x), p, p))
+    _over_blocks(len(x), threads, lambda a, b: _interaction_rows(forest, x[a:b], out[a:b]))
+    out /= 2 * trees.n_trees
+    phi, _ = tree_shap(trees, x, threads)
+    own = np.arange(p)
+    out[:, own, own] = phi - out.sum(axis=2)
+    return out
+
+
+def attribute_change(
+    trees: Trees, x_then: Float32, x_now: Float32, area_weights: Float64, threads: int = 1
+) -> Float64:
+    """(p,) part of the change of a regional budget that goes with each predictor (upscaling.md 12.10).
+
+    x_then, x_now : (rows, p) predictors of the same pixel-months in two periods, e.g. the means of 2001-2010 and of
+    2011-2020. area_weights : (rows,) area of each pixel in m2, times any factor that makes up the budget (1 per
+    month). Result: sum over rows of area * (phi now - phi then), in response unit x area (for NEE g C, negative =
+    more uptake); it sums to the change of sum(area * prediction).
+
+    A predictor that did not change can have a part: its effect depends on those that did.
+
+    Raises:
+        InputError: the periods or weights differ in length, or as `tree_shap`.
+    """
+    area = np.asarray(area_weights, dtype=np.float64)
+    if len(x_then) != len(x_now) or area.shape != (len(x_now),):
+        raise InputError(
+            f"attribute_change: x_then has {len(x_then)} rows, x_now {len(x_now)}, area_weights shape {area.shape}; "
+            "all three must describe the same pixel-months in the same order."
+        )
+    if not np.isfinite(area).all():
+        raise InputError(
+            "attribute_change: area_weights holds values that are not finite; drop those rows first."
+        )
+    parts = np.zeros(len(trees.n_levels))
+    for a in range(0, len(area), CHUNK_ROWS):
+        chunk = slice(a, a + CHUNK_ROWS)
+        now, _ = tree_shap(trees, x_now[chunk], threads)
+        then, _ = tree_shap(trees, x_then[chunk], threads)
+        parts += (area[chunk, None] * (now - then)).sum(axis=0)
+    return parts
+
+
+def dominant(phi: Float64, groups: Sequence[str]) -> Dominant:
+    """The predictors with the largest and second largest absolute Shapley value of every row, and their groups.
+
+    phi : (rows, p) from `tree_shap`, p >= 2. groups : the group of each column, one of `GROUPS` (`GROUP_OF` has
+    the 17 predictors of the model).
+
+    Raises:
+        InputError: fewer than two columns, missing values, or groups that do not fit.
+    """
+    if phi.ndim != 2 or phi.shape[1] < 2 or len(groups) != phi.shape[1]:
+        raise InputError(
+            f"dominant: phi has shape {phi.shape} and groups {len(groups)} entries; expected (rows, p) with p >= 2 "
+            "and one group for each of the p columns."
+        )
+    unknown = sorted(set(groups) - set(GROUPS))
+    if unknown:
+        raise InputError(f"dominant: unknown groups {unknown}; each column needs one of {list(GROUPS)}.")
+    if not np.isfinite(phi).all():
+        raise InputError(
+            "dominant: phi holds values that are not finite; explain only pixels with all predictors."
+        )
+    order = np.argsort(-np.abs(phi), axis=1, kind="stable")[:, :2].astype(np.int16)
+    group = np.array([GROUPS.index(g) for g in groups], dtype=np.int8)[order]
+    return Dominant(order[:, 0], order[:, 1], group[:, 0], group[:, 1])
+
+
+def _checked(trees: Trees, x: Float32) -> Float32:
+    p = len(trees.n_levels)
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    if x.ndim != 2 or x.shape[1] != p:
+        raise InputError(f"x has shape {x.shape}; the trees need (rows, {p}), one column per predictor.")
+    if not np.isfinite(x).all():
+        raise InputError("x holds values that are not finite; explain only rows that have every predictor.")
+    for j in np.flatnonzero(trees.n_levels):
+        column, n = x[:, j], int(trees.n_levels[j])
+        if ((column < 0) | (column >= n) | (column != np.floor(column))).any():
+            raise InputError(
+                f"x column {j} is categorical with levels coded 0..{n - 1}, but holds "
+                f"{column.min():g}..{column.max():g}. Code it as in training; a new level cannot be explained."
+            )
+    return x
+
+
+def _prepared(trees: Trees) -> _Forest:
+    """The trees with their edges, and points and weights on 0..1 that integrate the longest path exactly."""
+    if not (trees.cover > 0).all():
+        raise InputError(
+            "a node of the trees holds no training response (cover 0); Shapley values need all covers."
+        )
+    parent, above, share, longest = _edges(trees.feature, trees.left, trees.cover)
+    points, weights = np.polynomial.legendre.leggauss(max(1, (longest + 1) // 2))
+    points = 0.5 * (points + 1.0)
+    t = trees
+    known_by_trees = (t.offset, t.feature, t.threshold, t.levels, t.left, t.value, t.n_levels)
+    return _Forest(*known_by_trees, parent, above, share, points, 0.5 * weights, -1.0 / (1.0 - points))
+
+
+def _base(trees: Trees) -> float:
+    """Mean over trees of the expected leaf value, the prediction when no predictor is known."""
+    return float(np.mean(_expected(trees.offset, trees.feature, trees.left, trees.value, trees.cover)))
+
+
+def _over_blocks(n: int, threads: int, work: Callable[[int, int], None]) -> None:
+    """`work` on blocks of rows; every row is computed alone, so the blocks and threads change no value."""
+    blocks = [(a, min(a + BLOCK_ROWS, n)) for a in range(0, n, BLOCK_ROWS)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda ab: work(*ab), blocks))
+
+
+@numba.njit(cache=True, nogil=True)
+def _edges(feature, left, cover):  # type: ignore[no-untyped-def]
+    """parent, above, share of `_Forest`, and the largest number of distinct predictors on a path."""
+    n = len(feature)
+    parent, above = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+    distinct = np.zeros(n, np.int64)
+    share = np.ones(n)
+    for node in range(n):
+        if feature[node] < 0:
+            continue
+        at = node
+        while parent[at] >= 0 and feature[parent[at]] != feature[node]:
+            at = parent[at]
+        first = parent[at] < 0
+        both = cover[left[node]] + cover[left[node] + 1]
+        for child in range(left[node], left[node] + 2):
+            parent[child] = node
+            above[child] = -1 if first else at
+            share[child] = cover[child] / both * (1.0 if first else share[at])
+            distinct[child] = distinct[node] + (1 if first else 0)
+    return parent, above, share, distinct.max()
+
+
+@numba.njit(cache=True, nogil=True)
+def _expected(offset, feature, left, value, cover):  # type: ignore[no-untyped-def]
+    mean = value.copy()
+    for node in range(len(feature) - 1, -1, -1):
+        if feature[node] >= 0:
+            a, b = left[node], left[node] + 1
+            mean[node] = (cover[a] * mean[a] + cover[b] * mean[b]) / (cover[a] + cover[b])
+    return mean[offset[:-1]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _empty_path(forest):  # type: ignore[no-untyped-def]
+    largest, n_points = np.max(np.diff(forest.offset)), len(forest.points)
+    return _Path(np.empty((largest, n_points)), np.empty((largest, n_points)), np.empty(largest, np.bool_))
+
+
+@numba.njit(cache=True, nogil=True)
+def _invert(forest, root, end, path):  # type: ignore[no-untyped-def]
+    """Fill path.inverse for one tree."""
+    points = forest.points
+    for node in range(root, end):
+        for q in range(len(points)):
+            path.inverse[node - root, q] = 1.0 / (points[q] + (1.0 - points[q]) * forest.share[node])
+
+
+@numba.njit(cache=True, nogil=True)
+def _descend(forest, root, end, row, path):  # type: ignore[no-untyped-def]
+    """Fill path.product and path.known for one tree and one row; parents come before their children."""
+    points, share = forest.points, forest.share
+    product, inverse, known = path.product, path.inverse, path.known
+    n_points = len(points)
+    product[0, :] = 1.0
+    for node in range(root, end):
+        here, f = node - root, forest.feature[node]
+        if f < 0:
+            for q in range(n_points):
+                product[here, q] *= forest.value[node]
+            continue
+        a, before = forest.left[node], forest.above[forest.left[node]]
+        if before >= 0 and not known[before - root]:
+            known[a - root], known[a - root + 1] = False, False
+            to_a, to_b = share[a] / share[before], share[a + 1] / share[before]
+            for q in range(n_points):
+                product[a - root, q] = product[here, q] * to_a
+                product[a - root + 1, q] = product[here, q] * to_b
+            continue
+        if forest.n_levels[f] == 0:
+            goes_left = row[f] <= forest.threshold[node]
+        else:
+            goes_left = (forest.levels[node] >> np.uint64(row[f])) & np.uint64(1) == np.uint64(1)
+        on, off = (a - root, a - root + 1) if goes_left else (a - root + 1, a - root)
+        known[on], known[off] = True, False
+        share_on, share_off = share[root + on], share[root + off]
+        if before < 0:
+            for q in range(n_points):
+                product[on, q] = product[here, q] * (points[q] + (1.0 - points[q]) * share_on)
+                product[off, q] = product[here, q] * ((1.0 - points[q]) * share_off)
+        else:
+            for q in range(n_points):
+                others = product[here, q] * inverse[before - root, q]
+                product[on, q] = others * (points[q] + (1.0 - points[q]) * share_on)
+                product[off, q] = others * ((1.0 - points[q]) * share_off)
+
+
+@numba.njit(cache=True, nogil=True)
+def _ascend(forest, root, end, path, total, total_off):  # type: ignore[no-untyped-def]
+    """Sum leaves upwards and fill total - total_off / (1 - t), the derivative for each predictor at each point.
+
+    The derivative for predictor i is the product times (known - share) / factor at the last edge of i on the path:
+    (1 - share) / (t + (1 - t) share) if known, -1 / (1 - t) if not. Below an edge, it changes by the difference to
+    the edge above with predictor i; below an unknown edge it no longer changes.
+    """
+    share, product, inverse = forest.share, path.product, path.inverse
+    n_points = len(forest.points)
+    total[:] = 0.0
+    total_off[:] = 0.0
+    for node in range(end - 1, root - 1, -1):
+        here, f = node - root, forest.feature[node]
+        if f < 0:
+            continue
+        a, before = forest.left[node] - root, forest.above[forest.left[node]] - root
+        if not (path.known[a] or path.known[a + 1]):
+            for q in range(n_points):
+                product[here, q] = product[a, q] + product[a + 1, q]
+            continue
+        on, off = (a, a + 1) if path.known[a] else (a + 1, a)
+        gain = 1.0 - share[root + on]
+        if before + root < 0:
+            for q in range(n_points):
+                below_on, below_off = product[on, q], product[off, q]
+                total[f, q] += below_on * gain * inverse[on, q]
+                total_off[f, q] += below_off
+                product[here, q] = below_on + below_off
+        else:
+            gain_before = 1.0 - share[root + before]
+            for q in range(n_points):
+                below_on, below_off = product[on, q], product[off, q]
+                both = below_on + below_off
+                total[f, q] += below_on * gain * inverse[on, q] - both * gain_before * inverse[before, q]
+                total_off[f, q] += below_off
+                product[here, q] = both
+
+
+@numba.njit(cache=True, nogil=True)
+def _shap_rows(forest, x, phi):  # type: ignore[no-untyped-def]
+    """Add the Shapley values of the rows x, summed over trees, to phi."""
+    points, weights = forest.points, forest.weights
+    path = _empty_path(forest)
+    total, total_off = np.empty((x.shape[1], len(points))), np.empty((x.shape[1], len(points)))
+    for t in range(len(forest.offset) - 1):
+        root, end = forest.offset[t], forest.offset[t + 1]
+        _invert(forest, root, end, path)
+        for i in range(len(x)):
+            _descend(forest, root, end, x[i], path)
+            _ascend(forest, root, end, path, total, total_off)
+            for f in range(x.shape[1]):
+                for q in range(len(points)):
+                    phi[i, f] += weights[q] * (total[f, q] + total_off[f, q] * forest.slope_off[q])
+
+
+@numba.njit(cache=True, nogil=True)
+def _differentiate_pairs(forest, root, end, path, total):  # type: ignore[no-untyped-def]
+    """Add the mixed second derivatives of every pair i < j of predictors at each point to total (p, p, Q)."""
+    points, p = forest.points, len(forest.n_levels)
+    edges, seen_in = np.empty(p, np.int64), np.full(p, -1, np.int64)
+    term = np.empty(len(points))
+    for leaf in range(root, end):
+        if forest.feature[leaf] >= 0:
+            continue
+        length, at = 0, leaf
+        while forest.parent[at] >= 0:  # the last edge of each predictor on the path
+            f = forest.feature[forest.parent[at]]
+            if seen_in[f] != leaf:
+                seen_in[f] = leaf
+                edges[length] = at
+                length += 1
+            at = forest.parent[at]
+        for a in range(1, length):
+            f, edge, gain = (
+                forest.feature[forest.parent[edges[a]]],
+                edges[a] - root,
+                1.0 - forest.share[edges[a]],
+            )
+            for q in range(len(points)):
+                slope = gain * path.inverse[edge, q] if path.known[edge] else forest.slope_off[q]
+                term[q] = path.product[leaf - root, q] * slope
+            for b in range(a):
+                g, edge = forest.feature[forest.parent[edges[b]]], edges[b] - root
+                low, high = min(f, g), max(f, g)
+                if path.known[edge]:
+                    gain = 1.0 - forest.share[edges[b]]
+                    for q in range(len(points)):
+                        total[low, high, q] += term[q] * gain * path.inverse[edge, q]
+                else:
+                    for q in range(len(points)):
+                        total[low, high, q] += term[q] * forest.slope_off[q]
+
+
+@numba.njit(cache=True, nogil=True)
+def _interaction_rows(forest, x, out):  # type: ignore[no-untyped-def]
+    """Add the mixed second derivatives of the rows x, integrated and summed over trees, to out off the diagonal."""
+    p = x.shape[1]
+    path = _empty_path(forest)
+    total = np.zeros((p, p, len(forest.points)))
+    for t in range(len(forest.offset) - 1):
+        root, end = forest.offset[t], forest.offset[t + 1]
+        _invert(forest, root, end, path)
+        for i in range(len(x)):
+            _descend(forest, root, end, x[i], path)
+            total[:] = 0.0
+            _differentiate_pairs(forest, root, end, path, total)
+            for f in range(p):
+                for g in range(f + 1, p):
+                    for q in range(len(forest.points)):
+                        out[i, f, g] += forest.weights[q] * total[f, g, q]
+                    out[i, g, f] = out[i, f, g]
