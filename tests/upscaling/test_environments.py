@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -43,6 +47,38 @@ def test_blocks_and_repeats_change_nothing(
     np.testing.assert_array_equal(found.assign(x), whole)
 
 
+BYTES = """
+import hashlib, numpy as np
+from talik.upscaling.environments import find_environments
+x = np.random.default_rng(0).normal(size=(3000, 5))
+print(hashlib.sha256(find_environments(x, np.ones(3000), seed=0, least=4, most=5).centre.tobytes()).hexdigest())
+"""
+
+
+def test_number_of_threads_changes_no_byte() -> None:
+    made = set()
+    for threads in ("1", "2"):
+        env = {
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
+        run = subprocess.run(
+            [sys.executable, "-c", BYTES], env=env, capture_output=True, text=True, check=True
+        )
+        made.add(run.stdout.strip())
+    assert len(made) == 1
+    assert len(made.pop()) == 64
+
+
+def test_a_gap_belongs_to_no_cluster(planted: tuple[np.ndarray, ...]) -> None:
+    x, _, area = planted
+    found = find_environments(x, area, seed=1, most=5)
+    label = found.assign(np.concatenate([x[:2], [[np.nan, 0.0, 0.0], [0.0, 0.0, np.nan]]]))
+    assert label.tolist() == [*found.assign(x[:2]), -1, -1]
+    assert list(area_shares(label, np.ones(4), np.array(["a", "b", "b", "b"]))) == [int(label[0])]
+
+
 def test_area_shares_add_up(planted: tuple[np.ndarray, ...]) -> None:
     _, group, _ = planted
     area = np.linspace(1, 2, 2500)
@@ -67,3 +103,5 @@ def test_too_little_to_cluster() -> None:
         find_environments(np.zeros((50, 2)), np.ones(50), seed=0)
     with pytest.raises(InputError, match="missing values"):
         find_environments(np.full((50, 2), np.nan), np.ones(50), seed=0)
+    with pytest.raises(InputError, match="not above 0"):
+        find_environments(np.zeros((50, 2)), np.repeat([0.0, 1.0], 25), seed=0)

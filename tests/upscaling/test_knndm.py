@@ -67,7 +67,7 @@ def test_mismatch_and_test_are_what_the_paper_says(clustered: tuple[np.ndarray, 
     wanted = great_circle(point_lat, point_lon, lat, lon).min(1)
     assert made.mismatch == pytest.approx(slow_mismatch(made.fold, between, wanted), rel=1e-6)
     assert made.p_clustered == pytest.approx(
-        ks_2samp(between.min(1), wanted, alternative="greater").pvalue, rel=1e-6
+        ks_2samp(between.min(1), wanted, alternative="greater", method="asymp").pvalue, rel=1e-6
     )
     assert made.mismatch == min(w for _, w in made.tried)
     random = np.random.default_rng(0).permutation(100) % 5
@@ -100,6 +100,45 @@ def test_features_ignore_units_and_constants(clustered: tuple[np.ndarray, ...]) 
     two = feature_folds(sites * [1000, 1, 0.01, 5], points * [1000, 1, 0.01, 5], k=5)
     np.testing.assert_array_equal(one.fold, two.fold)
     assert one.mismatch == pytest.approx(two.mismatch)
+
+
+def test_merging_by_hand() -> None:
+    """Ten sites, k = 4: a clump of five is a fold; the others, west to east, are dealt to the three folds left."""
+    lon = np.array([0, 0.01, 0.02, 0.03, 0.04, 10, 20, 30, 40, 50])
+    point_lon = np.linspace(0, 60, 60)
+    made = geographic_folds(np.zeros(10), lon, np.ones(60), point_lon, k=4)
+    between = great_circle(np.zeros(10), lon, np.zeros(10), lon)
+    wanted = great_circle(np.ones(60), point_lon, np.zeros(10), lon).min(1)
+    fold = np.array([0, 0, 0, 0, 0, 1, 2, 3, 1, 2])
+    assert dict(made.tried)[6] == pytest.approx(slow_mismatch(fold, between, wanted), rel=1e-6)
+
+
+def test_an_odd_number_of_clustered_sites_is_halved_not_shuffled() -> None:
+    rng = np.random.default_rng(4)
+    lat = np.concatenate([rng.normal(65, 0.1, 100), rng.normal(68, 0.1, 101)])
+    lon = np.concatenate([rng.normal(20, 0.1, 100), rng.normal(-150, 0.1, 101)])
+    # 201 and 9001 have no small common multiple: the exact test cannot be had
+    made = geographic_folds(lat, lon, rng.uniform(-75, -50, 9001), rng.uniform(-180, 180, 9001), k=2)
+    assert not made.random
+    assert made.q == 2
+    assert sorted(np.bincount(made.fold)) == [100, 101]
+    assert len(set(made.fold[:100])) == 1
+
+
+def test_positions_that_are_none() -> None:
+    lat, lon = np.linspace(50, 70, 20), np.linspace(0, 100, 20)
+    with pytest.raises(InputError, match="point 3 has lat nan"):
+        geographic_folds(lat, lon, np.where(np.arange(20) == 3, np.nan, lat), lon, k=4)
+    with pytest.raises(InputError, match="not exchanged"):
+        geographic_folds(lon, lat, lat, lon, k=4)
+
+
+def test_clustered_sites_that_no_division_suits() -> None:
+    """Three of five sites at one place are one of three clusters, and more than half."""
+    lat, lon = np.array([60.0, 60, 60, 65, 70]), np.array([10.0, 10, 10, 60, 120])
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="every division into 3 folds"):
+        geographic_folds(lat, lon, rng.uniform(50, 80, 500), rng.uniform(-180, 180, 500), k=3)
 
 
 def test_too_few_sites() -> None:

@@ -8,6 +8,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
+from talik.errors import InputError
 from talik.upscaling.trees import Float64, Int64
 
 RADIUS_KM = 6371.0088
@@ -15,8 +16,19 @@ RADIUS_KM = 6371.0088
 
 
 def unit_vectors(lat: npt.ArrayLike, lon: npt.ArrayLike) -> Float64:
-    """(n, 3) points on the unit sphere for latitudes and longitudes in degrees."""
-    phi, lam = np.radians(np.asarray(lat, float)), np.radians(np.asarray(lon, float))
+    """(n, 3) points on the unit sphere for latitudes and longitudes in degrees.
+
+    Raises:
+        InputError: a coordinate is not finite, or a latitude is outside -90..90.
+    """
+    north, east = np.asarray(lat, float), np.asarray(lon, float)
+    bad = np.flatnonzero(~(np.isfinite(north) & np.isfinite(east) & (np.abs(north) <= 90)))
+    if len(bad):
+        raise InputError(
+            f"coordinates: point {bad[0]} has lat {north[bad[0]]:g}, lon {east[bad[0]]:g} ({len(bad)} such points); "
+            "expected degrees with lat in -90..90. Drop it, or check that lat and lon are not exchanged."
+        )
+    phi, lam = np.radians(north), np.radians(east)
     return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
 
 

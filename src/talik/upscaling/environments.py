@@ -32,11 +32,12 @@ class Environments:
     """Mean silhouette of every number of clusters tried."""
 
     def assign(self, x: npt.NDArray[np.floating]) -> Int64:
-        """(n,) nearest cluster of each pixel (n, p), in blocks."""
+        """(n,) nearest cluster of each pixel (n, p), in blocks; -1 where a predictor is missing."""
         out = np.empty(len(x), np.int64)
         for a in range(0, len(x), _BLOCK):
             z = (x[a : a + _BLOCK] - self.mean) / self.spread
-            out[a : a + _BLOCK] = ((z[:, None] - self.centre[None]) ** 2).sum(-1).argmin(1)
+            near = ((z[:, None] - self.centre[None]) ** 2).sum(-1).argmin(1)
+            out[a : a + _BLOCK] = np.where(np.isfinite(z).all(axis=1), near, -1)
         return out
 
 
@@ -47,16 +48,20 @@ def find_environments(
 
     x : (n, p) period means of continuous predictors of pixels; area : (n,) m2. Scaled and clustered is a random
     sample of at most 100,000 pixels, drawn in proportion to area; the silhouette is that of 4,000 of them.
+    On one thread, because sums over threads depend on their number.
 
     Raises:
-        InputError: missing values, or fewer distinct pixels than clusters.
+        InputError: missing values, areas that are not above 0, or fewer distinct pixels than clusters.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     x = np.asarray(x, float)
     if not np.isfinite(x).all():
         raise InputError("environments: predictors hold missing values; use valid pixels")
+    if not (np.isfinite(area).all() and (area > 0).all()):
+        raise InputError("environments: an area is missing or not above 0; use valid pixels")
     rng = named_rng(seed, "environments")
     drawn = x[np.sort(rng.choice(len(x), min(SAMPLE, len(x)), replace=False, p=area / area.sum()))]
     if len(np.unique(drawn, axis=0)) <= most:
@@ -69,10 +74,10 @@ def find_environments(
     scored = np.sort(rng.choice(len(z), min(_SCORED, len(z)), replace=False))
     silhouette, best = {}, None
     for k in range(least, most + 1):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(limits=1):
             warnings.simplefilter("ignore")  # scikit-learn warns of memory on machines with MKL
             made = KMeans(k, n_init=25, max_iter=300, random_state=seed).fit(z)
-        silhouette[k] = float(silhouette_score(z[scored], made.labels_[scored]))
+            silhouette[k] = float(silhouette_score(z[scored], made.labels_[scored]))
         if best is None or silhouette[k] > silhouette[best.n_clusters]:
             best = made
     if best is None:
@@ -85,9 +90,9 @@ def find_environments(
 def area_shares(
     cluster: Int64, area: Float64, classes: npt.NDArray[np.generic]
 ) -> dict[int, dict[str, float]]:
-    """Cluster -> class (of vegetation) -> share of the cluster's area."""
+    """Cluster -> class (of vegetation) -> share of the cluster's area; pixels of cluster -1 are left out."""
     out: dict[int, dict[str, float]] = {}
-    for k in np.unique(cluster):
+    for k in np.unique(cluster[cluster >= 0]):
         own = cluster == k
         names, code = np.unique(classes[own], return_inverse=True)
         share = np.bincount(code, area[own]) / area[own].sum()

@@ -68,8 +68,10 @@ def feature_folds(sites: Float64, points: Float64, *, k: int = 10, seed: int = 4
 def _folds(sites: Float64, points: Float64, k: int, seed: int, *, spherical: bool) -> NearestNeighbourFolds:
     """Linnenbrink et al. 2024, as in upscaling.md 12.1.
 
+    An odd number of sites may be halved as evenly as it goes: the largest share is then a little above a half.
+
     Raises:
-        InputError: fewer than max(k, 4) sites or no points.
+        InputError: fewer than max(k, 4) sites or no points, or clustered sites that no division suits.
     """
     n = len(sites)
     if n < max(k, 4) or not len(points):
@@ -78,7 +80,7 @@ def _folds(sites: Float64, points: Float64, k: int, seed: int, *, spherical: boo
         )
     scale = arc_km if spherical else np.asarray
     wanted = scale(nearest(points, sites))
-    p = float(ks_2samp(scale(nearest_other(sites)), wanted, alternative="greater").pvalue)
+    p = float(ks_2samp(scale(nearest_other(sites)), wanted, alternative="greater", method="asymp").pvalue)
     random = named_rng(seed, "random folds").permutation(n) % k
 
     def mismatch(fold: Int64) -> float:
@@ -88,17 +90,21 @@ def _folds(sites: Float64, points: Float64, k: int, seed: int, *, spherical: boo
         return NearestNeighbourFolds(random, 0, mismatch(random), p, ())
     counts = np.unique(np.geomspace(k, max(k, n - 2), CANDIDATES).round().astype(int))
     cut = cut_tree(linkage(sites, method="ward"), n_clusters=counts)
+    largest = max(LARGEST_SHARE * n, -(-n // k))
     tried, best = [], (random, 0, np.inf)
     for column, q in enumerate(counts):
         fold = _deal(sites, cut[:, column], k)
-        if np.bincount(fold).max() > LARGEST_SHARE * n or len(np.unique(fold)) < 2:
+        if np.bincount(fold).max() > largest or len(np.unique(fold)) < 2:
             continue
         found = mismatch(fold)
         tried.append((int(q), found))
         if found < best[2]:
             best = (fold, int(q), found)
     if not tried:
-        best = (random, 0, mismatch(random))
+        raise InputError(
+            f"kNNDM: the {n} sites are clustered, and every division into {k} folds has one with more than half of "
+            "them. Use more folds, or leave out clusters of sites."
+        )
     fold = np.unique(best[0], return_inverse=True)[1].astype(np.int64)
     return NearestNeighbourFolds(fold, best[1], best[2], p, tuple(tried))
 
