@@ -238,7 +238,8 @@ def _dates(column: pd.Series, name: str, problems: list[Problem]) -> pd.Series:
     known = COLUMNS[name]
     bad = values.notna() & ~(values.between(known.low, known.high) & (values % 1 == 0))
     if bad.any():
-        found = f"{values[bad].iloc[0]:g} in {counted(int(bad.sum()), 'row')}; expected {known.low:g} to {known.high:g}, whole"
+        expected = f"a whole number from {known.low:g} to {known.high:g}"
+        found = f"{values[bad].iloc[0]:g} in {counted(int(bad.sum()), 'row')}; expected {expected}"
         remedy = "Correct it; these rows have no date."
         problems.append(Problem("error", name, found, remedy, int(bad.sum()), first_rows(values.index[bad])))
     return values.mask(bad)
