@@ -168,9 +168,9 @@ def _dates(stamps: pd.Series, path: Path) -> pd.DataFrame:
     text = numbers(stamps, path).map(lambda v: f"{v:.0f}")
     known = text.str.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(\d\d)?")
     if not known.all():
-        bad = stamps[~known]
+        bad = text[~known]
         raise InputError(
-            f"{path}: {stamps.name} is {bad.iloc[0]!r} in row {bad.index[0] + 1} ({len(bad)} rows); "
+            f"{path}: {stamps.name} is {bad.iloc[0]} in row {bad.index[0] + 1} ({len(bad)} rows); "
             "expected YYYYMM or YYYYMMDD. Take the file from the archive again."
         )
     return pd.DataFrame({"year": text.str[:4].astype(int), "month": text.str[4:6].astype(int)})
