@@ -22,6 +22,7 @@ from talik.sources.site_table import (
     SiteTable,
     in_schema_units,
     month_stamps,
+    mostly_negative,
     read_generic,
     reader_of,
     split_header,
@@ -197,7 +198,7 @@ def _repaired(table: pd.DataFrame, read: Reader, problems: list[Problem]) -> pd.
             out[header] = _known_methods(table[header], problems)
         if name in GROSS and read is read_generic:
             values = pd.to_numeric(out[header], errors="coerce")
-            if 2 * int((values < 0).sum()) > int(values.notna().sum()):
+            if mostly_negative(values):
                 negative = values.index[values < 0]
                 found = f"mostly negative ({len(negative)} of {values.notna().sum()} values); expected a magnitude"
                 remedy = "Multiply the column by -1. The other checks take it so."

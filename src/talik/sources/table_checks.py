@@ -9,7 +9,7 @@ import pandas as pd
 
 from talik.sources.predictors import PREDICTORS
 from talik.sources.problem import Problem, Severity, counted, first_rows
-from talik.sources.site_table import COLUMNS, FLUXES, GROSS, Column
+from talik.sources.site_table import COLUMNS, FLUXES, GROSS, Column, mostly_negative
 
 Check = Callable[[pd.DataFrame], Iterator[Problem]]
 
@@ -116,7 +116,7 @@ def _signs(rows: pd.DataFrame) -> Iterator[Problem]:
     for name in (n for n in GROSS if n in rows):
         values = rows[name].dropna()
         below = values[values < -CLOSED_WITHIN]
-        if 2 * int((values < 0).sum()) > len(values):
+        if mostly_negative(values):
             found = f"mostly negative ({(values < 0).sum()} of {len(values)} values); a magnitude is expected"
             remedy = "Multiply the column by -1."
             yield Problem("error", name, found, remedy, int((values < 0).sum()), first_rows(below.index))
