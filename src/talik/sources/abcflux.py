@@ -231,7 +231,8 @@ def _rank(rows: pd.DataFrame) -> pd.Series:
     if "partition_method" not in rows:
         return 3 * empty
     place = {PARTITION_ORDER[0]: 0, PARTITION_ORDER[1]: 2}
-    return 3 * empty + rows["partition_method"].map(lambda v: place.get(str(v).strip().lower(), 1))
+    method = [place.get(str(v).strip().lower(), 1) for v in rows["partition_method"]]
+    return 3 * empty + np.array(method, np.int64)
 
 
 def _from_text(column: pd.Series, path: Path) -> pd.Series:

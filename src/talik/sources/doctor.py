@@ -22,6 +22,7 @@ from talik.sources.site_table import (
     SiteTable,
     in_schema_units,
     month_stamps,
+    mostly_negative,
     read_generic,
     reader_of,
     split_header,
@@ -197,7 +198,7 @@ def _repaired(table: pd.DataFrame, read: Reader, problems: list[Problem]) -> pd.
             out[header] = _known_methods(table[header], problems)
         if name in GROSS and read is read_generic:
             values = pd.to_numeric(out[header], errors="coerce")
-            if 2 * int((values < 0).sum()) > int(values.notna().sum()):
+            if mostly_negative(values):
                 negative = values.index[values < 0]
                 found = f"mostly negative ({len(negative)} of {values.notna().sum()} values); expected a magnitude"
                 remedy = "Multiply the column by -1. The other checks take it so."
@@ -238,7 +239,8 @@ def _dates(column: pd.Series, name: str, problems: list[Problem]) -> pd.Series:
     known = COLUMNS[name]
     bad = values.notna() & ~(values.between(known.low, known.high) & (values % 1 == 0))
     if bad.any():
-        found = f"{values[bad].iloc[0]:g} in {counted(int(bad.sum()), 'row')}; expected {known.low:g} to {known.high:g}, whole"
+        expected = f"a whole number from {known.low:g} to {known.high:g}"
+        found = f"{values[bad].iloc[0]:g} in {counted(int(bad.sum()), 'row')}; expected {expected}"
         remedy = "Correct it; these rows have no date."
         problems.append(Problem("error", name, found, remedy, int(bad.sum()), first_rows(values.index[bad])))
     return values.mask(bad)

@@ -40,7 +40,7 @@ def _entry(column: str, *words: str) -> Mask:
 
 
 def _undisturbed(rows: pd.DataFrame) -> pd.Series:
-    return rows["disturbance"].isna() | _entry("disturbance", "no", "none", "")(rows)
+    return rows["disturbance"].isna() | _entry("disturbance", "no", "none", "na", "")(rows)
 
 
 def _undisturbed_or(kind: str) -> Mask:

@@ -96,7 +96,7 @@ def site_code(path: Path) -> str:
 
 def is_cardamom(table: pd.DataFrame) -> bool:
     """The monthly FLUXNET2015 collection of CARDAMOM-FluxVal."""
-    return {"site", "year", "month", "tmin", "tmax", "ssrd", "vpd", "nee", "gpp"} <= set(table.columns)
+    return {"site", "year", "month", "tmin", "tmax", "ssrd", "vpd", "precip", "nee", "gpp"} <= set(table.columns)
 
 
 def read_cardamom(path: Path, table: pd.DataFrame) -> SiteTable:
@@ -104,7 +104,9 @@ def read_cardamom(path: Path, table: pd.DataFrame) -> SiteTable:
     when = month_stamps(table["year"], table["month"], path)
     rows = table.rename(columns={"site": "site_id", "igbp": "vegetation"}).copy()
     for flux in ("nee", "gpp"):
-        rows[flux] = monthly_carbon(numbers(table[flux], path), "g m-2 d-1", when, flux)
+        rows[flux] = monthly_carbon(numbers(table[flux], path), _MASS, when, flux)
+    for name in ("tmin", "tmax", "ssrd", "vpd", "precip"):
+        rows[name] = numbers(table[name], path)
     rows["reco"] = rows["nee"] + rows["gpp"]
     rows["tair"] = (rows["tmin"] + rows["tmax"]) / 2
     rows["srad"] = rows.pop("ssrd") * _MJ_PER_DAY
@@ -168,9 +170,9 @@ def _dates(stamps: pd.Series, path: Path) -> pd.DataFrame:
     text = numbers(stamps, path).map(lambda v: f"{v:.0f}")
     known = text.str.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(\d\d)?")
     if not known.all():
-        bad = stamps[~known]
+        bad = text[~known]
         raise InputError(
-            f"{path}: {stamps.name} is {bad.iloc[0]!r} in row {bad.index[0] + 1} ({len(bad)} rows); "
+            f"{path}: {stamps.name} is {bad.iloc[0]} in row {bad.index[0] + 1} ({len(bad)} rows); "
             "expected YYYYMM or YYYYMMDD. Take the file from the archive again."
         )
     return pd.DataFrame({"year": text.str[:4].astype(int), "month": text.str[4:6].astype(int)})

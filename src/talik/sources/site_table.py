@@ -177,12 +177,17 @@ def read_generic(path: Path, table: pd.DataFrame) -> SiteTable:
         notes.append("no units in the header, read as the schema says: " + ", ".join(assumed))
     rows = pd.DataFrame(out)
     for name in GROSS:
-        if name in rows and (rows[name] < 0).sum() > 0.5 * rows[name].notna().sum():
+        if name in rows and mostly_negative(rows[name]):
             raise InputError(
                 f"{path}: {name} is mostly negative ({(rows[name] < 0).sum()} of {rows[name].notna().sum()} rows); "
                 "the schema wants a magnitude. Multiply the column by -1."
             )
     return SiteTable(tidy(rows, path), "generic", tuple(notes), ())
+
+
+def mostly_negative(values: pd.Series) -> bool:
+    """Whether more than half of the values that are not zero are negative."""
+    return 2 * int((values < 0).sum()) > int((values.notna() & (values != 0)).sum())
 
 
 def tidy(rows: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from talik.sources.predictors import PREDICTORS
 from talik.sources.problem import Problem, Severity, counted, first_rows
-from talik.sources.site_table import COLUMNS, FLUXES, GROSS, Column
+from talik.sources.site_table import COLUMNS, FLUXES, GROSS, Column, mostly_negative
 
 Check = Callable[[pd.DataFrame], Iterator[Problem]]
 
@@ -116,7 +116,7 @@ def _signs(rows: pd.DataFrame) -> Iterator[Problem]:
     for name in (n for n in GROSS if n in rows):
         values = rows[name].dropna()
         below = values[values < -CLOSED_WITHIN]
-        if 2 * int((values < 0).sum()) > len(values):
+        if mostly_negative(values):
             found = f"mostly negative ({(values < 0).sum()} of {len(values)} values); a magnitude is expected"
             remedy = "Multiply the column by -1."
             yield Problem("error", name, found, remedy, int((values < 0).sum()), first_rows(below.index))
@@ -183,7 +183,8 @@ def _duplicates(rows: pd.DataFrame) -> Iterator[Problem]:
     again = dated[dated.duplicated(keys)]
     if len(again):
         site, year, month = again[keys].iloc[0]
-        found = f"{counted(len(again), 'row')} with a site and month that another row has (first {site} {year:.0f}-{month:02.0f})"
+        first = f"first {site} {year:.0f}-{month:02.0f}"
+        found = f"{counted(len(again), 'row')} with a site and month that another row has ({first})"
         remedy = "They are averaged; keep one if they are no repeated measurements."
         yield Problem("warning", "site_id, year, month", found, remedy, len(again), first_rows(again.index))
     undated = rows[rows[["year", "month"]].isna().any(axis=1)]
@@ -248,7 +249,8 @@ def _positions(rows: pd.DataFrame) -> Iterator[Problem]:
     for severity, bad, found, remedy in cases:
         if bad.any():
             first = rows.loc[bad, "site_id"].iloc[0]
-            told = f"{found} ({counted(int(bad.sum()), 'row')}; first {first}: {lat[bad].iloc[0]:g}, {lon[bad].iloc[0]:g})"
+            place = f"first {first}: {lat[bad].iloc[0]:g}, {lon[bad].iloc[0]:g}"
+            told = f"{found} ({counted(int(bad.sum()), 'row')}; {place})"
             yield Problem(severity, "lat, lon", told, remedy, int(bad.sum()), first_rows(rows.index[bad]))
     yield from _moving_sites(rows.assign(lat=lat, lon=lon))
     if missing.any():
@@ -263,7 +265,8 @@ def _moving_sites(rows: pd.DataFrame) -> Iterator[Problem]:
     lon_spread = np.minimum(spread["lon"], 360 - spread["lon"])
     moving = list(spread.index[(spread["lat"] > SAME_PLACE_DEGREES) | (lon_spread > SAME_PLACE_DEGREES)])
     if moving:
-        found = f"{counted(len(moving), 'site')} with places more than {SAME_PLACE_DEGREES:g} degrees apart: {_some(moving)}"
+        apart = f"places more than {SAME_PLACE_DEGREES:g} degrees apart"
+        found = f"{counted(len(moving), 'site')} with {apart}: {_some(moving)}"
         remedy = "Give each place a site_id of its own, or correct the position."
         yield Problem("warning", "lat, lon", found, remedy, len(moving))
 
