@@ -50,3 +50,8 @@ def test_a_gap_stays_a_gap_and_bad_training_is_refused() -> None:
         mess(np.zeros((2, 3)), training)
     with pytest.raises(InputError, match="missing or infinite"):
         mess(np.zeros((2, 2)), [[np.nan, 1.0]])
+
+
+def test_a_constant_predictor_is_the_same_or_it_is_not() -> None:
+    similarity, _ = mess([[3.0], [3.1], [-50.0]], [[3.0], [3.0]])
+    np.testing.assert_array_equal(similarity, [100, -100, -100])

@@ -28,7 +28,7 @@ def make_folds(
 
     loso each site; cluster groups of sites within distance_km of each other (complete linkage); knndm k folds whose
     distances to the training sites are those of the prediction points (`points`: a table with lat and lon; none: the
-    land cells of a 0.5 degree grid north of 49 N); year k blocks of years; forward each of them from earlier ones.
+    land cells of `land_points`); year k blocks of years; forward each of them from earlier ones.
 
     Raises:
         ConfigError: unknown design.
@@ -72,15 +72,24 @@ def site_positions(training: Training) -> tuple[Float64, Float64]:
 
 
 def land_points(south: float = 49.0, step: float = 0.5) -> tuple[Float64, Float64]:
-    """Latitude and longitude of the cells that are at least half land, of a lat-lon grid from `south` to the pole."""
+    """Latitude and longitude of land cells of a lat-lon grid from `south` to the pole, as dense in area everywhere.
+
+    Of the cells that are at least half land, each row keeps the share cos(lat) / cos(south), evenly spread: all of
+    them would count the far north, where cells are narrow, more than twice.
+    """
     from talik.regions.grid import LatLonGrid
     from talik.regions.masks import land_fraction
 
     grid = LatLonGrid.regular(step, lat=(south, 90.0))
     land = land_fraction(grid)
-    lat, lon = np.meshgrid(land["lat"].to_numpy(), land["lon"].to_numpy(), indexing="ij")
-    inside = land.to_numpy() >= 0.5
-    return lat[inside], lon[inside]
+    lats, lons, points = land["lat"].to_numpy(), land["lon"].to_numpy(), []
+    for lat, row in zip(lats, land.to_numpy() >= 0.5, strict=True):
+        cells = np.flatnonzero(row)
+        kept = round(len(cells) * np.cos(np.radians(lat)) / np.cos(np.radians(lats[0])))
+        chosen = cells[((np.arange(kept) + 0.5) * len(cells) / max(kept, 1)).astype(np.int64)]
+        points.append(np.column_stack([np.full(len(chosen), lat), lons[chosen]]))
+    together = np.concatenate(points)
+    return together[:, 0], together[:, 1]
 
 
 def _knndm(training: Training, k: int, points: Path | None, seed: int) -> Folds:
@@ -88,7 +97,7 @@ def _knndm(training: Training, k: int, points: Path | None, seed: int) -> Folds:
 
     if points is None:
         lat, lon = land_points()
-        of = f"{len(lat)} land cells of 0.5 degree north of 49 N"
+        of = f"{len(lat)} land cells of 0.5 degree north of 49 N, even in area"
     else:
         from talik.sources.table_file import read_table
 

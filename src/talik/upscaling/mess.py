@@ -13,7 +13,8 @@ def mess(x: npt.ArrayLike, training: npt.ArrayLike) -> tuple[Float64, Int64]:
     """Similarity (n,) and the column (n,) of the least similar predictor (Elith et al. 2010, equations 1-4).
 
     x : (n, p) continuous predictors of places; training : (m, p) of training rows. 100 at the median of every
-    predictor, negative outside the training range of one. A place with a missing value has similarity NaN, column -1.
+    predictor, negative outside the training range of one; a predictor that is constant in training gives 100 where
+    it is the same and -100 elsewhere. A place with a missing value has similarity NaN, column -1.
 
     Raises:
         InputError: numbers of predictors differ, or training rows are missing or not finite.
@@ -35,7 +36,9 @@ def mess(x: npt.ArrayLike, training: npt.ArrayLike) -> tuple[Float64, Int64]:
 
 def _similarity(v: Float64, ascending: Float64) -> Float64:
     low, high = ascending[0], ascending[-1]
-    span = high - low if high > low else 1.0
+    if not high > low:
+        return np.where(np.isnan(v), np.nan, np.where(v == low, 100.0, -100.0))
+    span = high - low
     below = 100 * np.searchsorted(ascending, v, side="left") / len(ascending)
     out = np.where(below <= 50, 2 * below, 2 * (100 - below))
     out = np.where(below == 0, 100 * (v - low) / span, out)
