@@ -96,7 +96,9 @@ def site_code(path: Path) -> str:
 
 def is_cardamom(table: pd.DataFrame) -> bool:
     """The monthly FLUXNET2015 collection of CARDAMOM-FluxVal."""
-    return {"site", "year", "month", "tmin", "tmax", "ssrd", "vpd", "precip", "nee", "gpp"} <= set(table.columns)
+    return {"site", "year", "month", "tmin", "tmax", "ssrd", "vpd", "precip", "nee", "gpp"} <= set(
+        table.columns
+    )
 
 
 def read_cardamom(path: Path, table: pd.DataFrame) -> SiteTable:
