@@ -223,6 +223,10 @@ def test_scale_is_guessed(tmp_path):
     table = MISTAKES["Celsius"][0](good())
     found = [p for p in examine(_write(tmp_path, table)) if p.column == "soil_temperature"]
     assert "like degC, not K" in found[0].remedy
+    table = _set("soil_temperature", list(range(36)), lambda v: v - 273.15)(good())  # one site only
+    found = [p for p in examine(_write(tmp_path, table)) if p.column == "soil_temperature"]
+    assert [(p.severity, p.count) for p in found] == [("error", 36)]
+    assert "like degC, not K" in found[0].remedy
     table = _set("tree_cover", EVERY, lambda v: v * 100)(good())
     found = [p for p in examine(_write(tmp_path, table)) if p.column == "tree_cover"]
     assert "100 times too large" in found[0].remedy

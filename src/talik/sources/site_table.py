@@ -191,7 +191,7 @@ def mostly_negative(values: pd.Series) -> bool:
 
 
 def tidy(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Canonical types: text ids, whole years and months, longitudes in -180..180, an index 0 .. n-1.
+    """Canonical types: text ids, longitudes in -180..180, years and months int64 unless some are missing.
 
     Raises:
         InputError: a month outside 1..12 or no site name.
@@ -204,6 +204,8 @@ def tidy(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise InputError(
             f"{path}: month is {bad['month'].iloc[0]:g} in row {bad.index[0] + 1} ({len(bad)} rows); expected 1..12"
         )
+    whole = [n for n in ("year", "month") if (rows[n] % 1 == 0).all()]
+    rows = rows.astype(dict.fromkeys(whole, np.int64))
     if rows["site_id"].isna().any():
         raise InputError(
             f"{path}: site_id is missing in {rows['site_id'].isna().sum()} rows. Name every site."

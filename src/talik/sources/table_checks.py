@@ -19,6 +19,8 @@ ENOUGH_ROWS = 24
 """Fewer rows than this do not show a sign or a scale."""
 CLOSED_WITHIN = 1.0
 """NEE may differ from Reco - GPP by this (g m-2 month-1) plus a twentieth of the larger of the two."""
+ICE_POINT = 273.15
+NEARLY_ALL = 0.95
 ROUNDING = 1e-6
 """Share of the plausible range that a value may lie outside."""
 SAME_PLACE_DEGREES = 0.05
@@ -72,32 +74,37 @@ def _implausible(known: Column, present: pd.Series, outside: pd.Series) -> Probl
     expected = f"{known.low:g} to {known.high:g} {known.units}".strip()
     run = f"they run {outside.min():g} to {outside.max():g}"
     found = f"{len(outside)} of {len(present)} values outside {expected} ({run})"
-    if 2 * len(outside) > len(present):
-        hint = _scale(present, known)
-        remedy = (
-            f"It looks {hint}: convert it, or give the units in the header: {known.name} [...]."
-            if hint
-            else "Convert it, or give its units in the header."
-        )
-        return Problem("error", known.name, found, remedy, len(outside), first_rows(outside.index))
-    remedy = "Look at these rows; correct them or mark them as NA."
-    return Problem("warning", known.name, found, remedy, len(outside), first_rows(outside.index))
+    most = 2 * len(outside) > len(present)
+    hint = _other_unit(outside, known) or (_power_of_ten(present, known) if most else "")
+    if not (most or hint):
+        remedy = "Look at these rows; correct them or mark them as NA."
+        return Problem("warning", known.name, found, remedy, len(outside), first_rows(outside.index))
+    remedy = f"They look {hint}: convert them" if hint else "Convert them"
+    if most:
+        remedy += f", or give the units in the header: {known.name} [...]"
+    return Problem("error", known.name, found, f"{remedy}.", len(outside), first_rows(outside.index))
 
 
-def _scale(values: pd.Series, known: Column) -> str:
-    """The usual mistake of unit that would explain values out of range; empty if none would."""
-    ways: dict[str, pd.Series] = {}
-    if known.units == "K":
-        ways["like degC, not K"] = values + 273.15
-    if known.units == "degC":
-        ways["like K, not degC"] = values - 273.15
-    if known.units in ("1", "m3 m-3"):
-        ways["like percent, not a fraction"] = values / 100
-    ways |= {f"{10**k} times too large": values / 10**k for k in (1, 2, 3, 4)}
-    ways |= {f"{10**k} times too small": values * 10**k for k in (1, 2, 3)}
-    for told, candidate in ways.items():
-        if candidate.between(known.low, known.high).mean() > 0.95:
-            return told
+def _other_unit(values: pd.Series, known: Column) -> str:
+    """The unit in which nearly all of these values would be plausible; empty if there is none."""
+    ways: dict[str, tuple[str, pd.Series]] = {
+        "K": ("like degC, not K", values + ICE_POINT),
+        "degC": ("like K, not degC", values - ICE_POINT),
+        "1": ("like percent, not a fraction", values / 100),
+        "m3 m-3": ("like percent, not a fraction", values / 100),
+    }
+    if known.units not in ways:
+        return ""
+    told, candidate = ways[known.units]
+    return told if candidate.between(known.low, known.high).mean() > NEARLY_ALL else ""
+
+
+def _power_of_ten(values: pd.Series, known: Column) -> str:
+    """The power of ten that would make nearly all of these values plausible; empty if none would."""
+    for k in (1, 2, 3, 4):
+        for told, candidate in (("large", values / 10**k), ("small", values * 10**k)):
+            if candidate.between(known.low, known.high).mean() > NEARLY_ALL:
+                return f"{10**k} times too {told}"
     return ""
 
 
