@@ -73,7 +73,7 @@ def settings_of(case: str, learner: str, n_predictors: int) -> dict[str, int]:
 
 def main() -> None:
     out = Path(sys.argv[1])
-    cases = sys.argv[2:] or ["nee", "gpp", "reco", "ch4", "v2-nee", "v2-gpp", "v2-reco"]
+    cases = sys.argv[2:] or ["nee", "gpp", "reco", "ch4"]
     results = json.loads(out.read_text()) if out.exists() else {}
     folder = out.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from talik.upscaling.fast_loso import fast_leave_one_site_out
 from talik.upscaling.folds import Folds
 from talik.upscaling.forest import Forest
 from talik.upscaling.learner import Learner
+from talik.upscaling.regression_to_mean import quantile_bias
 from talik.upscaling.training import Training
 from talik.upscaling.trees import Float64
 
@@ -25,6 +26,7 @@ GROUPINGS = (
     "month",
     "biome",
     "vegetation_type",
+    "vegetation",
     "country",
     "disturbance",
     "flux_method",
@@ -92,7 +94,11 @@ def hold_out(
 
 
 def summarise(training: Training, held: HeldOut) -> dict[str, Any]:
-    """Scores of held-out predictions, JSON values: pooled, fold_mean, groups, skill, coverage."""
+    """Scores of held-out predictions, JSON values.
+
+    pooled, fold_mean, groups, skill (by kind of difference), coverage, bias_by_prediction (tenths of the predictions,
+    lowest first: regression to the mean shows as a trend), and sites (number of rows, RMSE, mean error).
+    """
     observed, sites = training.data.y[held.rows], training.data.groups[held.rows]
     rows = training.rows.iloc[held.rows].reset_index(drop=True)
     months = _numeric(rows, "month")
@@ -107,6 +113,8 @@ def summarise(training: Training, held: HeldOut) -> dict[str, Any]:
         },
         "skill": scores.skill_split(observed, held.predicted, sites, months),
         "coverage": measured_coverage(observed, held.raw, sites, rows),
+        "bias_by_prediction": _quantile_bias(observed, held.predicted, sites),
+        "sites": _by_site(observed, held.predicted, sites, training.sites),
     }
 
 
@@ -194,6 +202,27 @@ def _departures(observed: Float64, sites: npt.NDArray[np.int64], months: Float64
     if not spread > 0:
         return pd.Series("near its mean", index=departure.index)
     return pd.cut(departure / spread, edges, labels=names).astype(object)
+
+
+def _quantile_bias(
+    observed: Float64, predicted: Float64, sites: npt.NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    table = quantile_bias(observed, predicted, sites, by="predicted")
+    return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _by_site(
+    observed: Float64, predicted: Float64, sites: npt.NDArray[np.int64], names: tuple[str, ...]
+) -> dict[str, dict[str, float]]:
+    error = predicted - observed
+    return {
+        names[site]: {
+            "n": int((sites == site).sum()),
+            "rmse": float(np.sqrt(np.mean(error[sites == site] ** 2))),
+            "mbe": float(np.mean(error[sites == site])),
+        }
+        for site in np.unique(sites)
+    }
 
 
 def _numeric(rows: pd.DataFrame, column: str) -> Float64 | None:
