@@ -44,9 +44,17 @@ def print_summary(console: Console, summary: dict[str, Any], schema: Schema) -> 
         nse = "not defined" if part["nse"] is None else f"{part['nse']:.3f}"
         share = 0.0 if part["share"] is None else part["share"]
         console.print(f"  {name.replace('_', ' ')}: {100 * share:.0f} % of the variance, NSE {nse}")
-    for level, classes in summary["coverage"].items():
-        told = ", ".join(f"{b} {100 * c['sites']:.1f} % ({c['n_sites']} sites)" for b, c in classes.items())
-        console.print(escape(f"  intervals of {100 * float(level):g} % cover at left-out sites: {told}"))
+    coverage = summary["coverage"]
+    biomes = list(next(iter(coverage.values())))
+    covered = Table(box=None, pad_edge=False)
+    covered.add_column("share of left-out sites' months inside intervals of")
+    for level in coverage:
+        covered.add_column(f"{100 * float(level):g} %", justify="right")
+    for biome in biomes:
+        n_sites = next(iter(coverage.values()))[biome]["n_sites"]
+        shares = [f"{100 * classes[biome]['sites']:.1f} %" for classes in coverage.values()]
+        covered.add_row(escape(f"  {biome} ({n_sites} sites)"), *shares)
+    console.print(covered)
     if "mtry_tried" in summary:
         told = ", ".join(f"{t['mtry']:g}: {t['fold_mean']:.2f}" for t in summary["mtry_tried"])
         console.print(f"mtry tried (mean of fold RMSE) {told}; chosen {summary['settings']['mtry']}")
