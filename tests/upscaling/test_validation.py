@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from talik.upscaling.conformal import (
     site_quantile,
 )
 from talik.upscaling.distances import arc_km, site_clusters, unit_vectors
-from talik.upscaling.evaluate import evaluate, tune_mtry
+from talik.upscaling.evaluate import evaluate, hold_out, tune_mtry
 from talik.upscaling.folds import forward_chain, leave_groups_out, year_blocks
 from talik.upscaling.forest import Forest, QuantileForest
 from talik.upscaling.gaussian_process import GaussianProcess
@@ -262,3 +263,36 @@ def test_fast_route_is_for_forests_and_sites(training: Training) -> None:
     folds = leave_groups_out(training.data.groups)
     with pytest.raises(ConfigError, match="fast route"):
         evaluate(training, GaussianProcess(), folds, fast=True)
+
+
+def test_an_interrupted_validation_goes_on_and_forgets_when_done(training: Training, tmp_path: Path) -> None:
+    folds = leave_groups_out(training.data.groups)
+    learner = Forest(trees=10)
+    whole = hold_out(training, learner, folds, 1)
+    told: list[int] = []
+
+    def stop(done: int, of: int) -> None:
+        told.append(done)
+        if done >= 16:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hold_out(training, learner, folds, 1, keep=tmp_path, listen=stop)
+    kept = sorted(tmp_path.rglob("*.npy"))
+    assert len(kept) == 2
+    before = kept[0].stat().st_mtime_ns
+    seen: list[int] = []
+
+    def look(done: int, of: int) -> None:
+        seen.append(done)
+        assert kept[0].stat().st_mtime_ns == before  # not made again
+
+    again = hold_out(training, learner, folds, 1, keep=tmp_path, listen=look)
+    assert seen == [8, 16, 20]
+    assert again.predicted.tobytes() == whole.predicted.tobytes()
+    assert not list(tmp_path.rglob("*.npy"))
+    with pytest.raises(KeyboardInterrupt):
+        hold_out(training, learner, folds, 1, keep=tmp_path, listen=stop)
+    other = hold_out(training, learner, folds, 2, keep=tmp_path)
+    assert other.predicted.tobytes() != whole.predicted.tobytes()
+    assert len(list(tmp_path.rglob("*.npy"))) == 2

@@ -127,30 +127,28 @@ def evaluate(
     folds: FoldsOption = 10,
     points: PointsOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for summary.json and the held-out predictions.")
+        Path | None,
+        typer.Option("--out", help="Folder for scores and held-out predictions; interrupted, it goes on."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """How good is a learner where it has not learnt? Scores of left-out sites, clusters, regions or years."""
     with bad_input_exits():
         from talik.upscaling.evaluate import evaluate as run
-        from talik.upscaling.inputs import read_training
 
-        training = read_training(
-            sites,
-            flux=flux.value if flux else None,
-            target=target,
-            group=group,
-            predictors=_names(predictors),
-            categorical=_names(categorical),
-            grids=grid or [],
-            filters=filters or [],
-            weights=weights,
-            located=cv in (Design.cluster, Design.knndm),
-        )
+        training = _training(sites, flux, target, group, predictors, categorical, grid, filters, weights, cv)
         design = _design(training, cv, distance_km, folds, points, seed)
         chosen, tried = _learner(training, learner, settings, mtry, design, seed, _threads(threads), fast)
-        summary, held = run(training, chosen, design, seed=seed, threads=_threads(threads), fast=fast)
+        summary, held = run(
+            training,
+            chosen,
+            design,
+            seed=seed,
+            threads=_threads(threads),
+            fast=fast,
+            keep=out / "folds" if out else None,
+            listen=_tell_folds,
+        )
         if tried:
             summary["mtry_tried"] = tried
         if out is not None:
@@ -204,26 +202,23 @@ def train(
     """
     with bad_input_exits():
         from talik.upscaling.evaluate import evaluate as run
-        from talik.upscaling.inputs import read_training
         from talik.upscaling.model import train as fit
 
-        training = read_training(
-            sites,
-            flux=flux.value if flux else None,
-            target=target,
-            group=group,
-            predictors=_names(predictors),
-            categorical=_names(categorical),
-            grids=grid or [],
-            filters=filters or [],
-            weights=weights,
-            located=cv in (Design.cluster, Design.knndm),
-        )
+        training = _training(sites, flux, target, group, predictors, categorical, grid, filters, weights, cv)
         design = None if cv is Design.none else _design(training, cv, distance_km, folds, points, seed)
         chosen, _ = _learner(training, learner, settings, mtry, design, seed, _threads(threads), fast)
         summary, held = None, None
         if design is not None:
-            summary, held = run(training, chosen, design, seed=seed, threads=_threads(threads), fast=fast)
+            summary, held = run(
+                training,
+                chosen,
+                design,
+                seed=seed,
+                threads=_threads(threads),
+                fast=fast,
+                keep=model.with_suffix(".folds"),
+                listen=_tell_folds,
+            )
         made = fit(
             training,
             chosen,
@@ -279,6 +274,38 @@ def explain(
             typer.echo(_json(found))
         else:
             show(lambda console: print_explanation(console, found))
+
+
+def _training(
+    sites: Path,
+    flux: Flux | None,
+    target: str | None,
+    group: str | None,
+    predictors: str | None,
+    categorical: str,
+    grids: list[str] | None,
+    filters: list[str] | None,
+    weights: float,
+    cv: Design,
+) -> Training:
+    from talik.upscaling.inputs import read_training
+
+    return read_training(
+        sites,
+        flux=flux.value if flux else None,
+        target=target,
+        group=group,
+        predictors=_names(predictors),
+        categorical=_names(categorical),
+        grids=grids or [],
+        filters=filters or [],
+        weights=weights,
+        located=cv in (Design.cluster, Design.knndm),
+    )
+
+
+def _tell_folds(done: int, of: int) -> None:
+    sys.stderr.write(f"fold {done} of {of}\n")
 
 
 def _names(text: str | None) -> list[str]:

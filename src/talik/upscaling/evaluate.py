@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from talik.errors import ConfigError
+from talik.files import whole_file
+from talik.provenance import code_version, hash_bytes
 from talik.upscaling import scores
 from talik.upscaling.conformal import LEVELS, measured_coverage, quantile_levels
 from talik.upscaling.fast_loso import fast_leave_one_site_out
@@ -64,12 +68,26 @@ class HeldOut:
         return out
 
 
+Listen = Callable[[int, int], object]
+"""Told the number of folds done and of all folds."""
+
+
 def hold_out(
-    training: Training, learner: Learner, folds: Folds, seed: int, threads: int = 1, *, fast: bool = False
+    training: Training,
+    learner: Learner,
+    folds: Folds,
+    seed: int,
+    threads: int = 1,
+    *,
+    fast: bool = False,
+    keep: Path | None = None,
+    listen: Listen = lambda _done, _all: None,
 ) -> HeldOut:
     """Predictions of every tested row of `folds`.
 
     fast : leave-one-site-out of a forest by trees that leave out sites of their own (`fast_leave_one_site_out`).
+    keep : folder in which finished folds are kept until all are done; the same call after an interruption goes on
+    from there, and one with other data, settings, seed or code does not see them.
 
     Raises:
         ConfigError: `fast` for another learner or another design.
@@ -83,7 +101,19 @@ def hold_out(
         mean = fast_leave_one_site_out(learner, data, seed, threads=threads)
         return HeldOut(np.arange(len(data)), data.groups, mean, np.repeat(mean[:, None], 2 * len(LEVELS), 1))
     wanted = quantile_levels() if learner.gives_quantiles else ()
-    parts = learner.leave_out(data, folds.held, seed, threads, wanted)
+    kept = keep / _key(training, learner, folds, seed) if keep else None
+    parts = []
+    for a in range(0, len(folds.held), learner.folds_at_once):
+        some = folds.held[a : a + learner.folds_at_once]
+        parts.append(
+            _once(
+                kept / f"folds-{a:05d}.npy" if kept else None,
+                lambda some=some: np.concatenate(learner.leave_out(data, some, seed, threads, wanted)),  # type: ignore[misc]
+            )
+        )
+        listen(a + len(some), len(folds.held))
+    if kept:
+        shutil.rmtree(kept)
     rows = np.concatenate([test for _, test in folds.held])
     fold = np.repeat(np.arange(len(folds.held)), [len(test) for _, test in folds.held])
     columns = np.concatenate(parts)
@@ -91,6 +121,25 @@ def hold_out(
     predicted = columns[order, 0]
     raw = columns[order, 1:] if wanted else np.repeat(predicted[:, None], 2 * len(LEVELS), 1)
     return HeldOut(rows[order], fold[order], predicted, raw)
+
+
+def _once(path: Path | None, make: Callable[[], Float64]) -> Float64:
+    """What `make` gives, from `path` if it is there already."""
+    if path is None:
+        return make()
+    if path.exists():
+        return np.asarray(np.load(path, allow_pickle=False))
+    made = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as part, part.open("wb") as file:
+        np.save(file, made)
+    return made
+
+
+def _key(training: Training, learner: Learner, folds: Folds, seed: int) -> str:
+    rows = b"".join(part.tobytes() for pair in folds.held for part in pair)
+    told = f"{training.key} {learner.name} {learner.key()} {seed} {code_version()} {folds.name}"
+    return hash_bytes(told.encode() + rows)[:16]
 
 
 def summarise(training: Training, held: HeldOut) -> dict[str, Any]:
@@ -126,10 +175,15 @@ def evaluate(
     seed: int = 448,
     threads: int = 1,
     fast: bool = False,
+    keep: Path | None = None,
+    listen: Listen = lambda _done, _all: None,
 ) -> tuple[dict[str, Any], HeldOut]:
-    """Validate `learner` by `folds`: the summary (JSON values) and the held-out predictions behind it."""
+    """Validate `learner` by `folds`: the summary (JSON values) and the held-out predictions behind it.
+
+    fast, keep, listen : as in `hold_out`.
+    """
     wall, cpu = time.perf_counter(), time.process_time()
-    held = hold_out(training, learner, folds, seed, threads, fast=fast)
+    held = hold_out(training, learner, folds, seed, threads, fast=fast, keep=keep, listen=listen)
     summary = summarise(training, held)
     return {
         **summary,

@@ -74,6 +74,8 @@ class Learner(Frozen):
 
     name: ClassVar[str]
     gives_quantiles: ClassVar[bool] = False
+    folds_at_once: ClassVar[int] = 8
+    """Folds left out in one call while validating; between calls progress is shown and kept."""
 
     def fit(self, data: Data, seed: int, threads: int = 1) -> Fitted:
         """Learn from every row of `data`."""

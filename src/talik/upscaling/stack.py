@@ -53,6 +53,7 @@ class Stack(Learner):
     """Convex combination with the smallest squared error over grouped inner folds (Breiman 1996; van der Laan 2007)."""
 
     name: ClassVar[str] = "stack"
+    folds_at_once: ClassVar[int] = 24
 
     forest: Forest = Forest()
     extra_trees: ExtraTrees = ExtraTrees()
