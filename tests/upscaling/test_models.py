@@ -13,7 +13,8 @@ import pytest
 
 from talik.errors import ConfigError, InputError
 from talik.upscaling.bootstrap import row_bootstrap, site_bootstrap
-from talik.upscaling.evaluate import hold_out
+from talik.upscaling.evaluate import evaluate, hold_out
+from talik.upscaling.explain import explain
 from talik.upscaling.folds import leave_groups_out
 from talik.upscaling.forest import Forest
 from talik.upscaling.learner import Arrays
@@ -326,3 +327,34 @@ def test_site_bootstrap_draws_whole_sites_in_strata_and_maps_lost_classes() -> N
             assert member.recode[2, level] == nearest
         np.testing.assert_array_equal(member.recode[2, kept], kept)
     assert lost >= 3
+
+
+# --- odd tables ---------------------------------------------------------------------------------------------------
+
+ODD = {
+    "one-row sites": {"site": np.arange(12), "x": np.linspace(0, 1, 12), "y": np.arange(12.0) % 5},
+    "constant predictor": {"site": np.repeat(np.arange(8), 4), "x": np.ones(32), "y": np.arange(32.0) % 7},
+    "constant response": {
+        "site": np.repeat(np.arange(8), 4),
+        "x": np.linspace(0, 1, 32),
+        "y": np.full(32, 2.0),
+    },
+}
+
+
+@pytest.mark.parametrize("name", sorted(learner_types()))
+@pytest.mark.parametrize("case", sorted(ODD))
+def test_odd_tables_give_scores_or_none_of_them(case: str, name: str) -> None:
+    """One-row sites, a constant predictor, a constant response: what is not defined is None, nothing is NaN."""
+    made = prepare(pd.DataFrame(ODD[case]), "y", "site", ["x"])
+    learner = make_learner(name, {"trees": 10} if "forest" in name or "trees" in name else {})
+    summary, held = evaluate(made, learner, leave_groups_out(made.data.groups))
+    text = json.dumps(summary, allow_nan=False)
+    assert "NaN" not in text
+    if case == "one-row sites":
+        assert summary["fold_mean"]["r2_cor"] is None
+    if case == "constant response":
+        assert summary["pooled"]["nse"] is None
+        assert summary["pooled"]["rmse"] == pytest.approx(0, abs=1e-9)
+    explained = explain(train(made, learner, held=held, design="loso"), repeats=2, sample=4)
+    json.dumps(explained, allow_nan=False)

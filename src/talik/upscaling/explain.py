@@ -88,7 +88,7 @@ def explain(
     values = shapley(model, sample=sample, threads=threads)
     validated = np.isfinite(rows.held_out)
     line = None
-    if validated.any():
+    if validated.any() and np.ptp(rows.held_out[validated]) > 0:
         line = calibration_line(rows.y[validated], rows.held_out[validated], rows.groups[validated])
     area = model.applicability
     return {

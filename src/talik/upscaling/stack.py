@@ -153,8 +153,10 @@ def convex_weights(predicted: Float64, observed: Float64, row_weights: Float64) 
     Non-negative least squares with the sum as a heavily weighted equation (Lawson and Hanson 1974, chapter 23).
     """
     errors = (predicted - observed[:, None]) * np.sqrt(row_weights)[:, None]
+    if not errors.any():
+        return np.full(predicted.shape[1], 1 / predicted.shape[1])
     # with weights that add up to one, the error of the mean is the mean of the errors
-    heavy = 1e4 * max(float(np.abs(errors).max()), np.finfo(float).tiny) * np.sqrt(len(errors))
+    heavy = 1e4 * float(np.abs(errors).max()) * np.sqrt(len(errors))
     triangle = np.linalg.qr(errors, mode="r")
     system = np.vstack([triangle, np.full((1, predicted.shape[1]), heavy)])
     weights, _ = nnls(system, np.append(np.zeros(len(triangle)), heavy))
