@@ -66,6 +66,7 @@ def test_evaluate_json_holds_what_the_contract_says(sites: Path) -> None:
     assert found["pooled"]["r2_cor"] > 0.7
     assert found["coverage"]["0.8"]["all"]["sites"] == pytest.approx(0.8, abs=0.12)
     assert found["seconds"] > 0
+    assert any("soil_temperature: degC to K" in note for note in found["notes"])
 
 
 def test_threads_and_repeats_give_the_same_numbers(sites: Path) -> None:
@@ -156,6 +157,7 @@ def test_train_predict_explain(sites: Path, tmp_path: Path) -> None:
     model = tmp_path / "nee.talik"
     run("train", sites, "--flux", "nee", "-o", model, "--members", 2, "--bootstrap", "rows", *QUICK)
     made = Model.load(model)
+    assert [p.name for p in tmp_path.iterdir()] == ["nee.talik"]
     assert made.facts["metrics"]["pooled"]["r2_cor"] > 0.7
     table = pd.DataFrame(
         {"month": [7, 1], "srad": [280.0, 8.0], "soil_temperature": [284.0, 258.0], "biome": "Boreal"}

@@ -266,6 +266,7 @@ def test_fast_route_is_for_forests_and_sites(training: Training) -> None:
 
 
 def test_an_interrupted_validation_goes_on_and_forgets_when_done(training: Training, tmp_path: Path) -> None:
+    tmp_path = tmp_path / "folds"
     folds = leave_groups_out(training.data.groups)
     learner = Forest(trees=10)
     whole = hold_out(training, learner, folds, 1)
@@ -290,7 +291,7 @@ def test_an_interrupted_validation_goes_on_and_forgets_when_done(training: Train
     again = hold_out(training, learner, folds, 1, keep=tmp_path, listen=look)
     assert seen == [8, 16, 20]
     assert again.predicted.tobytes() == whole.predicted.tobytes()
-    assert not list(tmp_path.rglob("*.npy"))
+    assert not tmp_path.exists()
     with pytest.raises(KeyboardInterrupt):
         hold_out(training, learner, folds, 1, keep=tmp_path, listen=stop)
     other = hold_out(training, learner, folds, 2, keep=tmp_path)

@@ -24,6 +24,8 @@ def print_summary(console: Console, summary: dict[str, Any], schema: Schema) -> 
     )
     for reason, count in summary["dropped"].items():
         console.print(escape(f"  {count} rows left out: {reason}"))
+    for note in summary["notes"]:
+        console.print(escape(f"  {note}"))
     if summary["design_note"]:
         console.print(escape(f"  {summary['design_note']}"))
     table = Table(box=None, pad_edge=False)

@@ -112,8 +112,10 @@ def hold_out(
             )
         )
         listen(a + len(some), len(folds.held))
-    if kept:
+    if keep and kept:
         shutil.rmtree(kept)
+        if not any(keep.iterdir()):
+            keep.rmdir()
     rows = np.concatenate([test for _, test in folds.held])
     fold = np.repeat(np.arange(len(folds.held)), [len(test) for _, test in folds.held])
     columns = np.concatenate(parts)
@@ -194,6 +196,7 @@ def evaluate(
         "seed": seed,
         "data": training.key,
         "dropped": dict(training.dropped),
+        "notes": list(training.notes),
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
     }, held

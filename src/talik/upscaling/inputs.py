@@ -46,16 +46,19 @@ def read_training(
             "name what to learn: --flux nee|gpp|reco|ch4, or --target COLUMN with --group and --predictors"
         )
     dropped: list[tuple[str, int]] = []
+    notes: tuple[str, ...] = ()
     if target is not None:
         if not group or not predictors:
             raise ConfigError("--target needs --group COLUMN and --predictors A,B,C")
-        rows, _ = read_table(path)
+        rows, how = read_table(path)
+        notes = tuple(how)
         units: dict[str, str] = {}
         target_units = "as in the table"
     else:
         sites = read_sites(path)
         rows, lost = average_duplicates(sites.rows)
         dropped += [*sites.dropped, *lost]
+        notes = sites.notes
         target, group, target_units = str(flux), "site_id", MONTHLY
         if target not in rows:
             have = ", ".join(f for f in FLUXES if f in rows)
@@ -84,7 +87,7 @@ def read_training(
         weights=weights,
         where=str(path),
     )
-    return replace(training, dropped=(*dropped, *training.dropped))
+    return replace(training, dropped=(*dropped, *training.dropped), notes=notes)
 
 
 def _located(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[str, int]]]:

@@ -110,6 +110,8 @@ class Training:
     """Reason and number of rows left out."""
     key: str
     """Hash of responses, predictors, sites and weights."""
+    notes: tuple[str, ...] = ()
+    """Assumptions made on reading."""
 
     @property
     def n_sites(self) -> int:
