@@ -168,9 +168,13 @@ def test_a_worker_that_dies_once_costs_nothing(project_at, counter, monkeypatch)
 # several processes, interruptions
 
 
+# a shell starts background jobs with SIGINT ignored, and the tests may be such a job
+HEED_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 def start(tmp_path: Path, name: str, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(tmp_path / f"{name}.yaml"), "1"],
+        [sys.executable, "-c", f"{HEED_SIGINT}\n{RUN}", str(tmp_path / f"{name}.yaml"), "1"],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
