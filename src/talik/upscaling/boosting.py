@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from talik.rng import named_rng
+from talik.upscaling.imported import round_down
 from talik.upscaling.learner import Arrays, Data, Learner, no_quantiles
 from talik.upscaling.trees import Float32, Float64, Trees
 
@@ -121,13 +122,10 @@ def from_lightgbm(dump: Mapping[str, Any], data: Data) -> Trees:
                 queue += [node["left_child"], node["right_child"]]
                 size += 2
         offset.append(first + size)
-    exact = np.array(columns["threshold"], np.float64)
-    rounded = exact.astype(np.float32)
-    rounded = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
     return Trees(
         offset=np.array(offset, np.int64),
         feature=np.array(columns["feature"], np.int16),
-        threshold=rounded.astype(np.float32),
+        threshold=round_down(np.array(columns["threshold"], np.float64)),
         levels=np.array(columns["levels"], np.uint64),
         left=np.array(columns["left"], np.int32),
         value=np.array(columns["value"], np.float64) * len(infos),

@@ -15,7 +15,8 @@ from talik.errors import ConfigError, InputError
 from talik.rng import named_rng
 from talik.upscaling.grow import Sorted, bootstrap_counts, grow
 from talik.upscaling.learner import Arrays, Data, Learner, no_quantiles, predictions
-from talik.upscaling.trees import BLOCK_ROWS, Float32, Float64, Int64, Trees, over_blocks
+from talik.upscaling.parallel import BLOCK_ROWS, over_blocks
+from talik.upscaling.trees import Float32, Float64, Int64, Trees
 
 Seeds = npt.NDArray[np.uint64]
 

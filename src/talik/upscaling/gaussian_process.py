@@ -13,7 +13,8 @@ from scipy.spatial.distance import cdist
 
 from talik.errors import ConfigError
 from talik.upscaling.learner import Arrays, Data, Learner, all_but, no_quantiles
-from talik.upscaling.trees import Float32, Float64, Int64, over_blocks
+from talik.upscaling.parallel import over_blocks
+from talik.upscaling.trees import Float32, Float64, Int64
 
 MAX_ROWS = 20_000
 """Rows it may learn from: time grows with their cube, memory with their square (3.2 GB at 20,000)."""

@@ -1,28 +1,18 @@
-"""Regression trees as flat arrays: what a forest is, and how a row walks through it."""
+"""Regression trees as flat arrays: what a forest is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from talik.errors import InputError
+from talik.upscaling.packed import Packed, leaves, predict_all
 
 MAX_LEVELS = 64
 """Levels of a categorical predictor that fit the bit mask of a split."""
-
-BLOCK_ROWS = 4096
-"""Rows walked by one thread at a time; results do not depend on it."""
-
-_TOGETHER = 32  # rows that go down a tree together: their places fit the first cache
-_NODE = np.dtype(
-    [("threshold", np.float32), ("left", np.uint32), ("feature", np.uint16), ("kind", np.uint16)]
-)
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -94,12 +84,11 @@ class Trees:
         return self
 
     def predict(self, x: Float32, threads: int = 1) -> Float64:
-        """(n,) mean over trees of the leaf value for x (n, p) float32; the same bytes for any `threads`."""
-        out, nodes, walk = np.empty(len(x)), self._nodes(), cast(Any, _sum_leaves)
-        over_blocks(
-            len(x), threads, lambda a, b: walk(self.offset, nodes, self.levels, self.value, x[a:b], out[a:b])
-        )
-        return out
+        """(n,) mean over trees of the leaf value for x (n, p) float32; the same bytes for any `threads`.
+
+        Trees are added up in their order, in float64.
+        """
+        return predict_all([Packed.of(self)], x, threads)[:, 0]
 
     def only(self, tree: int) -> Trees:
         """One tree of them."""
@@ -112,22 +101,7 @@ class Trees:
 
     def leaves(self, x: Float32, threads: int = 1) -> npt.NDArray[np.int32]:
         """(n, T) leaf of every row in every tree, counted over all trees."""
-        out, nodes, walk = np.empty((len(x), self.n_trees), np.int32), self._nodes(), cast(Any, _find_leaves)
-        over_blocks(len(x), threads, lambda a, b: walk(self.offset, nodes, self.levels, x[a:b], out[a:b]))
-        return out
-
-    def _nodes(self) -> npt.NDArray[Any]:
-        """(N,) what a walk reads of a node, side by side in memory.
-
-        A leaf leads to itself: NaN is not above its threshold. `kind` is 1 where `levels` decides.
-        """
-        inner = self.feature >= 0
-        nodes = np.zeros(self.n_nodes, _NODE)
-        nodes["feature"] = np.where(inner, self.feature, 0)
-        nodes["threshold"] = np.where(inner, self.threshold, np.float32(np.inf))
-        nodes["left"] = np.where(inner, self.left, np.arange(self.n_nodes))
-        nodes["kind"] = inner & (self.n_levels[np.maximum(self.feature, 0)] > 0)
-        return nodes
+        return leaves(Packed.of(self), x, threads)
 
 
 def join(parts: list[Trees]) -> Trees:
@@ -145,60 +119,3 @@ def join(parts: list[Trees]) -> Trees:
     return Trees(
         offset=np.concatenate(offset), left=np.concatenate(left), n_levels=parts[0].n_levels, **whole
     )
-
-
-def over_blocks(n: int, threads: int, work: Callable[[int, int], None], size: int = BLOCK_ROWS) -> None:
-    """Call work(a, b) for blocks of rows that cover 0 .. n; `work` must release the interpreter lock to gain."""
-    blocks = [(a, min(a + size, n)) for a in range(0, n, size)]
-    if threads == 1 or len(blocks) == 1:
-        for a, b in blocks:
-            work(a, b)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda ab: work(*ab), blocks))
-
-
-@numba.njit(cache=True, nogil=True)
-def _walk(root, nodes, levels, x, at):  # type: ignore[no-untyped-def]
-    """Leaf of each row of x in the tree at `root`: all rows go down together, one level at a time.
-
-    The rows do not wait for each other's memory, which makes this several times as fast as one row after the other.
-    """
-    at[:] = root
-    moved = True
-    while moved:
-        moved = False
-        for i in range(len(x)):
-            node = nodes[at[i]]
-            value = x[i, node.feature]
-            right = value > node.threshold
-            if node.kind:
-                right = (levels[at[i]] >> np.uint64(value)) & np.uint64(1) == np.uint64(0)
-            below = node.left + np.uint32(right)
-            moved |= below != at[i]
-            at[i] = below
-
-
-@numba.njit(cache=True, nogil=True)
-def _sum_leaves(offset, nodes, levels, value, x, out):  # type: ignore[no-untyped-def]
-    n_trees = len(offset) - 1
-    at = np.empty(_TOGETHER, np.uint32)
-    out[:] = 0.0
-    for t in range(n_trees):
-        for a in range(0, len(x), _TOGETHER):
-            b = min(a + _TOGETHER, len(x))
-            _walk(offset[t], nodes, levels, x[a:b], at[: b - a])
-            for i in range(a, b):
-                out[i] += value[at[i - a]]
-    out /= n_trees
-
-
-@numba.njit(cache=True, nogil=True)
-def _find_leaves(offset, nodes, levels, x, out):  # type: ignore[no-untyped-def]
-    at = np.empty(_TOGETHER, np.uint32)
-    for t in range(len(offset) - 1):
-        for a in range(0, len(x), _TOGETHER):
-            b = min(a + _TOGETHER, len(x))
-            _walk(offset[t], nodes, levels, x[a:b], at[: b - a])
-            for i in range(a, b):
-                out[i, t] = at[i - a]
