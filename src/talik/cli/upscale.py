@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talik.cli.upscale_cube import predict
 from talik.cli.upscale_text import print_explanation, print_summary
 from talik.workflow.conventions import JsonOption, bad_input_exits, show
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from talik.upscaling.learner import Learner
     from talik.upscaling.training import Training
 
-app = typer.Typer(no_args_is_help=True, help="Learn monthly fluxes from sites, and say how good that is.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Learn monthly fluxes from sites, say how good that is, and predict them everywhere.",
+)
 
 
 class Flux(StrEnum):
@@ -274,6 +278,9 @@ def explain(
             typer.echo(_json(found))
         else:
             show(lambda console: print_explanation(console, found))
+
+
+app.command()(predict)
 
 
 def _training(

@@ -113,12 +113,15 @@ class _Cells:
 
     def to_dataset(self) -> xr.Dataset:
         """``cell_area``, bounds of both dimensions and the CF grid mapping ``crs`` as one Dataset."""
-        ds = self.cell_area().to_dataset()
+        return self.frame().assign(cell_area=self.cell_area().assign_attrs(grid_mapping="crs"))
+
+    def frame(self) -> xr.Dataset:
+        """The same without ``cell_area``: small, however many cells there are."""
+        ds = xr.Dataset(coords=self.coords())
         for dim, edges in zip(self.dims, (self.y_edges, self.x_edges), strict=True):
             ds[f"{dim}_bnds"] = ((dim, "bnds"), np.column_stack([edges[:-1], edges[1:]]))
             ds[dim].attrs["bounds"] = f"{dim}_bnds"
         ds["crs"] = xr.DataArray(np.int32(0), attrs=dict(self.crs_attrs))
-        ds["cell_area"].attrs["grid_mapping"] = "crs"
         return ds
 
     def key(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Rows:
     groups: Int64
     held_out: Float64
     """Prediction of each row by models that have not seen its fold; NaN where it was not validated."""
+    weights: Float64
+    """Row weights of the training."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +130,7 @@ class Model:
         """Write the model file; see `talik.upscaling.model_file`."""
         arrays: Arrays = {f"fitted/{k}": v for k, v in self.fitted.arrays().items()}
         if self.rows is not None:
-            arrays |= {f"rows/{k}": getattr(self.rows, k) for k in ("x", "y", "groups", "held_out")}
+            arrays |= {f"rows/{f.name}": getattr(self.rows, f.name) for f in fields(Rows)}
         if self.applicability is not None:
             arrays |= {f"applicability/{k}": v for k, v in self.applicability.arrays().items()}
         members = []
@@ -167,7 +169,7 @@ class Model:
             schema = Schema.model_validate(head["schema"])
             own = {k.removeprefix("fitted/"): v for k, v in arrays.items() if k.startswith("fitted/")}
             rows = (
-                Rows(**{k: arrays[f"rows/{k}"] for k in ("x", "y", "groups", "held_out")})
+                Rows(**{f.name: arrays[f"rows/{f.name}"] for f in fields(Rows)})
                 if "rows/x" in arrays
                 else None
             )
@@ -241,7 +243,7 @@ def train(
         facts["bootstrap"] = bootstrap
     rows, area = None, None
     if keep_rows:
-        rows = Rows(data.x, data.y, data.groups, unseen)
+        rows = Rows(data.x, data.y, data.groups, unseen, data.weights)
         facts["sites"] = list(training.sites)
         area = _applicability(training, fitted, held, seed, threads)
     return Model(learner, fitted, training.schema, facts, rows, widening, tuple(made), area)

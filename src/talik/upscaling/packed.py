@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ SLAB = 1 << 18
 """Rows put in order, and for which a forest is pruned, at a time."""
 CHUNK = 4096
 """Rows that go through all trees together: they and a tree fit the second cache."""
+AT_ONCE = 8
+"""Forests that a chunk goes through before the next chunk; this bounds what pruned forests take."""
 PRUNE_FROM = 1 << 14
 """Rows from which pruning a forest to their box pays."""
 
@@ -41,7 +43,7 @@ class Packed:
     value: Float64
     """(N,)"""
     origin: Int64
-    """(N,) node of the `Trees` this was made of."""
+    """(N,) node of the `Trees` this was made of; empty if they are the same."""
     categorical: npt.NDArray[np.int16]
     """(p,) number of a categorical predictor among its like, -1 for a continuous one."""
     n_levels: npt.NDArray[np.int16]
@@ -76,9 +78,9 @@ class Packed:
             words,
         )
         edges, length = coordinates(trees.feature, trees.threshold, trees.cover, trees.n_levels)
-        origin = np.arange(trees.n_nodes)
+        same = np.empty(0, np.int64)
         return cls(
-            trees.offset, words, sets, trees.value, origin, categorical, trees.n_levels, depth, edges, length
+            trees.offset, words, sets, trees.value, same, categorical, trees.n_levels, depth, edges, length
         )
 
     @property
@@ -88,7 +90,7 @@ class Packed:
     @property
     def nbytes(self) -> int:
         """Memory of the arrays, bytes."""
-        return sum(a.nbytes for a in (self.words, self.value, self.origin))
+        return sum(int(getattr(self, f.name).nbytes) for f in fields(self) if f.name != "depth")
 
     def order(self, x: Float32) -> Int64:
         """(n,) order in which rows of x (n, p) go through quickly."""
@@ -102,7 +104,7 @@ class Packed:
             for level in np.unique(x[:, f]):
                 present[self.categorical[f]] |= np.uint64(1) << np.uint64(level)
         offset, words = np.empty_like(self.offset), np.empty_like(self.words)
-        origin = np.empty_like(self.origin)
+        origin = np.empty(len(self.words), np.int64)
         n = walk.prune(
             self.offset, self.words, self.sets, self.categorical, low, high, present, offset, words, origin
         )
@@ -112,7 +114,7 @@ class Packed:
             words[:n].copy(),
             self.sets,
             self.value[origin],
-            self.origin[origin],
+            self.origin[origin] if len(self.origin) else origin,
             self.categorical,
             self.n_levels,
             self.depth,
@@ -160,34 +162,30 @@ def _tree(forest: Packed) -> tuple[Int64, Words, Words, npt.NDArray[np.int16], n
     return forest.offset, forest.words, forest.sets, forest.categorical, forest.n_levels
 
 
-def slabs(forests: Sequence[Packed], x: Float32) -> Iterator[tuple[list[Packed], list[Int64]]]:
-    """Rows of x (n, p) in coherent chunks, a slab at a time, with the forests pruned to the slab.
-
-    All forests have the same predictors; the first one sets the order.
-    """
-    for a in range(0, len(x), SLAB):
-        part = x[a : a + SLAB]
-        order = forests[0].order(part) + a
-        pruned = [f.within(part) for f in forests] if len(part) >= PRUNE_FROM else list(forests)
-        yield pruned, [order[k : k + CHUNK] for k in range(0, len(order), CHUNK)]
-
-
 def predict_all(forests: Sequence[Packed], x: Float32, threads: int = 1) -> Float64:
     """(n, forests) mean over trees of each forest for rows of x (n, p); the same bytes for any `threads`.
 
-    A chunk of rows goes through all forests while it is in the cache.
+    All forests have the same predictors. A chunk of rows goes through AT_ONCE forests while it is in the cache.
     """
     x = np.ascontiguousarray(x)
     out = np.empty((len(x), len(forests)))
-    for pruned, chunks in slabs(forests, x):
+    for part, chunks in _slabs(forests[0], x):
+        for first in range(0, len(forests), AT_ONCE):
+            group = _pruned(forests[first : first + AT_ONCE], part)
 
-        def work(a: int, b: int, pruned: list[Packed] = pruned, chunks: list[Int64] = chunks) -> None:
-            for rows in chunks[a:b]:
-                chunk = Chunk.of(x, rows, forests[0].categorical)
-                for k, forest in enumerate(pruned):
-                    out[rows, k] = chunk.sum_of(forest) / forest.n_trees
+            def work(
+                a: int,
+                b: int,
+                group: list[Packed] = group,
+                chunks: list[Int64] = chunks,
+                first: int = first,
+            ) -> None:
+                for rows in chunks[a:b]:
+                    chunk = Chunk.of(x, rows, group[0].categorical)
+                    for k, forest in enumerate(group):
+                        out[rows, first + k] = chunk.sum_of(forest) / forest.n_trees
 
-        over_blocks(len(chunks), threads, work, 1)
+            over_blocks(len(chunks), threads, work, 1)
     return out
 
 
@@ -195,11 +193,32 @@ def leaves(forest: Packed, x: Float32, threads: int = 1) -> npt.NDArray[np.int32
     """(n, T) node of the trees in which each row of x (n, p) ends."""
     x = np.ascontiguousarray(x)
     out = np.empty((len(x), forest.n_trees), np.int32)
-    for pruned, chunks in slabs([forest], x):
+    for part, chunks in _slabs(forest, x):
+        pruned = _pruned([forest], part)[0]
 
-        def work(a: int, b: int, pruned: list[Packed] = pruned, chunks: list[Int64] = chunks) -> None:
+        def work(a: int, b: int, pruned: Packed = pruned, chunks: list[Int64] = chunks) -> None:
             for rows in chunks[a:b]:
-                out[rows] = Chunk.of(x, rows, forest.categorical).leaves_of(pruned[0]).T
+                out[rows] = Chunk.of(x, rows, pruned.categorical).leaves_of(pruned).T
 
-        over_blocks(len(chunks), threads, cast(Callable[[int, int], None], work), 1)
+        over_blocks(len(chunks), threads, work, 1)
     return out
+
+
+def chunks_of(forest: Packed, x: Float32) -> Iterator[tuple[Packed, Chunk]]:
+    """Rows of x (n, p) in coherent chunks, each with the forest pruned to the slab it is part of."""
+    for part, chunks in _slabs(forest, x):
+        pruned = _pruned([forest], part)[0]
+        for rows in chunks:
+            yield pruned, Chunk.of(x, rows, pruned.categorical)
+
+
+def _slabs(forest: Packed, x: Float32) -> Iterator[tuple[Float32, list[Int64]]]:
+    """A slab of rows after the other, and the rows of its chunks."""
+    for a in range(0, len(x), SLAB):
+        part = x[a : a + SLAB]
+        order = forest.order(part) + a
+        yield part, [order[k : k + CHUNK] for k in range(0, len(order), CHUNK)]
+
+
+def _pruned(forests: Sequence[Packed], part: Float32) -> list[Packed]:
+    return [f.within(part) for f in forests] if len(part) >= PRUNE_FROM else list(forests)

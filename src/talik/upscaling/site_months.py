@@ -53,7 +53,7 @@ def steps_of(
         if dim.lower() == "month":
             return Steps(dim, "month of year", _match(numbers, months, "month", where))
         return Steps(dim, "year", _match(numbers, instead, "year", where))
-    counted, span = _counted_months(dataset, dim)
+    counted, span = counted_months(dataset, dim)
     if "climatology" in dataset[dim].attrs:
         return Steps(dim, "month of year", _match(counted % 12 + 1, months, "month", where))
     if (time_step or _length(counted, span, where)) == "year":
@@ -68,7 +68,7 @@ def _is_dated(dataset: xr.Dataset, dim: str) -> bool:
     return first.dtype.kind == "M" or (first.size > 0 and hasattr(first[0], "calendar"))
 
 
-def _counted_months(dataset: xr.Dataset, dim: str) -> tuple[Index, Index | None]:
+def counted_months(dataset: xr.Dataset, dim: str) -> tuple[Index, Index | None]:
     """Months since year 0 of each step, from the middle of its bounds if there are any, and months between these."""
 
     def count(dates: npt.NDArray[np.generic]) -> Index:

@@ -210,6 +210,12 @@ def _encode(column: pd.Series[Any], feature: Feature, where: str) -> npt.NDArray
             )
         return np.array([code[v] for v in given], np.float32)
     values = _numbers(column, where)
+    refuse_other_scale(values, feature, where)
+    return values.astype(np.float32)
+
+
+def refuse_other_scale(values: npt.NDArray[np.float64], feature: Feature, where: str) -> None:
+    """InputError if most values lie a whole training range outside the training range of a continuous predictor."""
     span = feature.high - feature.low
     margin = span if span > 0 else max(abs(feature.high), 1.0)
     outside = (values < feature.low - margin) | (values > feature.high + margin)
@@ -219,7 +225,6 @@ def _encode(column: pd.Series[Any], feature: Feature, where: str) -> npt.NDArray
             f"{feature.low:.6g}..{feature.high:.6g}{f' {feature.units}' if feature.units else ''}"
             f"{_scale_hint(values, feature)}. Convert it to the scale of the training data."
         )
-    return values.astype(np.float32)
 
 
 def _scale_hint(values: npt.NDArray[np.float64], feature: Feature) -> str:

@@ -34,7 +34,7 @@ _LOW32 = np.uint64(0xFFFFFFFF)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _above(_context: Any, array: Any, _at: Any, _threshold: Any) -> Any:
     """Bits of array[at:at+64] > threshold: plain LLVM vector code, so that every processor gets its own best."""
 
@@ -49,7 +49,7 @@ def _above(_context: Any, array: Any, _at: Any, _threshold: Any) -> Any:
     return types.uint64(array, types.intp, types.float32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _write_where(_context: Any, array: Any, _at: Any, _mask: Any, _value: Any) -> Any:
     """array[at+i] = value for every bit i of mask (int16)."""
 
@@ -67,7 +67,7 @@ def _write_where(_context: Any, array: Any, _at: Any, _mask: Any, _value: Any) -
     return types.void(array, types.intp, types.uint64, types.int16), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _as_float(_context: Any, _word: Any) -> Any:
     """The float32 with these 32 bits."""
 
@@ -87,8 +87,7 @@ def _splat(builder: Any, vector: Any, value: Any) -> Any:
 @numba.njit(cache=True, nogil=True)
 def pack_words(offset, feature, threshold, left, categorical, set_of, words):  # type: ignore[no-untyped-def]
     """Write (N,) words of nodes: threshold or number of the level set (32 bits), is the right child a leaf, the left
-    one (1 bit each), predictor (10), is it categorical (1), left child within the tree (19). Returns the greatest depth.
-    """
+    one (1 bit each), predictor (10), is it categorical (1), left child within the tree (19). Returns the depth."""
     deepest = 0
     depth = np.zeros(len(feature), np.int32)
     bits = threshold.view(np.uint32)
@@ -222,7 +221,7 @@ def add_leaf_values(offset, words, sets, categorical, n_levels, value, blocks, l
 
 @numba.njit(cache=True, nogil=True)
 def write_leaves(offset, words, sets, categorical, n_levels, origin, blocks, levels, depth, out):  # type: ignore[no-untyped-def]
-    """out (T, 64 blocks) = origin of the leaf of every row in every tree."""
+    """out (T, 64 blocks) = origin of the leaf of every row in every tree; no origin: the node itself."""
     n = TOGETHER * BLOCK * (depth + 1) + 2
     where, rows = np.empty(n, np.uint64), np.empty(n, np.uint64)
     leaf, ended = np.empty(TOGETHER * BLOCK + 2, np.uint64), np.empty(TOGETHER * BLOCK + 2, np.uint64)
@@ -231,7 +230,7 @@ def write_leaves(offset, words, sets, categorical, n_levels, origin, blocks, lev
     for t in range(len(offset) - 1):
         nodes = words[offset[t] : offset[t + 1]]
         if len(nodes) == 1:
-            out[t] = origin[offset[t]]
+            out[t] = origin[offset[t]] if len(origin) else offset[t]
             continue
         for first in range(0, len(blocks), TOGETHER):
             count = min(TOGETHER, len(blocks) - first)
@@ -240,8 +239,8 @@ def write_leaves(offset, words, sets, categorical, n_levels, origin, blocks, lev
             )  # fmt: skip
             _tell_rows(found, stride, first, leaf, ended, number)
             for i in range(count * BLOCK):
-                node = np.int64(leaf[np.uint16(number[i])] & _LOW32)
-                out[t, first * BLOCK + i] = origin[offset[t] + node]
+                node = offset[t] + np.int64(leaf[np.uint16(number[i])] & _LOW32)
+                out[t, first * BLOCK + i] = origin[node] if len(origin) else node
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,0 +1,152 @@
+"""`talik upscale predict` and `talik upscale products`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from talik.workflow.conventions import (
+    JsonOption,
+    ResumeOption,
+    SchedulerOption,
+    WorkersOption,
+    bad_input_exits,
+    exit_for,
+    progress,
+)
+
+
+class Holes(StrEnum):
+    """What happens to pixels that have a predictor in some months only."""
+
+    fail = "fail"
+    drop = "drop"
+
+
+class Kind(StrEnum):
+    """How fluxes are stored."""
+
+    float32 = "float32"
+    int16 = "int16"
+
+
+RegionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--regions",
+        help="sectors, bands, bands:49,60,90, FILE.geojson[:PROPERTY] or FILE.nc:VARIABLE (classes); may be repeated.",
+    ),
+]
+
+
+def predict(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Model files, one for each flux.")],
+    grid: Annotated[
+        list[Path],
+        typer.Option(
+            "--grid", metavar="CUBE", help="NetCDF file or Zarr store with predictors; may be repeated."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="The Zarr store to write.")],
+    years: Annotated[
+        str | None, typer.Option("--years", metavar="FIRST-LAST", help="Not given: all that the cube has.")
+    ] = None,
+    regions: RegionsOption = None,
+    members: Annotated[
+        int | None, typer.Option("--members", min=0, help="Bootstrap members; not given: all in the models.")
+    ] = None,
+    influence: Annotated[
+        bool,
+        typer.Option("--influence", help="Also how much every site counts in the budget of every region."),
+    ] = False,
+    holes: Annotated[
+        Holes, typer.Option("--holes", help="Pixels with a predictor in some months only.")
+    ] = Holes.fail,
+    stand_in: Annotated[
+        list[str] | None,
+        typer.Option("--stand-in", metavar="YEAR=YEAR", help="Annual predictors: read one year for another."),
+    ] = None,
+    dtype: Annotated[
+        Kind, typer.Option("--dtype", help="int16 rounds to 0.02 g m-2 a month.")
+    ] = Kind.float32,
+    tile: Annotated[
+        int | None,
+        typer.Option("--tile", min=8, help="Edge of a tile in cells; not given: by the size of the grid."),
+    ] = None,
+    memory: Annotated[
+        str, typer.Option("--memory", help="For all workers of this machine together.")
+    ] = "4GiB",
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    resume: ResumeOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict every pixel and month of a cube of predictors, tile by tile; interrupted, it goes on where it stopped.
+
+    The cube is found by name: variables are called as the model's predictors, with units. STORE becomes a flux
+    dataset (Zarr v3), with the sums by region beside it. Exit codes: 0 done, 1 some tiles failed (the others are kept).
+    """
+    with bad_input_exits():
+        from talik.upscaling.cube.plan import parse_memory
+        from talik.upscaling.cube.run import prepare
+
+        prediction = prepare(
+            models,
+            grid,
+            out,
+            years=_years(years),
+            stand_in_years=[_pair(text) for text in stand_in or []],
+            regions=regions or [],
+            members=members,
+            holes=holes.value,
+            influence=influence,
+            dtype=dtype.value,
+            tile=tile,
+            workers=workers or 1,
+            memory=parse_memory(memory),
+            scheduler=scheduler,
+            resume=resume,
+            dry_run=dry_run,
+        )
+        sys.stderr.write(prediction.plan.text(prediction.done))
+        if dry_run:
+            return
+        with progress(len(prediction.plan.tiles)) as listen:
+            outcomes = prediction.run(prediction.plan.workers, scheduler, listen)
+        exit_for([o for o in outcomes if o.status == "failed"])
+        facts = prediction.facts()
+        if as_json:
+            typer.echo(json.dumps(facts, indent=1, allow_nan=False))
+            return
+        dropped = f", {facts['dropped_pixels']:,} dropped for holes" if facts["dropped_pixels"] else ""
+        typer.echo(
+            f"{out}: {facts['pixels']:,} pixels{dropped}, {facts['months']} months, {facts['seconds']:.0f} s of work "
+            f"(planned {facts['planned_seconds']:.0f}), at most {facts['peak_bytes'] / 2**30:.2f} GiB a process "
+            f"(planned {facts['planned_bytes'] / 2**30:.2f})"
+        )
+
+
+def _years(text: str | None) -> tuple[int, int] | None:
+    from talik.errors import ConfigError
+
+    if text is None:
+        return None
+    first, sep, last = text.partition("-")
+    if not first.strip().isdigit() or (sep and not last.strip().isdigit()):
+        raise ConfigError(f"--years {text!r}: expected FIRST-LAST, such as 2001-2020")
+    return int(first), int(last or first)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    from talik.errors import ConfigError
+
+    year, sep, other = text.partition("=")
+    if not sep or not year.strip().isdigit() or not other.strip().isdigit():
+        raise ConfigError(f"--stand-in {text!r}: expected YEAR=YEAR, such as 2000=1999")
+    return int(year), int(other)

@@ -1,0 +1,133 @@
+"""Regions as a user names them on the command line: sectors, latitude bands, a GeoJSON file, classes of a raster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from talik.errors import ConfigError, GridError, InputError
+from talik.regions.axes import grid_of
+from talik.regions.classes import classes_of
+from talik.regions.grid import Grid
+from talik.regions.masks import class_fractions, geojson_weights, latitude_bands, sectors
+
+FORMS = "sectors, bands, bands:49,60,90, FILE.geojson, FILE.geojson:PROPERTY or FILE.nc:VARIABLE"
+DOMAIN = "domain"
+"""The region that holds every valid pixel."""
+
+
+def domain_weights(grid: Grid) -> xr.DataArray:
+    """One region that is the whole grid."""
+    return xr.DataArray(
+        np.ones((1, *grid.shape)),
+        dims=("region", *grid.dims),
+        coords={"region": [DOMAIN], **grid.coords()},
+        name="region_weight",
+        attrs={"units": "1", "covers": "land"},
+    )
+
+
+def named_weights(names: Sequence[str], grid: Grid) -> xr.DataArray:
+    """(region, rows, columns) weights of all regions that `names` mean (see `FORMS`), on `grid`.
+
+    Raises:
+        ConfigError: a name in no known form, or two regions of one name.
+        InputError: a file is missing, or a variable says nothing about its classes.
+    """
+    parts = [_one(name, grid) for name in names]
+    found = [str(r) for part in parts for r in part["region"].values]
+    twice = sorted({r for r in found if found.count(r) > 1})
+    if twice:
+        raise ConfigError(f"--regions: {', '.join(twice)} is named twice; rename or leave one out.")
+    return xr.concat(parts, dim="region", coords="minimal", compat="override", combine_attrs="override")
+
+
+def files_of(names: Sequence[str]) -> list[Path]:
+    """The files that `names` read."""
+    return [path for name in names if (path := _split(name)[0]) is not None]
+
+
+def with_absolute_paths(names: Sequence[str]) -> list[str]:
+    """The same names, good in any working folder."""
+    out = []
+    for name in names:
+        path, rest = _split(name)
+        out.append(name if path is None else f"{path.absolute()}{':' + rest if rest else ''}")
+    return out
+
+
+def _split(name: str) -> tuple[Path | None, str]:
+    """File and what stands behind the colon; no file for the forms without one."""
+    kind = name.partition(":")[0]
+    if kind in ("sectors", "bands"):
+        return None, name.partition(":")[2]
+    head, sep, tail = name.rpartition(":")
+    if sep and head and not Path(name).exists():
+        return Path(head), tail
+    return Path(name), ""
+
+
+def _one(name: str, grid: Grid) -> xr.DataArray:
+    path, rest = _split(name)
+    if path is None:
+        if name.startswith("sectors"):
+            return sectors(grid)
+        try:
+            edges = [float(v) for v in rest.split(",")] if rest else [49.0, 60.0, 90.0]
+        except ValueError as err:
+            raise ConfigError(
+                f"--regions {name!r}: expected numbers after the colon, as in bands:49,60,90"
+            ) from err
+        return latitude_bands(grid, edges)
+    if not path.exists():
+        raise InputError(f"--regions {name!r}: no file {path}. Give one of: {FORMS}.")
+    if path.suffix.lower() in (".geojson", ".json"):
+        return geojson_weights(path, grid, covers="all", name=rest or None)
+    return _classes(path, rest, grid)
+
+
+def _classes(path: Path, variable: str, grid: Grid) -> xr.DataArray:
+    if not variable:
+        raise ConfigError(
+            f"--regions {path}: name the variable that holds the classes, as in {path.name}:biome"
+        )
+    opened = xr.open_zarr(path, chunks=None) if path.is_dir() else xr.open_dataset(path, engine="netcdf4")
+    with opened as dataset:
+        if variable not in dataset:
+            have = ", ".join(map(str, dataset.data_vars))
+            raise InputError(f"{path}: no variable {variable!r}; it has {have}.")
+        data = dataset[variable]
+        data.attrs.setdefault("source", str(path))
+        src = grid_of(dataset)
+        groups = {label: [number] for number, label in classes_of(data).items()}
+        window = _around(data, src, grid)
+        try:
+            src = grid_of(window.to_dataset(name=variable).assign(_mapping(dataset)))
+        except GridError:
+            window, src = data, src
+        return class_fractions(window.load(), grid, groups, covers="all", src=src)
+
+
+def _mapping(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    return {n: dataset[n] for n in ("crs", "spatial_ref") if n in dataset.variables}
+
+
+def _around(data: xr.DataArray, src: Grid, grid: Grid) -> xr.DataArray:
+    """The part of a raster of the same kind of grid that touches `grid`, with two cells around it."""
+    if src.dims != grid.dims:
+        return data
+    for dim, edges, step in (
+        (grid.dims[0], grid.y_edges, np.diff(src.y_edges).max()),
+        (grid.dims[1], grid.x_edges, np.diff(src.x_edges).max()),
+    ):
+        if dim not in data.dims:
+            return data
+        values = np.asarray(data[dim].values, float)
+        inside = np.flatnonzero((values > edges[0] - 2 * step) & (values < edges[-1] + 2 * step))
+        if len(inside) < 2:
+            return data
+        data = data.isel({dim: slice(inside[0], inside[-1] + 1)})
+    return data

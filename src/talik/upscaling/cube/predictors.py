@@ -1,0 +1,371 @@
+"""A cube of predictors: which file has which, on one grid and one calendar, read a tile and a step at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from talik.errors import GridError, InputError, UnitsError
+from talik.flux.units import as_units, units_of
+from talik.regions.axes import NAMES, grid_of
+from talik.regions.grid import EqualAreaGrid, Grid, LatLonGrid
+from talik.sources.predictors import MERGES, NOT_VEGETATION
+from talik.upscaling.site_cells import OUTSIDE
+from talik.upscaling.site_months import counted_months, steps_of
+from talik.upscaling.training import Feature
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+MONTH = "month"
+"""The predictor that is made from the calendar, if the cube does not hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Rows j0..j1-1 and columns i0..i1-1 of the grid in its ascending order."""
+
+    j0: int
+    j1: int
+    i0: int
+    i1: int
+
+    @property
+    def name(self) -> str:
+        return f"y{self.j0:06d}_x{self.i0:06d}"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.j1 - self.j0, self.i1 - self.i0
+
+    def of(self, grid: Grid) -> Grid:
+        """The grid of the tile."""
+        if isinstance(grid, EqualAreaGrid):
+            return grid.tile(slice(self.j0, self.j1), slice(self.i0, self.i1))
+        return LatLonGrid(grid.lat_edges[self.j0 : self.j1 + 1], grid.lon_edges[self.i0 : self.i1 + 1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """One predictor in its file."""
+
+    feature: Feature
+    path: Path
+    kind: str
+    """none (static), month of year, year or month: what its steps are."""
+    dim: str | None
+    position: Int64
+    """(months,) step of the file for each month of the run."""
+    space: tuple[str, str] | None
+    """Names of its row and column dimension; none for a predictor that is the same everywhere."""
+    slope: float
+    offset: float
+
+    def encode(self, values: npt.NDArray[np.float64], where: str) -> Float32:
+        """Stored values as the model wants them (float32); NaN is missing."""
+        if not self.feature.levels:
+            return (values * self.slope + self.offset if self.slope != 1 or self.offset else values).astype(
+                np.float32
+            )
+        code = {level: k for k, level in enumerate(self.feature.levels)}
+        is_vegetation = self.feature.name == "vegetation_type"
+        out = np.full(values.shape, np.nan, np.float32)
+        unknown = []
+        for value in np.unique(values[np.isfinite(values)]):
+            level = str(int(value)) if float(value).is_integer() else str(value)
+            merged = MERGES.get(int(value)) if is_vegetation and level not in code else None
+            if is_vegetation and value in NOT_VEGETATION:
+                continue
+            level = str(merged) if merged is not None else level
+            if level in code:
+                out[values == value] = code[level]
+            else:
+                unknown.append(level)
+        if unknown:
+            raise InputError(
+                f"{where}: {self.feature.name} has class {', '.join(unknown[:5])}, which the model has not learnt "
+                f"(known: {', '.join(self.feature.levels)}). Merge it with a known class, or mark it missing."
+            )
+        return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cube:
+    """All predictors a run needs, in the order of the model's columns."""
+
+    fields: tuple[Field | None, ...]
+    """None stands for the calendar month."""
+    features: tuple[Feature, ...]
+    grid: Grid
+    months: Int64
+    """(months,) months since year 0, consecutive."""
+    calendar: str
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def year(self) -> Int64:
+        return self.months // 12
+
+    @property
+    def month(self) -> Int64:
+        return self.months % 12 + 1
+
+    def read(self, k: int, step: int, tile: Tile) -> Float32:
+        """Predictor k at month `step` of the run, encoded: (rows, columns) of the tile, or () where it is uniform.
+
+        Raises:
+            InputError: the file cannot be read there.
+        """
+        held = self.fields[k]
+        if held is None:
+            levels = self.features[k].levels
+            value = str(int(self.month[step]))
+            if levels and value not in levels:
+                raise InputError(
+                    f"month {value} of the run was in no training row; choose months with --years, or train on them."
+                )
+            return np.asarray(levels.index(value) if levels else self.month[step], np.float32)
+        position = int(held.position[step])
+        when = f"{self.year[step]:04d}-{self.month[step]:02d}"
+        where = f"{held.path}: {held.feature.name}, {when}, tile {tile.name}"
+        data, order = _opened(str(held.path), held.feature.name)
+        if held.dim is not None:
+            data = data.isel({held.dim: position})
+        if held.space is not None:
+            rows, cols = order
+            data = data.isel({held.space[0]: rows[tile.j0 : tile.j1], held.space[1]: cols[tile.i0 : tile.i1]})
+            data = data.transpose(*held.space)
+        try:
+            values = np.asarray(data.values, dtype=np.float64)
+        except Exception as err:  # whatever a codec or a library below raises for damaged bytes
+            raise InputError(
+                f"{where}: cannot be read ({type(err).__name__}: {err}). The file is damaged there: copy it again, "
+                "then run the same command; finished tiles are kept."
+            ) from err
+        return held.encode(values, where)
+
+
+def open_cube(
+    paths: Sequence[Path],
+    features: Sequence[Feature],
+    *,
+    years: tuple[int, int] | None = None,
+    stand_in_years: Mapping[int, int] | None = None,
+) -> Cube:
+    """Find every feature in the files of a cube and check grid, units and calendar; nothing large is read.
+
+    paths : NetCDF files and Zarr stores. A predictor may be static (rows, columns), annual, monthly, a monthly
+    climatology, or uniform (no rows and columns). years : first and last year; else all months of the monthly ones.
+    stand_in_years : a year to the year read in its place, for annual predictors.
+
+    Raises:
+        InputError: a file or predictor is missing, or a month of the run.
+        GridError: the files are on different grids, or on none that talik knows.
+        UnitsError: units are missing, or not those of the model.
+    """
+    found: dict[str, tuple[Path, xr.Dataset]] = {}
+    for path in paths:
+        dataset = open_grid(path)
+        for name in map(str, dataset.data_vars):
+            if name in found and name in {f.name for f in features}:
+                raise InputError(
+                    f"{name} is in {found[name][0]} and in {path}; leave one of the two files out."
+                )
+            found[name] = (path, dataset)
+    lost = [f.name for f in features if f.name not in found and f.name != MONTH]
+    if lost:
+        have = ", ".join(sorted(found)[:40])
+        raise InputError(
+            f"{', '.join(map(str, paths))}: no variable {', '.join(lost)}; found {have}. Rename the variables as "
+            "the model knows them, or give the file that has them with another --grid."
+        )
+    placed = {f.name: found[f.name] for f in features if f.name in found}
+    grid, grid_path = _one_grid(placed)
+    months, calendar = _months(placed, years)
+    wanted = pd.DataFrame({"year": months // 12, "month": months % 12 + 1})
+    fields: list[Field | None] = []
+    for feature in features:
+        if feature.name not in placed:
+            fields.append(None)
+            continue
+        fields.append(_field(feature, *placed[feature.name], wanted, stand_in_years or {}))
+    if not any(f is not None and f.space is not None for f in fields):
+        raise GridError(f"{grid_path}: no predictor of the model has rows and columns.")
+    return Cube(tuple(fields), tuple(features), grid, months, calendar, tuple(_slow_chunks(fields)))
+
+
+def open_grid(path: Path) -> xr.Dataset:
+    """A NetCDF file or Zarr store, lazily."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file. Check the name; the current folder is {Path.cwd()}.")
+    try:
+        if path.is_dir() or path.suffix == ".zip":
+            opened: xr.Dataset = xr.open_zarr(path, chunks=None, decode_timedelta=False)
+            return opened
+        return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
+    except (OSError, ValueError, KeyError) as err:
+        raise InputError(f"{path}: not readable as NetCDF or Zarr ({err}).") from err
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """Hash of name, size and time of every file of a cube: changes when a file does, without reading terabytes."""
+    listed = []
+    for path in paths:
+        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for one in inside:
+            state = one.stat()
+            listed.append((str(one.relative_to(path.parent)), state.st_size, state.st_mtime_ns))
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
+
+
+def spatial_dims(data: xr.DataArray) -> tuple[str, str] | None:
+    """Names of the row and column dimension of a variable, or None."""
+    for pair in (("lat", "lon"), ("y", "x")):
+        held = [next((str(d) for d in data.dims if str(d).lower() in NAMES[axis]), None) for axis in pair]
+        if held[0] and held[1]:
+            return held[0], held[1]
+    return None
+
+
+def _one_grid(placed: Mapping[str, tuple[Path, xr.Dataset]]) -> tuple[Grid, Path]:
+    first: tuple[Grid, Path] | None = None
+    for name, (path, dataset) in placed.items():
+        if spatial_dims(dataset[name]) is None:
+            continue
+        grid = grid_of(dataset)
+        if first is None:
+            first = grid, path
+        elif grid.key() != first[0].key():
+            raise GridError(
+                f"{path}: {name} is on {grid}; {first[1]} is on {first[0]}. Regrid one of them "
+                "(talik.regions.regrid): all predictors must share their cells."
+            )
+    if first is None:
+        raise GridError(f"{', '.join(str(p) for p, _ in placed.values())}: no variable has rows and columns.")
+    return first
+
+
+def _time_dim(data: xr.DataArray, dataset: xr.Dataset) -> str | None:
+    for dim in map(str, data.dims):
+        if dim in dataset.variables and (
+            dataset[dim].dtype.kind == "M" or hasattr(dataset[dim].values.flat[0], "calendar")
+        ):
+            return dim
+    return None
+
+
+def _months(
+    placed: Mapping[str, tuple[Path, xr.Dataset]], years: tuple[int, int] | None
+) -> tuple[Int64, str]:
+    spans: dict[str, tuple[int, int]] = {}
+    calendar = "standard"
+    for name, (path, dataset) in placed.items():
+        dim = _time_dim(dataset[name], dataset)
+        if dim is None or "climatology" in dataset[dim].attrs:
+            continue
+        counted, _ = counted_months(dataset, dim)
+        if len(counted) and (len(counted) < 2 or np.diff(np.sort(counted)).min() < 11):
+            spans[f"{path}: {name}"] = int(counted.min()), int(counted.max())
+            calendar = str(dataset[dim].dt.calendar)
+    if years is not None:
+        first, last = years
+        if last < first:
+            raise InputError(f"--years {first}-{last}: the last year lies before the first.")
+        return np.arange(12 * first, 12 * last + 12), calendar
+    if not spans:
+        raise InputError("no predictor changes from month to month; say which years with --years FIRST-LAST.")
+    if len(set(spans.values())) > 1:
+        listed = "; ".join(f"{name} {_ym(a)} to {_ym(b)}" for name, (a, b) in spans.items())
+        raise InputError(
+            f"the predictors cover different months: {listed}. Choose years that all have: --years FIRST-LAST."
+        )
+    a, b = next(iter(spans.values()))
+    return np.arange(a, b + 1), calendar
+
+
+def _ym(counted: int) -> str:
+    return f"{counted // 12:04d}-{counted % 12 + 1:02d}"
+
+
+def _field(
+    feature: Feature,
+    path: Path,
+    dataset: xr.Dataset,
+    wanted: pd.DataFrame,
+    stand_in_years: Mapping[int, int],
+) -> Field:
+    data = dataset[feature.name]
+    space = spatial_dims(data)
+    steps = steps_of(dataset, data, space or ("", ""), wanted, None, stand_in_years)
+    missing = steps.of_row == OUTSIDE
+    if missing.any():
+        at = wanted[missing]
+        shown = [f"{y:04d}-{m:02d}" for y, m in zip(at["year"], at["month"], strict=True)]
+        if steps.kind == "year":
+            shown = [f"{y:04d}" for y in dict.fromkeys(at["year"])]
+        raise InputError(
+            f"{path}: {feature.name} has no {', '.join(shown[:6])}{' ...' if len(shown) > 6 else ''} "
+            f"({len(shown)} {'years' if steps.kind == 'year' else 'months'} of the run are missing). Add them, choose "
+            "other years with --years, or let a year stand in with --stand-in YEAR=YEAR (annual predictors)."
+        )
+    slope, offset = _conversion(data, feature, path)
+    return Field(feature, path, steps.kind, steps.dim, steps.of_row, space, slope, offset)
+
+
+def _conversion(data: xr.DataArray, feature: Feature, path: Path) -> tuple[float, float]:
+    """Factor and offset from the units of the file to those of the model."""
+    if feature.levels:
+        return 1.0, 0.0
+    if not feature.units:
+        return 1.0, 0.0  # the training table said nothing to compare with
+    try:
+        have = units_of(data)
+        if have == feature.units:
+            return 1.0, 0.0
+        probe = as_units(
+            xr.DataArray([0.0, 1.0], name=feature.name, attrs={"units": have}), feature.units
+        ).values
+    except UnitsError as err:
+        raise UnitsError(f"{path}: {err}") from err
+    return float(probe[1] - probe[0]), float(probe[0])
+
+
+def _slow_chunks(fields: Sequence[Field | None]) -> list[str]:
+    """Variables of which every tile decompresses far more than it needs."""
+    notes = []
+    for held in fields:
+        if held is None or held.space is None:
+            continue
+        data, _ = _opened(str(held.path), held.feature.name)
+        chunks = data.encoding.get("chunksizes") or data.encoding.get("chunks")
+        size = int(np.prod(chunks)) if chunks else 0
+        if size > 1 << 24:
+            notes.append(
+                f"{held.path}: {held.feature.name} is stored in chunks of {size / 1e6:.0f} million values; every tile "
+                "reads whole chunks. Rechunk it to about the size of a tile to read it once."
+            )
+    return notes
+
+
+@lru_cache(maxsize=256)
+def _opened(path: str, name: str) -> tuple[xr.DataArray, tuple[Int64, Int64]]:
+    """A variable, and the order that makes its rows and columns ascend; kept open by each process."""
+    dataset = open_grid(Path(path))
+    data = dataset[name]
+    space = spatial_dims(data)
+    if space is None:
+        return data, (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    grid = grid_of(dataset)
+    rows = np.argsort(np.asarray(dataset[space[0]].values, float), kind="stable")
+    across = np.asarray(dataset[space[1]].values, float)
+    if isinstance(grid, LatLonGrid):
+        across = grid.x_edges[0] + np.mod(across - grid.x_edges[0] + 1e-9, 360.0)
+    return data, (rows, np.argsort(across, kind="stable"))
