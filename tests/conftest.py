@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +51,35 @@ def shared() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return root
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until a condition holds; an assertion fails if it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def dask_cluster(tmp_path: Path) -> Iterator[Callable[[], tuple[str, list[subprocess.Popen[bytes]]]]]:
+    """Starts a real scheduler and two real workers on this machine: address and worker processes."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> tuple[str, list[subprocess.Popen[bytes]]]:
+        address_file = tmp_path / "scheduler.json"
+        dask, host = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--no-dashboard"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+        command = [*dask, "scheduler", *host, "--port", "0", "--scheduler-file", str(address_file)]
+        started.append(subprocess.Popen(command, **quiet))  # type: ignore[call-overload]
+        wait_for(lambda: address_file.exists() and address_file.read_text().strip().endswith("}"))
+        address = json.loads(address_file.read_text())["address"]
+        one = ["--nworkers", "1", "--nthreads", "1", "--no-nanny", "--memory-limit", "0"]
+        workers = [subprocess.Popen([*dask, "worker", address, *host, *one], **quiet) for _ in range(2)]  # type: ignore[call-overload]
+        started.extend(workers)
+        return address, workers
+
+    yield start
+    for process in reversed(started):
+        process.kill()
+        process.wait()

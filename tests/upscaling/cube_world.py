@@ -35,8 +35,10 @@ def training_table(n_sites: int = 24, seed: int = 1) -> pd.DataFrame:
                 sun = 140 + 130 * np.sin((month - 3) / 12 * 2 * np.pi)
                 gpp = max(0.0, (warm - 265) * 6) * (0.4 + tree / 100)
                 reco = 8 + 4.5 * max(0.0, warm - 262)
-                rows.append((f"S{s:02d}", year, month, warm, sun, 371 + year - 2001 + month / 12, vegetation, soc, tree, gpp, reco, reco - gpp))  # fmt: skip
-    names = ["site_id", "year", "month", "soil_temperature", "srad", "co2", "vegetation_type", "soc_stock", "tree_cover", "gpp", "reco", "nee"]  # fmt: skip
+                co2 = 371 + year - 2001 + month / 12
+                rows.append((f"S{s:02d}", year, month, warm, sun, co2, vegetation, soc, tree))
+                rows[-1] += (gpp, reco, reco - gpp)
+    names = ["site_id", "year", *PREDICTORS, "gpp", "reco", "nee"]
     return pd.DataFrame(rows, columns=names)
 
 

@@ -60,7 +60,7 @@ def forest() -> tuple[Data, Trees]:
 
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 130, 1500])
 def test_equals_one_row_after_the_other(forest, n) -> None:
-    data, trees = forest
+    _, trees = forest
     x = world(n, seed=n).x
     mean, ends = one_after_the_other(trees, x)
     assert np.array_equal(trees.predict(x), mean)
@@ -139,7 +139,8 @@ def test_scikit_learn_forests_predict_the_same(kind, node) -> None:
     at = at[trees.feature[at] >= 0]
     for k, node_at in enumerate(at):
         near = trees.threshold[node_at]
-        tests[k, trees.feature[node_at]] = (near, np.nextafter(near, np.float32(1e9)), np.nextafter(near, np.float32(-1e9)))[k % 3]  # fmt: skip
+        beside = (near, np.nextafter(near, np.float32(1e9)), np.nextafter(near, np.float32(-1e9)))
+        tests[k, trees.feature[node_at]] = beside[k % 3]
     wanted = made.predict(tests)
     ours = trees.predict(tests)
     assert np.array_equal(ours.astype(np.float32), wanted.astype(np.float32))
@@ -218,7 +219,7 @@ def test_jax_gives_the_same_bits(forest) -> None:
     pytest.importorskip("jax")
     from talik.upscaling.jax_trees import DeviceForest
 
-    data, trees = forest
+    _, trees = forest
     x = world(500, seed=12).x
     assert np.array_equal(DeviceForest(trees).predict(x, rows=200), trees.predict(x))
     continuous = world(300, levels=(0, 0, 0, 0, 0, 0))

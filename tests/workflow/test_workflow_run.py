@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -236,44 +235,23 @@ def test_a_work_function_that_writes_nothing_fails(tmp_path):
     assert "FileNotFoundError" in outcome.error
 
 
-def dask_cluster(folder: Path):
-    """A real scheduler and two real workers on this machine."""
-    address_file = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    common = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    host = ["--host", "127.0.0.1", "--no-dashboard"]
-    scheduler = subprocess.Popen(
-        [*dask, "scheduler", *host, "--port", "0", "--scheduler-file", str(address_file)], **common
-    )
-    wait_for(lambda: address_file.exists() and address_file.read_text().strip().endswith("}"))
-    address = json.loads(address_file.read_text())["address"]
-    one = ["--nworkers", "1", "--nthreads", "1", "--no-nanny", "--memory-limit", "0"]
-    workers = [subprocess.Popen([*dask, "worker", address, *host, *one], **common) for _ in range(2)]
-    return address, scheduler, workers
-
-
 @pytest.mark.skipif(shutil.which("kill") is None, reason="needs POSIX processes")
-def test_dask_gives_the_same_bytes_even_if_a_worker_is_killed(project_at, tmp_path, monkeypatch):
+def test_dask_gives_the_same_bytes_even_if_a_worker_is_killed(project_at, dask_cluster, monkeypatch):
     reference = project_at("toy: {units: 8}", "reference")
     run_project(reference)
     monkeypatch.setenv("TOY_SLEEP", "0.4")
-    address, scheduler, workers = dask_cluster(tmp_path)
-    try:
-        project = project_at("toy: {units: 8}", "dask")
-        seen = []
+    address, workers = dask_cluster()
+    project = project_at("toy: {units: 8}", "dask")
+    seen = []
 
-        def listen(outcome) -> None:
-            seen.append(outcome)
-            if len(seen) == 2:
-                workers[0].kill()
+    def listen(outcome) -> None:
+        seen.append(outcome)
+        if len(seen) == 2:
+            workers[0].kill()
 
-        result = run_project(project, scheduler=address, listen=listen)
-        assert result.failed == []
-        assert results(project.output) == results(reference.output)
-    finally:
-        for process in (*workers, scheduler):
-            process.kill()
-            process.wait()
+    result = run_project(project, scheduler=address, listen=listen)
+    assert result.failed == []
+    assert results(project.output) == results(reference.output)
 
 
 def test_misspelt_schedulers_and_worker_counts_are_said(project_at):

@@ -84,6 +84,9 @@ def predict(
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: ResumeOption = False,
+    same_cube: Annotated[
+        bool, typer.Option("--same-cube", help="Files of the cube changed, but only by a repair or a copy.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -113,6 +116,7 @@ def predict(
             scheduler=scheduler,
             resume=resume,
             dry_run=dry_run,
+            same_cube=same_cube,
         )
         sys.stderr.write(prediction.plan.text(prediction.done))
         if dry_run:

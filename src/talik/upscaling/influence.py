@@ -1,8 +1,8 @@
 """How much each site counts in a regional budget: a forest budget is linear in what the sites measured.
 
 The budget of a region is B = sum_p a_p f(x_p), with area a_p of pixel-month p. Written by leaves, B is the sum over
-training rows i of W_i y_i with W_i = (1/T) sum_t A_t(leaf of i) m_it w_i / cover(leaf of i), where A_t(leaf) is the
-area of the pixel-months that end in a leaf of tree t, m_it how often row i is in the bag of the tree and w_i its weight.
+training rows i of W_i y_i with W_i = (1/T) sum_t A_t(leaf of i) m_it w_i / cover(leaf of i). A_t(leaf) is the area of
+the pixel-months that end in a leaf of tree t, m_it how often row i is in the bag of the tree, w_i its weight.
 """
 
 from __future__ import annotations

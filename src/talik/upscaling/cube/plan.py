@@ -22,7 +22,7 @@ from talik.upscaling.trees import Int64
 TILE = 512
 """Edge of a tile in cells, where the grid is large enough."""
 LEAST_TILES = 16
-BASE_BYTES = 450e6
+BASE_BYTES = 550e6
 """Memory of a process with its libraries loaded, before it does anything."""
 TRIAL_ROWS = 40_000
 TRIAL_MONTHS = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -136,7 +137,7 @@ class Cube:
         position = int(held.position[step])
         when = f"{self.year[step]:04d}-{self.month[step]:02d}"
         where = f"{held.path}: {held.feature.name}, {when}, tile {tile.name}"
-        data, order = _opened(str(held.path), held.feature.name)
+        data, order = _opened(held.path, held.feature.name)
         if held.dim is not None:
             data = data.isel({held.dim: position})
         if held.space is not None:
@@ -148,7 +149,7 @@ class Cube:
         except Exception as err:  # whatever a codec or a library below raises for damaged bytes
             raise InputError(
                 f"{where}: cannot be read ({type(err).__name__}: {err}). The file is damaged there: copy it again, "
-                "then run the same command; finished tiles are kept."
+                "then run the same command with --same-cube; finished tiles are kept."
             ) from err
         return held.encode(values, where)
 
@@ -208,7 +209,9 @@ def open_grid(path: Path) -> xr.Dataset:
         raise InputError(f"{path}: no such file. Check the name; the current folder is {Path.cwd()}.")
     try:
         if path.is_dir() or path.suffix == ".zip":
-            opened: xr.Dataset = xr.open_zarr(path, chunks=None, decode_timedelta=False)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated metadata")
+                opened: xr.Dataset = xr.open_zarr(path, chunks=None, decode_timedelta=False)
             return opened
         return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
     except (OSError, ValueError, KeyError) as err:
@@ -344,7 +347,7 @@ def _slow_chunks(fields: Sequence[Field | None]) -> list[str]:
     for held in fields:
         if held is None or held.space is None:
             continue
-        data, _ = _opened(str(held.path), held.feature.name)
+        data, _ = _opened(held.path, held.feature.name)
         chunks = data.encoding.get("chunksizes") or data.encoding.get("chunks")
         size = int(np.prod(chunks)) if chunks else 0
         if size > 1 << 24:
@@ -355,10 +358,14 @@ def _slow_chunks(fields: Sequence[Field | None]) -> list[str]:
     return notes
 
 
-@lru_cache(maxsize=256)
-def _opened(path: str, name: str) -> tuple[xr.DataArray, tuple[Int64, Int64]]:
+def _opened(path: Path, name: str) -> tuple[xr.DataArray, tuple[Int64, Int64]]:
     """A variable, and the order that makes its rows and columns ascend; kept open by each process."""
-    dataset = open_grid(Path(path))
+    return _kept_open(path, name, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _kept_open(path: Path, name: str, _changed: int) -> tuple[xr.DataArray, tuple[Int64, Int64]]:
+    dataset = open_grid(path)
     data = dataset[name]
     space = spatial_dims(data)
     if space is None:

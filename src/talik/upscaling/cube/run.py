@@ -150,8 +150,11 @@ def prepare(
     scheduler: str | None = None,
     resume: bool = False,
     dry_run: bool = False,
+    same_cube: bool = False,
 ) -> Prediction:
     """Read models and cube, make the plan, and the store if it is not there (not with `dry_run`); predict nothing yet.
+
+    same_cube : files of the cube that changed since an earlier run were repaired or copied, their values are the same.
 
     Raises:
         ConfigError: it does not fit, `out` holds something else, or there is nothing to resume.
@@ -202,7 +205,7 @@ def prepare(
         },
     }
     key = hash_bytes(json.dumps(identity, sort_keys=True).encode())[:16]
-    resumed = _check_place(out, folder, identity, resume)
+    resumed = _check_place(out, folder, identity, resume, same_cube)
     if not resumed and not dry_run:
         _start(spec, opened, dtype, identity, key, loaded, models)
         if spec.only_forests:
@@ -264,7 +267,7 @@ def verify_store(path: Path) -> list[str]:
     return damaged
 
 
-def _check_place(out: Path, folder: Path, identity: dict[str, Any], resume: bool) -> bool:
+def _check_place(out: Path, folder: Path, identity: dict[str, Any], resume: bool, same_cube: bool) -> bool:
     """Whether an earlier run of the very same thing is there."""
     recorded = _recorded(folder) if (folder / "run.json").exists() else None
     if recorded is None or not store.is_store(out):
@@ -275,15 +278,22 @@ def _check_place(out: Path, folder: Path, identity: dict[str, Any], resume: bool
         return False
     if recorded == json.loads(json.dumps(identity)):
         return True
-    changed = [k for k in ("code", "models", "cube", "settings") if recorded.get(k) != identity[k]]
+    now = json.loads(json.dumps(identity))
+    changed = [k for k in ("code", "models", "cube", "settings") if recorded.get(k) != now[k]]
+    if changed == ["cube"]:
+        if same_cube:
+            store.write_run(folder, identity)
+            return True
+        raise ConfigError(
+            f"files of the cube changed since {out} was begun. If they were repaired or copied and hold the same "
+            f"values, say --same-cube; else choose another --out, or delete {out} and {folder}."
+        )
     detail = ""
     if "settings" in changed:
-        now = identity["settings"]
-        detail = " (" + ", ".join(
-            f"{k}: {recorded['settings'].get(k)} -> {v}"
-            for k, v in now.items()
-            if json.loads(json.dumps(v)) != recorded["settings"].get(k)
-        ) + ")"  # fmt: skip
+        old, new = recorded["settings"], now["settings"]
+        detail = (
+            " (" + ", ".join(f"{k}: {old.get(k)} -> {v}" for k, v in new.items() if v != old.get(k)) + ")"
+        )
     raise ConfigError(
         f"{out} was begun with other {', '.join(changed)}{detail}. Choose another --out, or delete {out} and {folder}."
     )
