@@ -88,7 +88,7 @@ def steps_of(ds: xr.Dataset) -> Steps:
     if name not in ds.variables or ds[name].shape != (ds.sizes["time"], 2):
         raise FluxError(
             f"expected time bounds {name!r} (time, bnds), which say how long each step is; found none. Build the "
-            "dataset with talik.flux.make_flux_dataset, or add them."
+            "dataset with talik.flux.make_flux_dataset; ds[['nee']] loses them, ds.drop_vars([...]) does not."
         )
     bounds = ds[name].transpose("time", ...).values
     first = bounds[0, 0]

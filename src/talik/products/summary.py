@@ -171,12 +171,14 @@ def _indicators(
     ds: xr.Dataset, nee: RegionalSeries, years: Years | None, early: Years, late: Years, notes: list[str]
 ) -> Iterator[dict[str, Any]]:
     share = source_fraction(_mean_map(ds, "nee", years), nee.zones)
+    yearly = nee.budgets().isel(season=0, drop=True)
+    covered = yearly["coverage"].sel(year=chosen_years(yearly, years)).min("year")
     for quantity, key in (
         ("source_fraction", "source_fraction"),
         ("largest_cell", "largest"),
         ("smallest_cell", "smallest"),
     ):
-        yield from _tidy(quantity, "nee", share[key], ANNUAL.name, share, {})
+        yield from _tidy(quantity, "nee", share[key], ANNUAL.name, share.assign(coverage=covered), {})
     try:
         ratio = uptake_ratio(nee, years=years)
         yield from _tidy("uptake_ratio", "nee", ratio["ratio"], ANNUAL.name, ratio, {})
@@ -184,7 +186,8 @@ def _indicators(
         notes.append(f"uptake_ratio left out: {err}")
     try:
         change = amplitude_change(nee, years=years)
-        yield from _tidy("amplitude_change", "nee", change["change"], ANNUAL.name, change, {})
+        about = change.assign(coverage=covered)
+        yield from _tidy("amplitude_change", "nee", change["change"], ANNUAL.name, about, {})
     except CoverageError as err:
         notes.append(f"amplitude_change left out: {err}")
     try:
