@@ -86,22 +86,41 @@ def test_scale_shift_and_order_change_nothing():
     assert b.n_effective == pytest.approx(a.n_effective, rel=1e-6)
 
 
-@pytest.mark.parametrize("length_km", [500.0, 2000.0])
-def test_false_positives_of_unrelated_maps(length_km):
-    """300 pairs of independent but smooth maps, tested at 5 %: the naive test is wrong, the modified one is not."""
-    n, trials = 250, 300
-    lat, lon = cap(n, 7)
+def lat_lon_cells():
+    lat, lon = np.meshgrid(np.arange(51.5, 85, 3.0), np.arange(-175.0, 180, 10.0), indexing="ij")
+    return lat.ravel(), lon.ravel()
+
+
+@pytest.mark.parametrize(
+    ("cells", "length_km", "weighted", "most"),
+    [
+        ("even", 500.0, False, 5000),
+        ("even", 2000.0, True, 5000),
+        ("lat-lon", 500.0, False, 5000),
+        ("lat-lon", 1000.0, True, 5000),
+        ("lat-lon", 1000.0, True, 250),
+    ],
+)
+def test_false_positives_of_unrelated_maps(cells, length_km, weighted, most):
+    """Pairs of independent but smooth maps, tested at 5 %: the naive test is wrong, the modified one is not."""
+    trials = 300
+    lat, lon = cap(250, 7) if cells == "even" else lat_lon_cells()
+    n = lat.size
     factor = rough(lat, lon, length_km)
     rng = np.random.default_rng(8)
+    area = np.cos(np.radians(lat)) if weighted else None
     found = [
-        correlate(factor @ rng.normal(size=n), factor @ rng.normal(size=n), lat, lon) for _ in range(trials)
+        correlate(
+            factor @ rng.normal(size=n), factor @ rng.normal(size=n), lat, lon, weights=area, max_cells=most
+        )
+        for _ in range(trials)
     ]
     modified = sum(f.p < 0.05 for f in found)
     naive = sum(f.p_naive < 0.05 for f in found)
     assert binomtest(modified, trials, 0.05).pvalue > 0.01
     assert binomtest(naive, trials, 0.05).pvalue < 1e-9
-    true = _effective_number(factor)
-    assert np.median([f.n_effective for f in found]) == pytest.approx(true, rel=0.6)
+    if not weighted:
+        assert np.median([f.n_effective for f in found]) == pytest.approx(_effective_number(factor), rel=0.6)
 
 
 def _effective_number(factor):

@@ -13,7 +13,7 @@ blocks of rows: memory grows with n x classes, never with n x n.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,7 @@ from talik.rng import named_rng
 MAX_CELLS = 5_000
 """With more cells the distance classes are counted on a random subset of this size."""
 _BLOCK = 400
-_FEW, _MANY = 8, 80
+_FEW, _MANY = 20, 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ def correlate(
 
     lat, lon : of the cell centres, degrees, (n,); distances are great-circle ones. Cells where either map is NaN are
         left out. weights : positive, e.g. cell areas, for the area-weighted r; equal by default.
-    n_classes : distance classes of equal width up to the largest distance; by default as many as make a class twice as
-        wide as the typical distance to the nearest cell, within 8..80.
+    n_classes : distance classes of equal width up to the largest distance; by default as many as make a class as wide
+        as the typical distance to the nearest cell, within 20..80. Few wide classes hide the correlation of
+        neighbours, and the test then finds too much.
     max_cells : beyond it, classes and covariances are estimated on a random subset (drawn by `seed`, reproducible), and
         taken to hold for all cells; r itself always uses every cell.
 
@@ -98,7 +99,7 @@ def correlate(
 
     n = x.size
     used = _subset(n, max_cells, seed)
-    classes = _Classes.of(north[used], east[used], n_classes)
+    classes = _Classes.of(north, east, n_classes).take(used)
     n_effective = _effective(x[used], y[used], w, used, (sx, sy), classes)
     return Correlation(
         r=r,
@@ -133,8 +134,12 @@ class _Classes:
         if n_classes is None:
             near = np.asarray(cKDTree(points).query(points, k=2)[0])[:, 1]
             typical = float(np.median(arc_km(near)))
-            n_classes = _MANY if typical == 0 else int(np.clip(math.ceil(reach / (2 * typical)), _FEW, _MANY))
+            n_classes = _MANY if typical == 0 else int(np.clip(math.ceil(reach / typical), _FEW, _MANY))
         return cls(points, max(reach, 1e-9) * (1 + 1e-9) / n_classes, n_classes)
+
+    def take(self, used: NDArray[np.int64]) -> _Classes:
+        """The same classes for some of the points."""
+        return replace(self, points=self.points[used])
 
     def block(self, rows: slice) -> NDArray[np.int64]:
         """Class of each pair (rows, all points); a point with itself is in class 0 as any other near pair."""

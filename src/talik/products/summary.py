@@ -102,7 +102,7 @@ def summarise(
     for NEE also ``uptake_ratio``, ``source_fraction``, ``largest_cell``, ``smallest_cell``, ``decadal_shift`` (month by
     month), ``amplitude_change``; ``implied_nee`` (Reco - GPP); ``fire``, ``nee_plus_fire``, ``fire_share_of_uptake``,
     ``fire_share_of_reco``, over the years that both have. What the data cannot give (two decades, a whole season) is
-    left out, and a note says so. One pass over the data for each variable; maps are computed.
+    left out, and a note says so. The maps of period means are held in memory; the rest is small.
 
     FluxError: no flux variable, or one that is not there. CoverageError: mask or years, as for `budgets`.
     """
@@ -115,11 +115,12 @@ def summarise(
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     series = {v: regional_series(ds, v, zones) for v in held}
+    maps = {v: period_mean(annual_sums(ds, v), years).compute() for v in held}
     for name in held:
-        rows += _statistics(ds, series[name], members, years)
+        rows += _statistics(series[name], maps[name], members, years)
         rows += _seasons(series[name], [season(s) for s in seasons], years, notes)
     if "nee" in held:
-        rows += _indicators(ds, series["nee"], years, early, late, notes)
+        rows += _indicators(series["nee"], maps["nee"], years, early, late, notes)
     if {"nee", "gpp", "reco"} <= set(held):
         both = nee_consistency(ds, zones, years=years)
         rows += _rows("implied_nee", "reco - gpp", both, both["implied"], ANNUAL.name)
@@ -131,11 +132,11 @@ def summarise(
 
 
 def _statistics(
-    ds: xr.Dataset, series: RegionalSeries, members: xr.Dataset | None, years: Years | None
+    series: RegionalSeries, mean_map: xr.DataArray, members: xr.Dataset | None, years: Years | None
 ) -> Iterator[dict[str, Any]]:
     name = series.variable
     other = regional_series(members, name, series.zones) if members is not None and name in members else None
-    stats = annual_statistics(series, years=years, mean_map=_mean_map(ds, name, years), members=other)
+    stats = annual_statistics(series, years=years, mean_map=mean_map, members=other)
     for quantity, key in (("budget", "budget"), ("mean_flux", "mean")):
         sd = {
             c: stats[f"{key}_{c}"]
@@ -168,9 +169,14 @@ def _seasons(
 
 
 def _indicators(
-    ds: xr.Dataset, nee: RegionalSeries, years: Years | None, early: Years, late: Years, notes: list[str]
+    nee: RegionalSeries,
+    mean_map: xr.DataArray,
+    years: Years | None,
+    early: Years,
+    late: Years,
+    notes: list[str],
 ) -> Iterator[dict[str, Any]]:
-    share = source_fraction(_mean_map(ds, "nee", years), nee.zones)
+    share = source_fraction(mean_map, nee.zones)
     yearly = nee.budgets().isel(season=0, drop=True)
     covered = yearly["coverage"].sel(year=chosen_years(yearly, years)).min("year")
     for quantity, key in (
@@ -231,10 +237,6 @@ def _common(nee: RegionalSeries, fire: RegionalSeries, years: Years | None) -> Y
             f"NEE + fire: no year of {years[0]}-{years[1]} is whole in both; fire has {period_label(sorted(held[1]))}."
         )
     return inside[0], inside[-1]
-
-
-def _mean_map(ds: xr.Dataset, variable: str, years: Years | None) -> xr.DataArray:
-    return period_mean(annual_sums(ds, variable), years).compute()
 
 
 def _rows(
