@@ -116,9 +116,15 @@ def test_a_moving_mask_is_named_with_its_months(world, zones):
     lacking = cells_lacking(ds["nee"], zones.weights)
     np.testing.assert_array_equal(lacking, [rows] * 24)
     with pytest.raises(
-        CoverageError, match=r"valid cells change with time; data are missing in 2001-01 \(8 cells\)"
+        CoverageError,
+        match=r"valid cells change with time; data are missing in 24 steps, first 2001-01 \(8 cells\), 2001-02",
     ):
         budgets(ds, "nee", zones)
+    late = ds.assign_coords(time=ds["time_bnds"][:, 1].values)
+    late["time"].attrs = ds["time"].attrs
+    late = late.assign_coords(time_bnds=(("time", "bnds"), ds["time_bnds"].values))
+    with pytest.raises(CoverageError, match=r"24 steps, first 2001-01 \(8 cells\)"):
+        budgets(late, "nee", zones)
     flagged = budgets(ds, "nee", Zones(weights=zones.weights, mask="flag"))
     assert flagged.attrs["cells_lacking"] == rows
     common = budgets(ds, "nee", Zones(weights=zones.weights, mask="common"))

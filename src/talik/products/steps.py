@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -38,6 +38,13 @@ class Steps:
         return xr.DataArray(
             (self.end - self.start).astype(np.float64), dims="time", coords={"time": self.time}
         )
+
+    def name(self, number: int) -> str:
+        """Year and month in which a step starts, '2001-06': a stamp may lie at its end."""
+        serial = self.years[0] * 12
+        while self.month_start(serial + 1) <= self.start[number]:
+            serial += 1
+        return f"{serial // 12}-{serial % 12 + 1:02d}"
 
     def month_start(self, serial: int) -> int:
         """First moment of month `serial` (12 x year + month - 1), in the seconds of `start`."""
@@ -142,9 +149,14 @@ def window(steps: Steps, serials: Iterable[int], year: int) -> Window:
 
 
 def sum_windows(
-    amount: xr.DataArray, windows: Sequence[Window], *, what: str, incomplete: str = "nan"
+    amount: xr.DataArray,
+    windows: Sequence[Window],
+    *,
+    what: str,
+    incomplete: str = "nan",
+    how: Literal["sum", "min"] = "sum",
 ) -> xr.DataArray:
-    """Sum of `amount` (time, ...) over the steps of each window, (year, ...), with ``complete`` (year) beside `year`.
+    """Sum (or least) of `amount` (time, ...) over the steps of each window, (year, ...), with ``complete`` (year).
 
     A NaN in any step makes the sum NaN. `incomplete` says what becomes of a year whose steps leave a gap: ``"nan"``,
     ``"drop"`` or ``"error"`` (CoverageError that names the first year and the months). Lazy.
@@ -165,11 +177,14 @@ def sum_windows(
     amount = amount.transpose("time", ...)
     hole = xr.full_like(amount.isel(time=0, drop=True), np.nan)
     if amount.chunks is None:  # indexing numpy is a hundred times cheaper than indexing labelled data
-        values = amount.values
-        sums = [values[w.index].sum(axis=0) if w.complete else hole.values for w in chosen]
+        values, reduce = amount.values, np.sum if how == "sum" else np.min
+        sums = [reduce(values[w.index], axis=0) if w.complete else hole.values for w in chosen]
         out = hole.expand_dims(year=len(chosen)).copy(data=np.stack(sums))
     else:
-        parts = [amount.isel(time=w.index).sum("time", skipna=False) if w.complete else hole for w in chosen]
+        parts = [
+            getattr(amount.isel(time=w.index), how)("time", skipna=False) if w.complete else hole
+            for w in chosen
+        ]
         out = xr.concat(parts, dim="year", coords="minimal", compat="override", join="override")
     out = out.assign_coords(
         year=("year", [w.year for w in chosen], {"long_name": "calendar year; of its end if it spans two"}),

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from talik.errors import CoverageError, FluxError, GridError
+from talik.errors import CoverageError, GridError
 from talik.flux import as_units
 from talik.products.seasons import ANNUAL, Season, season, windows
 from talik.products.steps import Steps, named, rate_in_grams, steps_of, sum_windows
@@ -181,11 +181,7 @@ class RegionalSeries:
         seconds = self.steps.seconds.drop_vars("time")
         length = sum_windows(self.steps.seconds, found, what=label)
         area = sum_windows(self.totals["area"] * seconds, found, what=label) / length
-        hole = xr.full_like(self.totals["coverage"].isel(time=0, drop=True), np.nan)
-        least = [
-            self.totals["coverage"].isel(time=w.index).min("time") if w.complete else hole for w in found
-        ]
-        coverage = xr.concat(least, dim="year", coords="minimal", compat="override", join="override")
+        coverage = sum_windows(self.totals["coverage"], found, what=label, how="min").drop_vars("complete")
         whole = xr.DataArray(mass["complete"].values, dims="year")
         held = xr.Dataset({"budget": mass, "area": area}).drop_vars("complete")
         return held.assign(
@@ -220,7 +216,7 @@ def regional_series(ds: xr.Dataset, variable: str, zones: Zones) -> RegionalSeri
     out["cells_lacking"] = cells_lacking(flux, zones.weights, grid)
     if zones.mask == "error" or zones.on_hole == "error":
         out = out.compute()
-        _judge(out, zones, variable)
+        _judge(out, zones, variable, steps)
     kept = {k: v for k, v in ds[variable].attrs.items() if k in ("species", "positive", "long_name")}
     out["mass"].attrs = {**kept, "units": "Tg"}
     return RegionalSeries(variable, out, steps, zones)
@@ -267,27 +263,17 @@ def zone_area(where: xr.DataArray, zones: Zones, *, like: xr.DataArray) -> xr.Da
     return area.fillna(0.0).assign_attrs(units="m2", long_name="area")
 
 
-def require_same_cells(first: xr.DataArray, second: xr.DataArray, what: str) -> None:
-    """FluxError unless both stand on the same cells, in the same order."""
-    try:
-        xr.align(first, second, join="exact", copy=False, exclude=("time", "year", "member"))
-    except ValueError as err:
-        raise FluxError(
-            f"{what}: not on the same cells ({err}). Regrid one with talik.regions.regrid."
-        ) from err
-
-
-def _judge(totals: xr.Dataset, zones: Zones, variable: str) -> None:
+def _judge(totals: xr.Dataset, zones: Zones, variable: str, steps: Steps) -> None:
     lacking = totals["cells_lacking"]
     over = [d for d in lacking.dims if d != "time"]
     worst = lacking.max(over) if over else lacking
     if zones.mask == "error" and bool((worst > 0).any()):
         at = np.flatnonzero(worst.values > 0)
-        when = [f"{str(worst['time'].values[i])[:7]} ({int(worst[i])} cells)" for i in at]
+        when = [f"{steps.name(i)} ({int(worst[i])} cells)" for i in at[:6]]
         raise CoverageError(
-            f"{variable!r}: the valid cells change with time; data are missing in {named(when)} where other steps have "
-            "them. A budget over a moving area has false trends. Fill the gaps, or ask for mask='common' (cells that "
-            "always have data) or mask='flag'."
+            f"{variable!r}: the valid cells change with time; data are missing in {len(at)} steps, first "
+            f"{named(when)}, where others have them. A budget over a moving area has false trends. Fill the "
+            "gaps, or ask for mask='common' (cells that always have data) or mask='flag'."
         )
     if zones.on_hole == "error":
         share = totals["coverage"].fillna(0.0)
