@@ -353,11 +353,12 @@ def calendar_bounds(time: xr.DataArray) -> xr.DataArray | None:
         starts, step = years * 12, 12
     else:
         return None
-    edges = [[_first_of_month(time, int(s)), _first_of_month(time, int(s) + step)] for s in starts]
+    edges = [[first_of_month(time, int(s)), first_of_month(time, int(s) + step)] for s in starts]
     return xr.DataArray(np.array(edges), dims=("time", "bnds"), coords={"time": time}, name="time_bnds")
 
 
-def _first_of_month(time: xr.DataArray, serial: int) -> object:
+def first_of_month(time: xr.DataArray, serial: int) -> object:
+    """The first moment of month `serial` (12 x year + month - 1) as a date of the kind and calendar of `time`."""
     year, month = divmod(serial, 12)
     first = time.to_index()[0]
     if np.issubdtype(time.dtype, np.datetime64):

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
-from talik.errors import InputError
+from talik.regions.sphere import RADIUS_KM, arc_km, unit_vectors
 from talik.upscaling.trees import Float64, Int64
 
-RADIUS_KM = 6371.0088
-"""Mean radius of the Earth; against the ellipsoid distances are off by 0.6 % at most."""
-
-
-def unit_vectors(lat: npt.ArrayLike, lon: npt.ArrayLike) -> Float64:
-    """(n, 3) points on the unit sphere for latitudes and longitudes in degrees.
-
-    Raises:
-        InputError: a coordinate is not finite, or a latitude is outside -90..90.
-    """
-    north, east = np.asarray(lat, float), np.asarray(lon, float)
-    bad = np.flatnonzero(~(np.isfinite(north) & np.isfinite(east) & (np.abs(north) <= 90)))
-    if len(bad):
-        raise InputError(
-            f"coordinates: point {bad[0]} has lat {north[bad[0]]:g}, lon {east[bad[0]]:g} ({len(bad)} such points); "
-            "expected degrees with lat in -90..90. Drop it, or check that lat and lon are not exchanged."
-        )
-    phi, lam = np.radians(north), np.radians(east)
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
-
-
-def arc_km(chord: npt.ArrayLike) -> Float64:
-    """Great-circle distance, km, of points `chord` apart on the unit sphere."""
-    return np.asarray(2 * RADIUS_KM * np.arcsin(np.clip(np.asarray(chord, float) / 2, 0, 1)))
+__all__ = [
+    "RADIUS_KM",
+    "arc_km",
+    "nearest",
+    "nearest_other",
+    "nearest_outside",
+    "site_clusters",
+    "unit_vectors",
+]
 
 
 def nearest(points: Float64, sites: Float64) -> Float64:

@@ -1,0 +1,196 @@
+"""Bringing two products to one footing: one grid, one set of cells, the same calendar months, the same fire removed."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from talik.errors import CoverageError, FluxError, GridError
+from talik.flux import flux_var, make_flux_dataset
+from talik.flux.table import FLUXES
+from talik.products import fire_on
+from talik.products.fire import FIRE
+from talik.regions import conform, grid_of, overlap, regrid
+from talik.regions.grid import Grid
+from talik.regions.regridding import VALID
+
+MIN_LAND = 0.5
+"""A coarse cell is compared if at least this share of it is land on which the fine product has data."""
+FIRE_REMOVED = "fire_removed"
+"""Attribute that names the fire product that was subtracted from a dataset."""
+
+
+def to_coarse(
+    fine: xr.Dataset,
+    grid: Grid,
+    *,
+    land_fraction: xr.DataArray | None = None,
+    min_land: float = MIN_LAND,
+    variables: list[str] | None = None,
+) -> xr.Dataset:
+    """A fine product as means over the cells of a coarse grid: over its valid land only, never the reverse.
+
+    fine : flux dataset on a finer grid, with the same valid cells in every step. land_fraction : share of each fine
+        cell that is valid land (1 where there is data, by default). min_land : coarse cells with a smaller share of
+        valid land are NaN. Carbon is kept: value x valid land area of the coarse cell is the sum over the fine ones.
+
+    Returns a flux dataset on `grid`; ``coverage`` is the share of each cell that is valid land: give it as the
+    ``land_fraction`` of zones that cover everything, and budgets are those of the fine product on the same cells.
+
+    GridError: the target is finer. CoverageError: valid cells change with time (see `talik.products.cells_lacking`).
+    """
+    src = grid_of(fine)
+    if np.median(grid.cell_area()) < np.median(src.cell_area()) * (1 - 1e-9):
+        raise GridError(
+            f"to_coarse: {grid} is finer than {src}. Aggregate the finer product to the coarser grid, never the "
+            "reverse."
+        )
+    if not 0.0 < min_land <= 1.0:
+        raise GridError(f"to_coarse: min_land must lie in 0..1, above 0; found {min_land}.")
+    held = [v for v in FLUXES if v in fine.data_vars] if variables is None else variables
+    weights = overlap(src, grid)
+    made: dict[str, xr.DataArray] = {}
+    shares: list[xr.DataArray] = []
+    for name in held:
+        moved = regrid(fine[name], grid, src=src, valid=land_fraction, weights=weights, min_valid=min_land)
+        share = moved[VALID]
+        if "time" in share.dims:
+            low, high = share.min("time"), share.max("time")
+            if bool((high - low > 1e-9).any()):
+                raise CoverageError(
+                    f"{name!r}: valid cells change with time (up to {float((high - low).max()):.3f} of a coarse cell). "
+                    "Fill the gaps, or keep the cells that always have data: da.where(da.notnull().all('time'))."
+                )
+            share = low
+        shares.append(share.min([d for d in share.dims if d not in grid.dims]))
+        made[name] = moved[name]
+    least = shares[0]
+    for share in shares[1:]:
+        least = xr.where(least < share, least, share)  # type: ignore[no-untyped-call]
+    return make_flux_dataset(
+        made,
+        approach=fine.attrs.get("approach", ""),
+        source=fine.attrs.get("source", ""),
+        coverage=least.clip(0.0, 1.0),
+        time_bounds=_bounds(fine),
+        title=fine.attrs.get("title", ""),
+    ).assign_attrs({k: fine.attrs[k] for k in (FIRE_REMOVED,) if k in fine.attrs})
+
+
+def common_months(first: xr.Dataset, second: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """Both datasets on the calendar months that both have, matched by year and month whatever calendar or stamp.
+
+    Each keeps its own time bounds, so a noleap February keeps its 28 days. CoverageError: no common month. FluxError:
+    steps that are not calendar months.
+    """
+    keys = [_months(ds) for ds in (first, second)]
+    common = sorted(set(keys[0]) & set(keys[1]))
+    if not common:
+        spans = [f"{min(k)[0]}-{min(k)[1]:02d}..{max(k)[0]}-{max(k)[1]:02d}" for k in keys]
+        raise CoverageError(f"no calendar month in common: {spans[0]} against {spans[1]}.")
+    picked = [ds.isel(time=[k.index(m) for m in common]) for ds, k in zip((first, second), keys, strict=True)]
+    return picked[0], picked[1]
+
+
+def common_cells(
+    first: xr.Dataset, second: xr.Dataset, variable: str = "nee"
+) -> tuple[xr.Dataset, xr.Dataset, xr.DataArray]:
+    """Both datasets with `variable` on the cells where both have it in every step, and that mask (rows, columns).
+
+    Datasets on one grid (see `to_coarse`), in its order. CoverageError: no such cell. GridError: two grids.
+    """
+    grid = grid_of(first)
+    if grid_of(second) != grid:
+        raise GridError(f"common_cells: {grid} and {grid_of(second)} differ. Use to_coarse first.")
+    fields = [conform(ds[variable], grid) for ds in (first, second)]
+    valid = [f.notnull().all([d for d in f.dims if d not in grid.dims]) for f in fields]
+    mask = (valid[0] & valid[1]).rename("common_cells")
+    if not bool(mask.any()):
+        raise CoverageError(f"{variable!r}: the two products have no cell in common.")
+    out = [
+        ds.assign({variable: f.where(mask).assign_attrs(ds[variable].attrs)})
+        for ds, f in zip((first, second), fields, strict=True)
+    ]
+    return out[0], out[1], mask
+
+
+def remove_fire(
+    inversion: xr.Dataset,
+    fire: xr.Dataset,
+    variable: str = "nbp",
+    *,
+    land_fraction: xr.DataArray | None = None,
+) -> xr.Dataset:
+    """NEE of an inversion: its land flux (up) minus the emission of `fire`, brought to its grid and months.
+
+    inversion : flux dataset with the whole land flux, ``nbp`` or ``nee`` (any sign that the table gives it). fire :
+        flux dataset with ``fFire``, monthly, 0 where nothing burned. land_fraction : land share of its cells.
+    The result is a flux dataset with ``nee`` on the common months; its attribute ``fire_removed`` names the fire
+    product, and `require_same_fire` refuses comparisons in which another fire product stands on the other side. It
+    still holds CO2 of inland waters and lateral effects (upscaling.md 13.22).
+
+    FluxError: fire was removed already, or no such variable. CoverageError: no common month, or no fire data where
+    the inversion has a flux.
+    """
+    if FIRE_REMOVED in inversion.attrs:
+        raise FluxError(
+            f"fire was removed already ({inversion.attrs[FIRE_REMOVED]}); removing it twice is a bias."
+        )
+    if variable not in inversion.data_vars:
+        raise FluxError(
+            f"remove_fire: expected {variable!r}; found {', '.join(map(str, inversion.data_vars))}. Name the land flux."
+        )
+    grid = grid_of(inversion)
+    moved, _ = fire_on(fire, grid, land_fraction=land_fraction)
+    flux, burned = common_months(inversion, moved)
+    land = conform(flux[variable], grid)
+    fire_field = conform(burned[FIRE], grid).assign_coords(time=land["time"])
+    if bool((land.notnull() & fire_field.isnull()).any()):
+        raise CoverageError(
+            "remove_fire: no fire data in some cells and months where the inversion has a flux. Write 0 where nothing "
+            "burned; NaN means no data."
+        )
+    upward = land * flux_var(variable).to_atmosphere
+    nee = (upward - fire_field).assign_attrs(units=land.attrs.get("units", ""))
+    out = make_flux_dataset(
+        {"nee": nee.rename("nee")},
+        approach=inversion.attrs.get("approach", ""),
+        source=f"{inversion.attrs.get('source', '')}, fire removed",
+        coverage=inversion["coverage"] if "time" not in inversion["coverage"].dims else flux["coverage"],
+        time_bounds=_bounds(flux),
+    )
+    return out.assign_attrs({FIRE_REMOVED: str(fire.attrs.get("source", ""))})
+
+
+def require_same_fire(inversion: xr.Dataset, fire: xr.Dataset) -> None:
+    """FluxError unless the fire that was removed from `inversion` is the product `fire` (by attribute ``source``)."""
+    removed, used = inversion.attrs.get(FIRE_REMOVED), fire.attrs.get("source")
+    if removed != used:
+        raise FluxError(
+            f"fire removed from {inversion.attrs.get('source', 'the inversion')!r} is {removed!r}, but the comparison "
+            f"adds {used!r}. Use one fire product on both sides, or their difference enters the comparison."
+        )
+
+
+def _bounds(ds: xr.Dataset) -> xr.DataArray | None:
+    name = ds["time"].attrs.get("bounds", "time_bnds") if "time" in ds.coords else ""
+    return ds[name] if name in ds.variables else None
+
+
+def _months(ds: xr.Dataset) -> list[tuple[int, int]]:
+    """(year, month) of each step; FluxError if a step is not one calendar month."""
+    from talik.products.steps import steps_of, window
+
+    steps = steps_of(ds)
+    out: list[tuple[int, int]] = []
+    for year in steps.years:
+        for month in range(1, 13):
+            found = window(steps, [12 * year + month - 1], year)
+            if found.complete and found.index.size == 1:
+                out.append((year, month))
+    if len(out) != ds.sizes["time"]:
+        raise FluxError(
+            f"expected monthly steps; {ds.sizes['time'] - len(out)} of {ds.sizes['time']} steps are no calendar month. "
+            "Average or sum to months first."
+        )
+    return out

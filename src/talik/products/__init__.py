@@ -1,0 +1,106 @@
+"""Numbers from a flux dataset of any approach: sums over years, seasons and regions, indicators, fire, site means.
+
+Start with `Zones` and `summarise`; the parts are there to be used alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from talik.products.annual import annual_sums, period_mean, step_amounts
+    from talik.products.fire import burned_share, domain_of, fire_on, fire_series, fire_shares, with_fire
+    from talik.products.indicators import (
+        amplitude_change,
+        decadal_shift,
+        monthly_means,
+        source_fraction,
+        uptake_ratio,
+    )
+    from talik.products.insitu import site_means, site_years, summary_by_group, trend_sites
+    from talik.products.seasons import ANNUAL, MONTHS, SEASONS, Season, season, seasonal_sums
+    from talik.products.spread import annual_statistics, map_correlation, nee_consistency, spatial_sd
+    from talik.products.summary import Summary, summarise
+    from talik.products.zonal import (
+        RegionalSeries,
+        Zones,
+        budgets,
+        cells_lacking,
+        join_regions,
+        regional_series,
+        zone_area,
+        zone_mean,
+    )
+
+_WHERE = {
+    "annual": ("annual_sums", "period_mean", "step_amounts"),
+    "fire": ("burned_share", "domain_of", "fire_on", "fire_series", "fire_shares", "with_fire"),
+    "indicators": ("amplitude_change", "decadal_shift", "monthly_means", "source_fraction", "uptake_ratio"),
+    "insitu": ("site_means", "site_years", "summary_by_group", "trend_sites"),
+    "seasons": ("ANNUAL", "MONTHS", "SEASONS", "Season", "season", "seasonal_sums"),
+    "spread": ("annual_statistics", "map_correlation", "nee_consistency", "spatial_sd"),
+    "summary": ("Summary", "summarise"),
+    "zonal": (
+        "RegionalSeries",
+        "Zones",
+        "budgets",
+        "cells_lacking",
+        "join_regions",
+        "regional_series",
+        "zone_area",
+        "zone_mean",
+    ),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [
+    "ANNUAL",
+    "MONTHS",
+    "SEASONS",
+    "RegionalSeries",
+    "Season",
+    "Summary",
+    "Zones",
+    "amplitude_change",
+    "annual_statistics",
+    "annual_sums",
+    "budgets",
+    "burned_share",
+    "cells_lacking",
+    "decadal_shift",
+    "domain_of",
+    "fire_on",
+    "fire_series",
+    "fire_shares",
+    "join_regions",
+    "map_correlation",
+    "monthly_means",
+    "nee_consistency",
+    "period_mean",
+    "regional_series",
+    "season",
+    "seasonal_sums",
+    "site_means",
+    "site_years",
+    "source_fraction",
+    "spatial_sd",
+    "step_amounts",
+    "summarise",
+    "summary_by_group",
+    "trend_sites",
+    "uptake_ratio",
+    "with_fire",
+    "zone_area",
+    "zone_mean",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"talik.products.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'talik.products' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
