@@ -18,7 +18,7 @@ from talik.upscaling.error_budget import (
     linear_covariance,
     sample_covariance,
 )
-from talik.upscaling.error_fit import ErrorSettings, fit_error_model
+from talik.upscaling.error_fit import ErrorSettings, Solver, design, fit_error_model
 from talik.upscaling.error_model import FOUR_SEASONS, ONE_SEASON, PARTS, ErrorModel, with_shares, years_months
 
 ALL = {
@@ -139,8 +139,8 @@ def test_single_cell_fully_dependent_and_independent_limits() -> None:
     assert noise.year()[0, 0] == pytest.approx(
         area / 1e6 * (1e-12 * 1e6) ** 2 * sum(s**2 for s in SD), rel=1e-12
     )
-    small = EqualAreaGrid.epsg6931(100e3, x=(0, 1e5), y=(-2e6, -1.9e6))
-    one = error_grid(whole(small), small)
+    small = EqualAreaGrid.epsg6931(50e3, x=(0, 1e5), y=(-2e6, -1.9e6))
+    one = error_grid(whole(small))
     single = budget_error(ErrorModel(region=0.7, range_km=50, sd=SD), one, (2001, 2001))
     assert single.year()[0, 0] == pytest.approx(0.7 * (1e-12 * 1e10 * sum(SD)) ** 2, rel=1e-12)
     assert single.effective_number()[["pixels", "patches"]].to_numpy()[0] == pytest.approx([1e4, 1])
@@ -300,22 +300,20 @@ def test_fit_recovers_what_was_drawn() -> None:
     assert (np.abs(found[:, 3] - want[3]) < np.log(3)).all()
 
 
-def test_fit_to_exact_semivariances_is_exact() -> None:
-    """Residuals replaced by the expectation: the semivariances of the model at the classes give the model back."""
-    from talik.upscaling.error_fit import _design, _Solver
-
+def test_fit_to_exact_moments_is_exact() -> None:
+    """Moments replaced by those of the model give the model back."""
     truth = np.array([ALL[p] for p in PARTS])
-    rng = np.random.default_rng(0)
     table = network(3, 80, 40)
-    table = fit_error_model(table.assign(residual=rng.standard_normal(len(table)))).table
-    table["semivariance"] = _design(table, 600.0, 8.0) @ truth
-    solver = _Solver(table[table.used], ErrorSettings())
-    shares, ranges = solver.solve(PARTS)
+    noise = np.random.default_rng(0).standard_normal(len(table))
+    table = fit_error_model(table.assign(residual=noise)).table
+    table["covariance"] = design(table, 600.0, 8.0) @ truth
+    solver = Solver(table, ErrorSettings())
+    ranges = solver.best(PARTS)
     np.testing.assert_allclose(ranges, [600, 8], rtol=1e-3)
-    np.testing.assert_allclose(shares, truth, atol=1e-3)
+    np.testing.assert_allclose(solver.shares(PARTS, *ranges)[0], truth, atol=1e-3)
 
 
-def test_semivariances_are_those_of_all_pairs() -> None:
+def test_moments_are_those_of_all_pairs() -> None:
     table = network(2, 8, 15).assign(residual=np.random.default_rng(4).normal(3, 2, 120))
     settings = ErrorSettings(season=ONE_SEASON, site_power=0, least_sites=1)
     fit = fit_error_model(table, settings)
@@ -328,8 +326,13 @@ def test_semivariances_are_those_of_all_pairs() -> None:
     assert row.semivariance == pytest.approx(
         0.5 * ((z.to_numpy()[i] - z.to_numpy()[j]) ** 2)[one].mean(), rel=1e-12
     )
+    product = z.to_numpy()[i] * z.to_numpy()[j]
+    assert row.covariance == pytest.approx(product[one].mean(), rel=1e-12)
     assert row.n_effective == pytest.approx(8)
-    assert fit.table.n_pairs.sum() == 120 * 119 / 2
+    assert fit.table.n_pairs.sum() == 120 * 119 / 2 + 120
+    assert fit.table.covariance[0] == pytest.approx(1)
+    assert np.average(fit.table.covariance, weights=fit.table.weight) == pytest.approx(0, abs=1e-12)
+    assert np.average(fit.table.fitted, weights=fit.table.weight) == pytest.approx(0, abs=1e-12)
     assert fit.bias == pytest.approx(table.residual.mean())
     assert fit.model.sd == pytest.approx([table.residual.std(ddof=0)] * 12)
     again = fit_error_model(table.sample(frac=1, random_state=1), settings)

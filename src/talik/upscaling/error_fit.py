@@ -1,4 +1,9 @@
-"""Fit of the error covariance to held-out residuals: semivariances of pairs by distance, lag and season."""
+"""Fit of the error covariance to held-out residuals: moments of pairs by distance, lag and season.
+
+Fitted are covariances (mean products), not semivariances: sites differ in the size of their errors, and the
+semivariance of a class of distances then shows which sites happen to be that far apart, up to twice the sill for the
+real tables, while products of unrelated errors average to zero whatever their size.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,6 @@ from talik.upscaling.training import Training
 from talik.upscaling.trees import Float64, Int64
 
 COLUMNS = ("site_id", "lat", "lon", "year", "month", "residual")
-REWEIGHTINGS = 3
-"""Rounds of weighted least squares; weights change by less than a percent after the second."""
 GRID = (25, 15)
 """Ranges tried in km and in months, on a logarithmic scale, before the best is refined."""
 SAME = 1e-9
@@ -93,7 +96,8 @@ class ErrorFit:
     """One row a class of months: season, months, n_rows, n_sites, bias, sd (g m-2 month-1)."""
     table: pd.DataFrame
     """One row a class of pairs: same_place, distance_low, distance_high, distance (mean, km), lag_low, lag_high, lag
-    (mean, months), same_season, n_pairs, n_sites, n_effective (sites), used, semivariance, fitted (both in sd**2)."""
+    (mean, months), same_season, same_row, n_pairs (each once), n_sites, n_effective (pairs of sites, or sites), weight,
+    semivariance (not fitted), covariance, fitted (all in sd**2) and used."""
     range_km_interval: tuple[float, float]
     """Ranges whose weighted sum of squares is within 3.84 residual variances of the smallest. Classes share sites, so
     this is the least uncertainty, not a confidence interval."""
@@ -129,12 +133,12 @@ def fit_error_model(residuals: pd.DataFrame, settings: ErrorSettings | None = No
 
     residuals : columns site_id, lat, lon (degrees), year, month, residual (predicted minus observed, g m-2 month-1),
     one row a site-month. In each class of months the mean is taken off and the rest divided by its standard deviation.
-    Half the squared difference of two rows is averaged by distance, lag and whether both are of one class of months;
-    it does not depend on the mean. The shares are non-negative least squares with weights n / semivariance**2
-    (Cressie 1985, n: effective number of sites in the class, since pairs of one site are not independent), and the
-    two ranges minimise what is left. No random numbers.
+    The product of two rows is averaged by distance, lag and whether both are of one class of months. What taking off
+    the means does to it is part of the fit: the model's mean over all pairs (of one class, and of two) is taken off
+    too. The shares are non-negative least squares weighted with the effective number of pairs of sites, and the two
+    ranges minimise what is left. No random numbers.
 
-    An error that is the same everywhere and always has no semivariance: it is the bias.
+    An error that is the same everywhere and always cannot be seen: it is the bias.
 
     Raises:
         InputError: a column is missing, not finite, or no pair of rows is there.
@@ -145,22 +149,22 @@ def fit_error_model(residuals: pd.DataFrame, settings: ErrorSettings | None = No
     flags: list[str] = []
     z, seasons, sd = _standardised(error, site, month, weight, settings, flags)
     table = _pairs(z, site, at, month, weight, settings)
-    used = table["used"].to_numpy()
-    if not used.any():
+    if table["used"].sum() < 2:
         raise InputError(
             f"residuals: {len(error)} rows at {len(at)} sites make no usable class of pairs; expected two rows of one "
             f"site, or {settings.least_sites} sites. Add sites or months, or lower least_sites."
         )
-    solver = _Solver(table[used], settings)
+    solver = Solver(table, settings)
     parts = solver.identified(flags, n_places=len(at))
-    shares, ranges = solver.solve(parts)
+    ranges = solver.best(parts)
+    shares = solver.shares(parts, *ranges)[0]
     intervals, ranges = solver.intervals(parts, shares, ranges, flags)
     shares = solver.shares(parts, *ranges)[0]
     model = ErrorModel.model_validate(
         {p: float(v) for p, v in zip(parts, shares, strict=True)}
         | {"range_km": ranges[0], "range_months": ranges[1], "sd": tuple(sd), "season": settings.season}
     )
-    fitted = _design(table, *ranges)[:, [PARTS.index(p) for p in parts]] @ shares
+    fitted = design(table, *ranges)[:, [PARTS.index(p) for p in parts]] @ shares
     return ErrorFit(
         model=model,
         bias=float(np.average(error, weights=weight)),
@@ -255,15 +259,16 @@ def _pairs(
     far = np.clip(np.searchsorted(edges, km, side="right"), 1, len(edges) - 1)
     np.fill_diagonal(far, 0)
     of_lag = np.clip(np.searchsorted(lags, np.arange(np.ptp(month) + 1), side="right") - 1, 0, len(lags) - 2)
+    order = np.argsort(site, kind="stable")
+    start = np.concatenate([[0], np.cumsum(np.bincount(site, minlength=len(at)))])
     season = np.asarray(settings.season)[month % 12]
     shape = (len(edges), len(lags) - 1, 2)
-    sums, sites = _pair_sums(z, site, month - month.min(), season, weight, km, far, of_lag, shape)
+    sums, sites = _pair_sums(
+        z[order], start, month[order] - month.min(), season[order], weight[order], km, far, of_lag, shape
+    )
     d, lag, same = np.nonzero(sums[..., 0] > 0)
-    n, w, half, distance, months = sums[d, lag, same].T
-    of_site = sites[d, lag, same]
-    effective = of_site.sum(axis=1) ** 2 / (of_site**2).sum(axis=1)
-    n_sites = (of_site > 0).sum(axis=1)
-    return pd.DataFrame(
+    n, w, half, product, distance, months, squared = sums[d, lag, same].T
+    pairs = pd.DataFrame(
         {
             "same_place": d == 0,
             "distance_low": np.where(d == 0, 0.0, edges[np.maximum(d - 1, 0)]),
@@ -273,67 +278,95 @@ def _pairs(
             "lag_high": lags[lag + 1] - 1,
             "lag": months / w,
             "same_season": same == 1,
+            "same_row": False,
             "n_pairs": n.astype(np.int64),
-            "n_sites": n_sites,
-            "n_effective": effective,
-            "used": (d == 0) | (n_sites >= settings.least_sites),
+            "n_sites": sites[d, lag, same].sum(axis=1),
+            "n_effective": w**2 / squared,
+            "weight": 2 * w,
             "semivariance": half / w,
+            "covariance": product / w,
         }
     )
+    own = np.bincount(site, weight**2)
+    alone = {
+        "same_place": True, "distance_low": 0.0, "distance_high": 0.0, "distance": 0.0, "lag_low": 0, "lag_high": 0,
+        "lag": 0.0, "same_season": True, "same_row": True, "n_pairs": len(z), "n_sites": len(at),
+        "n_effective": own.sum() ** 2 / (own**2).sum(), "weight": own.sum(), "semivariance": 0.0,
+        "covariance": float(np.average(z**2, weights=weight**2)),
+    }  # fmt: skip
+    first = pd.DataFrame([alone])
+    table = pd.concat([first, pairs], ignore_index=True) if len(pairs) else first
+    return table.assign(used=table["same_place"] | (table["n_sites"] >= settings.least_sites))
 
 
 @numba.njit(cache=True, nogil=True)
-def _pair_sums(z, site, month, season, weight, km, far, of_lag, shape):  # type: ignore[no-untyped-def]
-    """Number, weight, and weighted sums of half squares, distance and lag of each class; weight by site."""
-    sums = np.zeros((*shape, 5))
-    sites = np.zeros((*shape, len(km)))
-    for i in range(len(z)):
-        for j in range(i):
-            a, b = site[i], site[j]
-            lag = abs(month[i] - month[j])
-            d, t, same = far[a, b], of_lag[lag], 1 if season[i] == season[j] else 0
-            w = weight[i] * weight[j]
-            cell = sums[d, t, same]
-            cell[0] += 1.0
-            cell[1] += w
-            cell[2] += w * 0.5 * (z[i] - z[j]) ** 2
-            cell[3] += w * km[a, b]
-            cell[4] += w * lag
-            sites[d, t, same, a] += w
-            sites[d, t, same, b] += w
+def _pair_sums(z, start, month, season, weight, km, far, of_lag, shape):  # type: ignore[no-untyped-def]
+    """Of each class: number, weight, weighted sums of half squares, products, distance and lag, and the sum over pairs
+    of sites of their squared weight; and which sites are in it. Rows are sorted by site, site k from start[k]."""
+    sums = np.zeros((*shape, 7))
+    sites = np.zeros((*shape, len(km)), np.bool_)
+    for a in range(len(km)):
+        for b in range(a + 1):
+            d = far[a, b]
+            mine = np.zeros((shape[1], 2))
+            for i in range(start[a], start[a + 1]):
+                for j in range(start[b], i if a == b else start[b + 1]):
+                    lag = abs(month[i] - month[j])
+                    t, same = of_lag[lag], 1 if season[i] == season[j] else 0
+                    w = weight[i] * weight[j]
+                    mine[t, same] += w
+                    cell = sums[d, t, same]
+                    cell[0] += 1.0
+                    cell[1] += w
+                    cell[2] += w * 0.5 * (z[i] - z[j]) ** 2
+                    cell[3] += w * z[i] * z[j]
+                    cell[4] += w * km[a, b]
+                    cell[5] += w * lag
+            for t in range(shape[1]):
+                for same in range(2):
+                    if mine[t, same] > 0:
+                        sums[d, t, same, 6] += mine[t, same] ** 2
+                        sites[d, t, same, a] = True
+                        sites[d, t, same, b] = True
     return sums, sites
 
 
-def _design(table: pd.DataFrame, range_km: float, range_months: float) -> Float64:
-    """(classes, 7) semivariance of each part with share 1."""
-    place = table["same_place"].to_numpy(float)
+def design(table: pd.DataFrame, range_km: float, range_months: float) -> Float64:
+    """(classes, 7) covariance of each part with share 1, less its mean over all pairs of one season, or of two."""
+    place, row = table["same_place"].to_numpy(float), table["same_row"].to_numpy(float)
     near = np.where(place > 0, 1.0, np.exp(-table["distance"].to_numpy() / range_km))
     same, fading = table["same_season"].to_numpy(float), np.exp(-table["lag"].to_numpy() / range_months)
-    one = np.ones(len(table))
-    columns = [1 - near * t for t in (one, same, fading)] + [1 - place * t for t in (one, same, fading)]
-    return np.column_stack([*columns, one])
+    full = np.column_stack([near, near * same, near * fading, place, place * same, place * fading, row])
+    weight = table["weight"].to_numpy()[:, None]
+    for kind in (same > 0, same == 0):
+        if kind.any():
+            full[kind] -= (full[kind] * weight[kind]).sum(axis=0) / weight[kind].sum()
+    return full
 
 
-class _Solver:
+class Solver:
     """Weighted non-negative least squares for given ranges, and the search for the ranges."""
 
     def __init__(self, table: pd.DataFrame, settings: ErrorSettings) -> None:
         self.table, self.settings = table, settings
-        self.gamma = table["semivariance"].to_numpy()
-        self.n = table["n_effective"].to_numpy()
-        self.level = np.full(len(table), max(float(np.average(self.gamma, weights=self.n)), 1e-300))
+        self.used = table["used"].to_numpy()
+        self.covariance = table["covariance"].to_numpy()[self.used]
+        self.root = np.sqrt(table["n_effective"].to_numpy()[self.used])
         self.km = np.geomspace(*settings.range_km, GRID[0])
         self.months = np.geomspace(*settings.range_months, GRID[1])
 
+    def _columns(self, parts: Sequence[Part], range_km: float, range_months: float) -> Float64:
+        return design(self.table, range_km, range_months)[self.used][:, [PARTS.index(p) for p in parts]]
+
     def identified(self, flags: list[str], n_places: int) -> list[Part]:
         """The parts to fit: those with a column of their own, the earlier of two that are equal."""
-        design = _design(
-            self.table, float(np.sqrt(self.km[0] * self.km[-1])), float(self.months[len(self.months) // 2])
+        columns = self._columns(
+            PARTS, float(np.sqrt(self.km[0] * self.km[-1])), float(np.median(self.months))
         )
         kept: list[Part] = []
         for part in [p for p in PARTS if p in self.settings.parts]:
-            column = design[:, PARTS.index(part)]
-            twin = next((k for k in kept if np.abs(design[:, PARTS.index(k)] - column).max() < SAME), None)
+            column = columns[:, PARTS.index(part)]
+            twin = next((k for k in kept if np.abs(columns[:, PARTS.index(k)] - column).max() < SAME), None)
             if np.abs(column).max() < SAME:
                 flags.append(f"{part}: no pair of rows shows it; it is part of the bias")
             elif twin:
@@ -351,21 +384,11 @@ class _Solver:
 
     def shares(self, parts: Sequence[Part], range_km: float, range_months: float) -> tuple[Float64, float]:
         """Non-negative shares for given ranges, and the weighted sum of squares left."""
-        root = np.sqrt(self.n / 2) / self.level
-        design = _design(self.table, range_km, range_months)[:, [PARTS.index(p) for p in parts]]
-        shares, norm = optimize.nnls(design * root[:, None], self.gamma * root)
+        columns = self._columns(parts, range_km, range_months)
+        shares, norm = optimize.nnls(columns * self.root[:, None], self.covariance * self.root)
         return np.asarray(shares), float(norm**2)
 
-    def solve(self, parts: Sequence[Part]) -> tuple[Float64, tuple[float, float]]:
-        """Shares and ranges after reweighting."""
-        for _ in range(REWEIGHTINGS):
-            ranges = self._best(parts)
-            shares, _ = self.shares(parts, *ranges)
-            fitted = _design(self.table, *ranges)[:, [PARTS.index(p) for p in parts]] @ shares
-            self.level = np.maximum(fitted, 0.05 * float(fitted.max()))
-        return shares, self._best(parts)
-
-    def _best(self, parts: Sequence[Part]) -> tuple[float, float]:
+    def best(self, parts: Sequence[Part]) -> tuple[float, float]:
         """Ranges with the smallest sum of squares: on the grid, then refined inside the bounds."""
         cost = [(self.shares(parts, a, b)[1], -a, -b) for a in self.km for b in self.months]
         _, a, b = min(cost)
@@ -389,7 +412,7 @@ class _Solver:
     ) -> tuple[tuple[tuple[float, float], tuple[float, float]], tuple[float, float]]:
         """Ranges that fit nearly as well, and the ranges to use; flags where they are not identified."""
         least = self.shares(parts, *ranges)[1]
-        free = max(1, len(self.gamma) - len(parts) - 2)
+        free = max(1, len(self.covariance) - len(parts) - 2)
         limit = least + CHI2_95 * max(least / free, 1e-12)
         cost = np.array([[self.shares(parts, a, b)[1] for b in self.months] for a in self.km])
         out, used = [], list(ranges)
