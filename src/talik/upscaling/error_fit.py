@@ -246,6 +246,7 @@ class Solver:
         self.root = np.sqrt(table["n_effective"].to_numpy()[self.used])
         self.km = np.geomspace(*settings.range_km, GRID[0])
         self.months = np.geomspace(*settings.range_months, GRID[1])
+        self._costs: dict[tuple[Part, ...], Float64] = {}
 
     def _columns(self, parts: Sequence[Part], range_km: float, range_months: float) -> Float64:
         own = [PARTS.index(p) for p in parts]
@@ -289,10 +290,19 @@ class Solver:
         shares, norm = optimize.nnls(columns * self.root[:, None], left * self.root)
         return np.asarray(shares, np.float64), float(norm**2)
 
+    def _cost(self, parts: Sequence[Part]) -> Float64:
+        """(ranges in km, ranges in months) sums of squares left on the grid."""
+        key = tuple(parts)
+        if key not in self._costs:
+            cost = [[self.shares(parts, a, b)[1] for b in self.months] for a in self.km]
+            self._costs[key] = np.array(cost)
+        return self._costs[key]
+
     def best(self, parts: Sequence[Part]) -> tuple[float, float]:
         """Ranges with the smallest sum of squares: on the grid, then refined inside the bounds."""
-        cost = [(self.shares(parts, a, b)[1], -a, -b) for a in self.km for b in self.months]
-        _, a, b = min(cost)
+        cost = self._cost(parts)[::-1, ::-1]  # of equals the largest ranges
+        i, j = np.unravel_index(int(cost.argmin()), cost.shape)
+        start, smallest = (float(self.km[::-1][i]), float(self.months[::-1][j])), float(cost.min())
         low, high = np.log([self.km[0], self.months[0]]), np.log([self.km[-1], self.months[-1]])
 
         def left(v: Float64) -> float:
@@ -300,13 +310,14 @@ class Solver:
 
         found = optimize.minimize(
             left,
-            np.clip(np.log([-a, -b]), low, high),
+            np.clip(np.log(start), low, high),
             method="Nelder-Mead",
             bounds=list(zip(low.tolist(), high.tolist(), strict=True)),
             options={"xatol": 1e-4, "fatol": 1e-10, "maxiter": 200},
         )
-        best = np.exp(found.x) if found.fun < min(cost)[0] else np.array([-a, -b])
-        return float(best[0]), float(best[1])
+        if found.fun >= smallest:
+            return start
+        return float(np.exp(found.x[0])), float(np.exp(found.x[1]))
 
     def intervals(
         self, parts: Sequence[Part], shares: Float64, ranges: tuple[float, float], flags: list[str]
@@ -315,7 +326,7 @@ class Solver:
         least = self.shares(parts, *ranges)[1]
         free = max(1, len(self.covariance) - len(parts) - 2)
         limit = least + CHI2_95 * max(least / free, 1e-12)
-        cost = np.array([[self.shares(parts, a, b)[1] for b in self.months] for a in self.km])
+        cost = self._cost(parts)
         out, used = [], list(ranges)
         told = dict(zip(parts, shares, strict=True))
         for k, (name, tried, best) in enumerate(
