@@ -29,9 +29,11 @@ import pandas as pd
 import xarray as xr
 
 from benchmarks.forest_kernel import training
+from talik.flux.io import open_store
+from talik.products.store import open_sums
 from talik.regions import EqualAreaGrid
 from talik.upscaling.bootstrap import site_bootstrap
-from talik.upscaling.cube.run import open_budgets, open_store, verify_store
+from talik.upscaling.cube.run import verify_store
 from talik.upscaling.forest import FittedForest, Forest
 from talik.upscaling.learner import Data
 from talik.upscaling.model import Model
@@ -206,7 +208,7 @@ def big(folder: Path, workers: int) -> None:
     )
     classes = xr.open_zarr(folder / "big.zarr", consolidated=False)["vegetation_type"].values
     area = {c: 1e6 * float((classes == c).sum()) for c in CLASSES}
-    sums = open_budgets(folder / "big.out.zarr")
+    sums = open_sums(folder / "big.out.zarr")
     worst = 0.0
     for flux in FLUXES:
         truth = sum(planted(flux, m, c) * area[c] for m in range(1, 13) for c in CLASSES)
@@ -248,7 +250,7 @@ def content(out: Path) -> dict[str, str]:
         for p in sorted(out.rglob("*"))
         if p.is_file()
     }
-    with open_budgets(out) as sums:
+    with open_sums(out) as sums:
         for name, values in sums.data_vars.items():
             found[str(name)] = hashlib.sha256(np.ascontiguousarray(values.values).tobytes()).hexdigest()
     return found

@@ -23,9 +23,11 @@ from typer.testing import CliRunner
 from talik.cli import app
 from talik.errors import ConfigError, GridError, InputError, UnitsError
 from talik.flux.dataset import validate
+from talik.flux.io import open_store
+from talik.products.store import open_sums
 from talik.upscaling.cube import run, store
 from talik.upscaling.cube.plan import parse_memory, tile_edge
-from talik.upscaling.cube.run import open_budgets, open_store, prepare, verify_store
+from talik.upscaling.cube.run import prepare, verify_store
 from talik.upscaling.influence import Bags
 from talik.upscaling.model import Model
 
@@ -75,7 +77,7 @@ def content(out: Path) -> dict[str, str]:
         for p in sorted(out.rglob("*"))
         if p.is_file()
     }
-    with open_budgets(out) as sums:
+    with open_sums(out) as sums:
         for name, values in sums.data_vars.items():
             held[str(name)] = hashlib.sha256(np.ascontiguousarray(values.values).tobytes()).hexdigest()
     return held
@@ -113,7 +115,7 @@ def test_every_pixel_and_month_is_what_the_model_says(world, product) -> None:
 
 
 def test_sums_by_region(world, product) -> None:
-    ds, sums, made = xr.open_dataset(world / "cube.nc"), open_budgets(product), open_store(product)
+    ds, sums, made = xr.open_dataset(world / "cube.nc"), open_sums(product), open_store(product)
     model = Model.load(world / "gpp.model")
     length = seconds_of(ds["time"])
     exact = np.nansum(slow_prediction(model, ds, 7)) * 50_000.0**2 * 1e-3 / length[7]
@@ -128,7 +130,7 @@ def test_sums_by_region(world, product) -> None:
 
 
 def test_members_are_accumulated(world, product) -> None:
-    ds, made, sums = xr.open_dataset(world / "cube.nc"), open_store(product), open_budgets(product)
+    ds, made, sums = xr.open_dataset(world / "cube.nc"), open_store(product), open_sums(product)
     model = Model.load(world / "nee.model")
     length = seconds_of(ds["time"])
     first, second = ds["soc_stock"].shape
@@ -158,7 +160,7 @@ class _Alone:
 
 
 def test_influence_adds_up_and_leaves_a_site_out(world, product) -> None:
-    ds, sums = xr.open_dataset(world / "cube.nc"), open_budgets(product)
+    ds, sums = xr.open_dataset(world / "cube.nc"), open_sums(product)
     length = seconds_of(ds["time"])
     total = (sums["nee"] * length).sum("time")
     assert np.allclose(sums["nee_linear_total"], total, rtol=1e-10, atol=1e-6 * float(abs(total[0])))
@@ -201,7 +203,7 @@ def _two_months(world: Path) -> xr.Dataset:
         ds.to_netcdf(world / "two.nc")
         _, outcomes = predict(world, out, grid=[world / "two.nc"], fluxes=("nee",), members=0, influence=True)
         assert failures(outcomes) == []
-    return open_budgets(out)
+    return open_sums(out)
 
 
 def _below(parent, node: int, top: int) -> bool:

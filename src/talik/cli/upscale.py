@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talik.cli.upscale_cube import predict
+from talik.cli.upscale_cube import predict, products
 from talik.cli.upscale_text import print_explanation, print_summary
 from talik.workflow.conventions import JsonOption, bad_input_exits, show
 
@@ -281,6 +281,7 @@ def explain(
 
 
 app.command()(predict)
+app.command()(products)
 
 
 def _training(

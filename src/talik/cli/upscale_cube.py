@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from talik.cli.upscale_text import print_products
 from talik.workflow.conventions import (
     JsonOption,
     ResumeOption,
@@ -18,6 +19,7 @@ from talik.workflow.conventions import (
     bad_input_exits,
     exit_for,
     progress,
+    show,
 )
 
 
@@ -154,3 +156,49 @@ def _pair(text: str) -> tuple[int, int]:
     if not sep or not year.strip().isdigit() or not other.strip().isdigit():
         raise ConfigError(f"--stand-in {text!r}: expected YEAR=YEAR, such as 2000=1999")
     return int(year), int(other)
+
+
+def products(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store of `talik upscale predict`.")],
+    regions: RegionsOption = None,
+    years: Annotated[
+        str | None, typer.Option("--years", metavar="FIRST-LAST", help="Not given: all whole years.")
+    ] = None,
+    fire: Annotated[
+        Path | None, typer.Option("--fire", help="Flux dataset with fFire (NetCDF), for NEE + fire.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for numbers.csv, numbers.json, yearly.csv, maps.nc.")
+    ] = None,
+    monthly: Annotated[
+        bool, typer.Option("--monthly", help="With --out: also the monthly fluxes as one CF NetCDF file.")
+    ] = False,
+    lonlat: Annotated[
+        float | None,
+        typer.Option(
+            "--lonlat",
+            metavar="DEGREES",
+            min=0.05,
+            max=10,
+            help="With --out: also on latitude and longitude (ILAMB).",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Regional budgets, seasons, indicators, NEE + fire, member spread and influence of sites, from a whole store."""
+    with bad_input_exits():
+        from talik.errors import ConfigError
+        from talik.products.store import make_products, write_products
+
+        if (monthly or lonlat) and out is None:
+            raise ConfigError("--monthly and --lonlat write files; say where with --out FOLDER")
+        found = make_products(store, regions or [], years=_years(years), fire=fire)
+        if out is not None:
+            for path in write_products(
+                store, found, out, years=_years(years), monthly=monthly, lonlat=lonlat
+            ):
+                sys.stderr.write(f"{path}\n")
+        if as_json:
+            typer.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
+        else:
+            show(lambda console: print_products(console, found))

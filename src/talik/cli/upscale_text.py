@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from talik.products.store import Products
     from talik.upscaling.training import Schema
 
 
@@ -103,3 +104,42 @@ def print_explanation(console: Console, found: dict[str, Any]) -> None:
     area = found["applicability"]
     if area is not None:
         console.print(f"area of applicability: dissimilarity up to {area['threshold']:.3f}")
+
+
+def print_products(console: Console, found: Products) -> None:
+    """Regional numbers: annual ones by region, indicators, and the sites that count most."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    rows = found.summary.table
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "region", "value", "units", "SD years", "SD members", "coverage %", "period"):
+        table.add_column(heading, justify="left" if heading in ("", "region", "units", "period") else "right")
+    shown = rows[(rows["quantity"] != "decadal_shift") & (rows["quantity"] != "area")]
+    shown = shown[shown["season"].isin(["annual", "JJA", "SepMay"])]
+    for row in shown.to_dict("records"):
+        what = f"{row['variable']} {row['quantity'].replace('_', ' ')}"
+        what += f" {row['season']}" if row["season"] != "annual" else ""
+        table.add_row(
+            escape(what),
+            escape(str(row["region"])),
+            _number(row["value"]),
+            escape(str(row["units"])),
+            _number(row["sd_interannual"]),
+            _number(row["sd_member"]),
+            _number(100 * row["coverage"]),
+            escape(str(row["period"])),
+        )
+    console.print(table)
+    for flux, regions in found.influence.items():
+        for region, held in regions.items():
+            first = ", ".join(f"{s['site']} {100 * s['share']:.0f} %" for s in held["sites"][:5])
+            console.print(
+                escape(f"{flux} {region}: {held['effective_sites']:.1f} sites count in effect; most {first}")
+            )
+    for note in found.summary.notes:
+        console.print(escape(f"note: {note}"))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Flux datasets on disk: CF NetCDF-4, written whole or not at all, read lazily, checked both ways."""
+"""Flux datasets on disk: CF NetCDF-4, written whole or not at all, and Zarr stores; read lazily, checked both ways."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from talik.files import whole_file
 from talik.flux.dataset import CONVENTIONS, validate
 from talik.provenance import stamp
 
+COMPLETE = "talik_complete"
+"""Attribute of a store: \"false\" until every part of it is written."""
 FILL = 1e20  # stored in the type of the data: in float32 it prints as 1.00000002e20
 
 
@@ -38,27 +40,56 @@ def write_netcdf(
 
 
 def open_flux(path: str | Path) -> xr.Dataset:
-    """The flux dataset in a NetCDF file, read when used (close it, or use ``with``).
+    """The flux dataset in a NetCDF file or Zarr store, read when used (close it, or use ``with``).
 
-    InputError if the file is missing or unreadable, FluxError with every problem if it is no flux dataset. Only
-    coordinates and ``coverage`` are read for the check.
+    InputError if it is missing, unreadable, or a store that is not complete; FluxError with every problem if it is no
+    flux dataset. Only coordinates and ``coverage`` are read for the check.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file. Check the name; the current folder is {Path.cwd()}.")
-    try:
-        ds = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
-    except (OSError, ValueError) as err:
-        raise InputError(f"{path}: not readable as NetCDF ({err}). Was it written completely?") from err
-    ds = ds.set_coords(
-        [v.attrs["bounds"] for v in ds.coords.values() if v.attrs.get("bounds") in ds.data_vars]
-    )
+    ds = open_store(path) if path.is_dir() else _open_netcdf(path)
     try:
         validate(ds)
     except FluxError as err:
         ds.close()
         raise FluxError(f"{path}: {err}") from err
     return ds
+
+
+def open_store(path: Path, *, partial_too: bool = False) -> xr.Dataset:
+    """The dataset in a Zarr v3 store, lazily (Dask, in the chunks of the store).
+
+    InputError: no store, or one that says it is not complete (unless `partial_too`).
+    """
+    if not (path / "zarr.json").is_file():
+        raise InputError(f"{path}: no Zarr v3 store there (no zarr.json).")
+    ds: xr.Dataset = xr.open_zarr(path, consolidated=False, decode_timedelta=False)
+    if ds.attrs.get(COMPLETE, "true") != "true" and not partial_too:
+        raise InputError(
+            f"{path}: is not complete. Run the command that writes it again; it goes on where it stopped."
+        )
+    ds = _with_bounds(ds)
+    return ds.set_coords([n for n in ("crs", "cell_area") if n in ds.data_vars])
+
+
+def sums_path(store: Path) -> Path:
+    """The file of regional sums beside a store."""
+    return store.with_name(f"{store.stem}.budgets.nc")
+
+
+def _open_netcdf(path: Path) -> xr.Dataset:
+    try:
+        ds = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
+    except (OSError, ValueError) as err:
+        raise InputError(f"{path}: not readable as NetCDF ({err}). Was it written completely?") from err
+    return _with_bounds(ds)
+
+
+def _with_bounds(ds: xr.Dataset) -> xr.Dataset:
+    return ds.set_coords(
+        [v.attrs["bounds"] for v in ds.coords.values() if v.attrs.get("bounds") in ds.data_vars]
+    )
 
 
 def _encoding(ds: xr.Dataset) -> dict[Hashable, dict[str, object]]:

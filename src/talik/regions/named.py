@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,7 +12,7 @@ import xarray as xr
 from talik.errors import ConfigError, GridError, InputError
 from talik.regions.axes import grid_of
 from talik.regions.classes import classes_of
-from talik.regions.grid import Grid
+from talik.regions.grid import EqualAreaGrid, Grid
 from talik.regions.masks import class_fractions, geojson_weights, latitude_bands, sectors
 
 FORMS = "sectors, bands, bands:49,60,90, FILE.geojson, FILE.geojson:PROPERTY or FILE.nc:VARIABLE"
@@ -43,6 +44,37 @@ def named_weights(names: Sequence[str], grid: Grid) -> xr.DataArray:
     if twice:
         raise ConfigError(f"--regions: {', '.join(twice)} is named twice; rename or leave one out.")
     return xr.concat(parts, dim="region", coords="minimal", compat="override", combine_attrs="override")
+
+
+def lazy_weights(names: Sequence[str], grid: Grid, edge: int = 512, at_once: int = 4_000_000) -> xr.DataArray:
+    """The same as `named_weights`; on a grid of more than `at_once` cells as Dask, made tile by tile when used."""
+    if grid.size <= at_once or not isinstance(grid, EqualAreaGrid):
+        return named_weights(names, grid)
+    import dask.array as da
+    from dask.delayed import delayed
+
+    rows, columns = grid.shape
+    first = named_weights(names, grid.tile(slice(0, 2), slice(0, 2)))
+    make = delayed(_tile_weights, pure=True)
+    blocks = []
+    for j in range(0, rows, edge):
+        line = []
+        for i in range(0, columns, edge):
+            tile = grid.tile(slice(j, min(j + edge, rows)), slice(i, min(i + edge, columns)))
+            shape = (len(first), *tile.shape)
+            line.append(da.from_delayed(make(list(names), tile), shape, np.float64))  # type: ignore[no-untyped-call]
+        blocks.append(line)
+    return xr.DataArray(
+        da.block(blocks),  # type: ignore[no-untyped-call]
+        dims=("region", *grid.dims),
+        coords={"region": first["region"].values, **grid.coords()},
+        name="region_weight",
+        attrs=first.attrs,
+    )
+
+
+def _tile_weights(names: Sequence[str], grid: Grid) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.asarray(named_weights(names, grid).values, dtype=np.float64)
 
 
 def files_of(names: Sequence[str]) -> list[Path]:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from talik.files import whole_file
+from talik.flux.io import COMPLETE, sums_path
 from talik.upscaling.cube import store
 from talik.upscaling.cube.tile import Spec
 from talik.upscaling.influence import Bags, by_site
@@ -26,7 +27,7 @@ def write_budgets(spec: Spec, results: Sequence[Path]) -> None:
     with xr.open_zarr(spec.out, consolidated=False, chunks=None) as whole:
         out = out.assign_coords(time=whole["time"].variable, time_bnds=whole["time_bnds"].variable)
         clock = {k: whole["time"].encoding[k] for k in ("units", "calendar")}
-        out.attrs = {k: v for k, v in whole.attrs.items() if k != store.COMPLETE}
+        out.attrs = {k: v for k, v in whole.attrs.items() if k != COMPLETE}
     out["area"] = ("region", area, {"units": "m2", "long_name": "area of the valid pixels in the region"})
     out["pixels"] = ((), int(sum(h["rows"][0] for h in held)), {"long_name": "valid pixels of the domain"})
     for f, (target, units) in enumerate(zip(spec.targets, spec.units, strict=True)):
@@ -44,13 +45,8 @@ def write_budgets(spec: Spec, results: Sequence[Path]) -> None:
             )
     for name in ("time", "time_bnds"):
         out[name].encoding = {**clock, "dtype": "float64"}
-    with whole_file(budgets_path(spec.out)) as part:
+    with whole_file(sums_path(spec.out)) as part:
         out.to_netcdf(part, engine="netcdf4", format="NETCDF4")
-
-
-def budgets_path(out: Path) -> Path:
-    """The file of regional sums beside a store."""
-    return out.with_name(f"{out.stem}.budgets.nc")
 
 
 def _with_influence(

@@ -18,7 +18,7 @@ from talik.files import remove_stale_parts
 from talik.provenance import code_version, hash_bytes, hash_file
 from talik.regions.named import files_of, with_absolute_paths
 from talik.upscaling.cube import store
-from talik.upscaling.cube.budgets import budgets_path, write_budgets
+from talik.upscaling.cube.budgets import write_budgets
 from talik.upscaling.cube.forests import bundle
 from talik.upscaling.cube.plan import TILE, PredictionPlan, make_plan, tile_edge
 from talik.upscaling.cube.predictors import Cube, fingerprint
@@ -213,38 +213,6 @@ def prepare(
     if not dry_run:
         spec.write()
     return Prediction(spec, plan, opened, key, resumed)
-
-
-def open_store(path: Path, *, partial_too: bool = False) -> xr.Dataset:
-    """The flux dataset in a store of `talik upscale predict`, lazily (Dask, a chunk a tile).
-
-    Raises:
-        InputError: no store, or tiles are missing in it (unless `partial_too`).
-    """
-    if not store.is_store(path):
-        raise InputError(f"{path}: no Zarr store of `talik upscale predict` there.")
-    dataset: xr.Dataset = xr.open_zarr(path, consolidated=False, decode_timedelta=False)
-    if dataset.attrs.get(store.COMPLETE, "true") != "true" and not partial_too:
-        raise InputError(
-            f"{path}: the prediction is not complete. Run the same `talik upscale predict` again; it goes on where it "
-            "stopped."
-        )
-    bounds = [
-        str(v.attrs["bounds"]) for v in dataset.coords.values() if v.attrs.get("bounds") in dataset.variables
-    ]
-    return dataset.set_coords([*bounds, *(n for n in ("crs", "cell_area") if n in dataset.variables)])
-
-
-def open_budgets(path: Path) -> xr.Dataset:
-    """The regional sums beside a store: every flux by region and month, its members, and the influence of sites.
-
-    Raises:
-        InputError: there are none; the prediction is not complete.
-    """
-    beside = budgets_path(path)
-    if not beside.exists():
-        raise InputError(f"{beside}: no such file. Is the prediction of {path} complete?")
-    return xr.open_dataset(beside, engine="netcdf4", decode_timedelta=False)
 
 
 def verify_store(path: Path) -> list[str]:

@@ -20,6 +20,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 from talik.errors import InputError
 from talik.files import write_text
 from talik.flux.dataset import CONVENTIONS
+from talik.flux.io import COMPLETE
 from talik.flux.table import FLUXES
 from talik.provenance import stamp
 from talik.regions.grid import Grid
@@ -32,7 +33,6 @@ AMOUNT = "g m-2 month-1"
 PACKED_STEP = 0.02 * 1e-3 / (365.2425 / 12 * 86400)
 """kg m-2 s-1 of one integer step with --dtype int16: 0.02 g m-2 in a month of mean length (upscaling.md 5)."""
 INT16_FILL = -32768
-COMPLETE = "talik_complete"
 FLUX_OF = {"nee": "nee", "gpp": "gpp", "reco": "reco", "ch4": "fch4"}
 """Flux variable of a model's target."""
 
