@@ -76,7 +76,8 @@ def _dated(time: xr.DataArray, where: str) -> Int64:
         ) from err
     turn = np.angle(np.exp(2j * np.pi * (place - place[:1]))) / (2 * np.pi)  # -0.5..0.5
     if len(turn) and np.ptp(turn) <= _DRIFT:
-        return years + np.round(place - place[:1] - turn).astype(np.int64)
+        shifted: Int64 = years + np.round(place - place[:1] - turn).astype(np.int64)
+        return shifted
     if len(np.unique(years)) == len(years) > 0:
         late = int(np.argmax(np.abs(turn)))
         raise InputError(

@@ -1,8 +1,8 @@
-"""Significance of a whole map: some pixels of any map have p < 0.05; the false discovery rate says how many to trust."""
+"""Significance of a whole map: 5 % of the pixels have p < 0.05 by chance; the false discovery rate sorts them out."""
 
 from __future__ import annotations
 
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,8 @@ def false_discovery(
     p_(k) <= alpha k/m; adjusted p_(i) = min over j >= i of m p_(j)/j, at most 1. Valid for independent and positively
     dependent tests; neighbouring pixels are the latter (Wilks 2016 advises alpha_FDR twice the wanted global alpha).
 
-    Returns ``significant`` (NaN: False) and ``p_adjusted``: two arrays, or a Dataset for a DataArray. All of p is needed at
-    once, so dask data are computed. ConfigError: alpha not in 0..1, or p outside 0..1.
+    Returns ``significant`` (NaN: False) and ``p_adjusted``: two arrays, or a Dataset for a DataArray. All of p is
+    needed at once, so dask data are computed. ConfigError: alpha not in 0..1, or p outside 0..1.
     Source: Benjamini and Hochberg (1995).
     """
     if not 0.0 < alpha < 1.0:
@@ -44,11 +44,11 @@ def false_discovery(
         raise ConfigError(
             f"p-values run from {tests.min():g} to {tests.max():g}; expected 0..1. Is this the p of a trend?"
         )
-    adjusted = np.full(flat.shape, np.nan)
+    adjusted: Float64 = np.full(flat.shape, np.nan)
     order = np.argsort(tests, kind="stable")
     scaled = tests[order] * (tests.size / np.arange(1.0, tests.size + 1))
     adjusted[there[order]] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    adjusted = adjusted.reshape(values.shape)
+    adjusted = np.reshape(adjusted, values.shape)
     with np.errstate(invalid="ignore"):
         significant = adjusted <= alpha
     if not isinstance(p, xr.DataArray):
@@ -73,9 +73,9 @@ def significant_shares(
 ) -> dict[str, float]:
     """Shares of area with a significant increase and decrease, by raw p < alpha and by false discovery rate.
 
-    slope, p : of the same shape; NaN is no trend. area : weights of that shape, or broadcast to it; cells alike by default.
-    The area weighs the shares alone, not the tests. Shares are of the area that has a trend (``area_tested``, in units
-    of area); NaN if that is zero. Also ``raw_expected_by_chance`` = alpha and ``n_tests``.
+    slope, p : of the same shape; NaN is no trend. area : weights of that shape, or broadcast to it; cells alike by
+    default. The area weighs the shares alone, not the tests. Shares are of the area that has a trend
+    (``area_tested``, in units of area); NaN if that is zero. Also ``raw_expected_by_chance`` = alpha and ``n_tests``.
     """
     s, q, a = _aligned(slope, p, area)
     holds, _ = false_discovery(q, alpha_fdr)
@@ -107,11 +107,11 @@ def stars(p: npt.NDArray[np.floating] | float) -> npt.NDArray[np.str_]:
         return np.select([values < limit for limit, _ in STARS], [mark for _, mark in STARS], "")
 
 
-def _aligned(*arrays: object) -> tuple[Float64, ...]:
+def _aligned(*arrays: Any) -> tuple[Float64, ...]:
     """The arrays on the dimensions of the first, by name where they have names."""
     first = arrays[0]
     if not isinstance(first, xr.DataArray):
-        shape = np.shape(first)  # type: ignore[arg-type]
+        shape = np.asarray(first).shape
         try:
             return tuple(np.broadcast_to(np.asarray(a, np.float64), shape) for a in arrays)
         except ValueError as err:

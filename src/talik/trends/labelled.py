@@ -191,7 +191,7 @@ def _columns(y: npt.NDArray[Any], *, method: Method, threads: int, names: tuple[
 def _column(
     columns: xr.DataArray, k: int, name: str, units: str | None, per: str, data: xr.DataArray
 ) -> xr.DataArray:
-    one = columns.isel(_column=k)
+    one = columns.isel(_column=k).drop_attrs(deep=False)
     about = (
         f" of {data.attrs.get('long_name', data.name)}"
         if data.name is not None or "long_name" in data.attrs
