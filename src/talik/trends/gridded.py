@@ -91,7 +91,7 @@ def write_grid(ds: xr.Dataset, path: Path, alpha_fdr: float) -> xr.Dataset:
         raise InputError(f"{path}: trends of a grid are written as .nc (NetCDF) or .zarr. Change the ending.")
     if ending == ".zarr":
         _write_zarr(ds, path, alpha_fdr)
-        zarr: xr.Dataset = xr.open_zarr(path)
+        zarr: xr.Dataset = xr.open_zarr(path, consolidated=False)
         return zarr
     from talik.files import whole_file
 
@@ -106,7 +106,7 @@ def _open(path: Path) -> xr.Dataset:
         _need_zarr(path)
     try:
         if path.is_dir():
-            zarr: xr.Dataset = xr.open_zarr(path, chunks=None)
+            zarr: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
             return zarr
         return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
     except (OSError, ValueError, KeyError) as err:

@@ -94,7 +94,7 @@ def line(data: xr.DataArray, slope: xr.DataArray, *, dim: str = "time") -> xr.Da
     t = xr.DataArray(np.arange(1.0, len(years) + 1), dims=dim, coords={dim: full[dim]})
     if full.chunks is not None:
         full = full.chunk({dim: -1})
-    level = (full - slope * t).median(dim, skipna=True)
+    level = _quantiles(full - slope * t, dim, (0.5,)).isel(quantile=0)
     return (slope * t + level).assign_attrs(data.attrs).rename(data.name)
 
 
@@ -110,22 +110,46 @@ def member_summary(slopes: xr.DataArray, *, dim: str = "member") -> xr.Dataset:
         )
     if slopes.chunks is not None:
         slopes = slopes.chunk({dim: -1})
-    quantiles = slopes.quantile([0.05, 0.5, 0.95], dim)
+    quantiles = _quantiles(slopes, dim, (0.05, 0.5, 0.95))
     count = slopes.notnull().sum(dim)
     units = {"units": slopes.attrs["units"]} if "units" in slopes.attrs else {}
     return xr.Dataset(
         {
-            "median": quantiles.isel(quantile=1, drop=True).assign_attrs(
-                units, long_name="median of members"
-            ),
-            "p05": quantiles.isel(quantile=0, drop=True).assign_attrs(units, long_name="5th percentile"),
-            "p95": quantiles.isel(quantile=2, drop=True).assign_attrs(units, long_name="95th percentile"),
+            "median": quantiles.isel(quantile=1).assign_attrs(units, long_name="median of members"),
+            "p05": quantiles.isel(quantile=0).assign_attrs(units, long_name="5th percentile"),
+            "p95": quantiles.isel(quantile=2).assign_attrs(units, long_name="95th percentile"),
             "probability_negative": ((slopes < 0).sum(dim) / count.where(count > 0)).assign_attrs(
                 units="1", long_name="share of members with a negative trend"
             ),
             "n_members": count.assign_attrs(units="1", long_name="members with a defined trend"),
         }
     )
+
+
+def _quantiles(da: xr.DataArray, dim: str, levels: tuple[float, ...]) -> xr.DataArray:
+    """Quantiles along `dim` without NaN (linear, as numpy), on dimension quantile; NaN where there is no value."""
+    out: xr.DataArray = xr.apply_ufunc(
+        _sorted_quantiles,
+        da,
+        input_core_dims=[[dim]],
+        output_core_dims=[["quantile"]],
+        kwargs={"levels": levels},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"quantile": len(levels)}},
+    )
+    return out.drop_attrs(deep=False)
+
+
+def _sorted_quantiles(values: npt.NDArray[np.floating], *, levels: tuple[float, ...]) -> Float64:
+    ordered = np.sort(np.asarray(values, np.float64), axis=-1)  # NaN comes last
+    last = np.maximum((~np.isnan(ordered)).sum(axis=-1, keepdims=True) - 1, 0)
+    place = last * np.asarray(levels)
+    below = np.floor(place).astype(np.intp)
+    low = np.take_along_axis(ordered, below, axis=-1)
+    high = np.take_along_axis(ordered, np.minimum(below + 1, last), axis=-1)
+    found: Float64 = low + (high - low) * (place - below)
+    return found
 
 
 def _run(data: Data, dim: str, method: Method, threads: int, names: tuple[str, ...]) -> xr.Dataset:
