@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from talik.errors import ConfigError, GridError
-from talik.trends.field import false_discovery, significant_shares, stars
+from talik.trends.field import discovery_threshold, false_discovery, significant_shares, stars
 from talik.trends.overlay import CLASSES, MEAN_BINS, class_shares, greening_overlap, map_bins, overlay_classes
 
 
@@ -23,6 +23,7 @@ def test_false_discovery_equals_scipy(p: list[float]) -> None:
     significant, adjusted = false_discovery(given_p, 0.1)
     np.testing.assert_allclose(adjusted, stats.false_discovery_control(given_p), rtol=1e-13)
     np.testing.assert_array_equal(significant, adjusted <= 0.1)
+    np.testing.assert_array_equal(significant, given_p <= discovery_threshold(given_p, 0.1))
 
 
 def test_false_discovery_of_a_map_with_holes() -> None:

@@ -12,6 +12,7 @@ from talik.errors import ConfigError, GridError
 from talik.trends.method import Float64
 
 ALPHA, ALPHA_FDR = 0.05, 0.10
+_PIECE = 1_000_000
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 
 
@@ -77,27 +78,54 @@ def significant_shares(
     default. The area weighs the shares alone, not the tests. Shares are of the area that has a trend
     (``area_tested``, in units of area); NaN if that is zero. Also ``raw_expected_by_chance`` = alpha and ``n_tests``.
     """
-    s, q, a = _aligned(slope, p, area)
-    holds, _ = false_discovery(q, alpha_fdr)
-    there = ~np.isnan(q) & ~np.isnan(s)
-    weight = np.where(there, np.nan_to_num(a), 0.0)
-    total = float(weight.sum())
+    s, q, a = aligned(slope, p, area)
+    return shares_of(area_sums(s, q, a, alpha, discovery_threshold(q, alpha_fdr)), alpha, alpha_fdr)
 
-    def share(which: npt.NDArray[np.bool_]) -> float:
-        return float(weight[which].sum()) / total if total > 0.0 else float("nan")
 
+def discovery_threshold(p: npt.NDArray[np.floating], alpha: float = ALPHA_FDR) -> float:
+    """The largest p-value that :func:`false_discovery` calls significant, or -1 if it calls none so.
+
+    Needs one sorted copy of p, 8 bytes a value, and no more.
+    """
+    tests = np.asarray(p, np.float64).reshape(-1)
+    tests = tests[~np.isnan(tests)]
+    tests.sort()
+    for stop in range(tests.size, 0, -_PIECE):
+        start = max(0, stop - _PIECE)
+        scaled = tests[start:stop] * (tests.size / np.arange(start + 1.0, stop + 1.0))
+        holds = np.flatnonzero(scaled <= alpha)
+        if len(holds):
+            return float(tests[start + holds[-1]])
+    return -1.0
+
+
+def area_sums(slope: Float64, p: Float64, area: Float64, alpha: float, threshold: float) -> Float64:
+    """Area of raw increase and decrease, of increase and decrease with p <= threshold, with a trend; number of trends.
+
+    Sums of parts of a map add up to those of the map.
+    """
+    there = ~np.isnan(p) & ~np.isnan(slope)
+    weight = np.where(there, np.nan_to_num(area), 0.0)
     with np.errstate(invalid="ignore"):
-        raw = q < alpha
-        return {
-            "increase_raw": share(raw & (s > 0)),
-            "decrease_raw": share(raw & (s < 0)),
-            "increase_fdr": share(holds & (s > 0)),
-            "decrease_fdr": share(holds & (s < 0)),
-            "raw_expected_by_chance": alpha,
-            "alpha_fdr": alpha_fdr,
-            "area_tested": total,
-            "n_tests": int(there.sum()),
-        }
+        which = [(p < alpha) & (slope > 0), (p < alpha) & (slope < 0)]
+        which += [(p <= threshold) & (slope > 0), (p <= threshold) & (slope < 0)]
+    return np.array([*(weight[w].sum() for w in which), weight.sum(), there.sum()])
+
+
+def shares_of(sums: Float64, alpha: float, alpha_fdr: float) -> dict[str, float]:
+    """What :func:`significant_shares` returns, from :func:`area_sums`."""
+    names = ("increase_raw", "decrease_raw", "increase_fdr", "decrease_fdr")
+    total = float(sums[4])
+    shares = {
+        n: float(s) / total if total > 0.0 else float("nan") for n, s in zip(names, sums[:4], strict=True)
+    }
+    rest = {
+        "raw_expected_by_chance": alpha,
+        "alpha_fdr": alpha_fdr,
+        "area_tested": total,
+        "n_tests": int(sums[5]),
+    }
+    return {**shares, **rest}
 
 
 def stars(p: npt.NDArray[np.floating] | float) -> npt.NDArray[np.str_]:
@@ -107,7 +135,7 @@ def stars(p: npt.NDArray[np.floating] | float) -> npt.NDArray[np.str_]:
         return np.select([values < limit for limit, _ in STARS], [mark for _, mark in STARS], "")
 
 
-def _aligned(*arrays: Any) -> tuple[Float64, ...]:
+def aligned(*arrays: Any) -> tuple[Float64, ...]:
     """The arrays on the dimensions of the first, by name where they have names."""
     first = arrays[0]
     if not isinstance(first, xr.DataArray):

@@ -14,7 +14,7 @@ import xarray as xr
 
 from talik.errors import InputError
 from talik.flux.dataset import CONVENTIONS
-from talik.trends.field import false_discovery, significant_shares
+from talik.trends.field import ALPHA, aligned, area_sums, discovery_threshold, shares_of
 from talik.trends.labelled import trend
 from talik.trends.table import ROW
 
@@ -76,8 +76,24 @@ def rows(ds: xr.Dataset) -> list[dict[str, Any]]:
 def summary(ds: xr.Dataset, source: xr.Dataset, alpha_fdr: float) -> dict[str, Any]:
     """Shares of area with significant trends, raw and by false discovery rate, and how the area was known."""
     area, how = _area(ds["slope"], source)
-    shares = significant_shares(ds["slope"], ds["p"], area, alpha_fdr=alpha_fdr)
-    return {**shares, "area": how, "n_series": int(ds["slope"].size)}
+    threshold = discovery_threshold(ds["p"].values, alpha_fdr)
+    sums = np.zeros(6)
+    for part in _slabs(ds["slope"]):
+        weight = area
+        if isinstance(area, xr.DataArray):
+            weight = area.isel({d: s for d, s in part.items() if d in area.dims})
+        s, p, a = aligned(ds["slope"].isel(part), ds["p"].isel(part), weight)
+        sums += area_sums(s, p, a, ALPHA, threshold)
+    return {**shares_of(sums, ALPHA, alpha_fdr), "area": how, "n_series": int(ds["slope"].size)}
+
+
+def _slabs(da: xr.DataArray) -> list[dict[Hashable, slice]]:
+    """Slices along the first dimension that hold about `BLOCK_VALUES` / 4 cells each."""
+    if not da.ndim:
+        return [{}]
+    first = da.dims[0]
+    rows = max(1, BLOCK_VALUES // 4 // max(1, da.size // max(1, da.sizes[first])))
+    return [{first: slice(k, k + rows)} for k in range(0, da.sizes[first], rows)]
 
 
 def write_grid(ds: xr.Dataset, path: Path, alpha_fdr: float) -> xr.Dataset:
@@ -97,7 +113,9 @@ def write_grid(ds: xr.Dataset, path: Path, alpha_fdr: float) -> xr.Dataset:
 
     with whole_file(path) as part:
         ds.to_netcdf(part, engine="netcdf4", encoding=_encoding(ds))
-        _holds(part, alpha_fdr).to_netcdf(part, mode="a", engine="netcdf4")
+        with xr.open_dataset(part, engine="netcdf4") as back:
+            flags = _holds(back, alpha_fdr)
+        flags.to_netcdf(part, mode="a", engine="netcdf4", encoding=_encoding(flags))
     return xr.open_dataset(path, engine="netcdf4")
 
 
@@ -172,18 +190,14 @@ def _area(slope: xr.DataArray, source: xr.Dataset) -> tuple[xr.DataArray | float
     return 1.0, "cells alike"
 
 
-def _holds(path: Path, alpha_fdr: float) -> xr.Dataset:
+def _holds(ds: xr.Dataset, alpha_fdr: float) -> xr.Dataset:
     """Which p-values of a written file hold at this false discovery rate."""
-    with xr.open_dataset(path, engine="netcdf4") as ds:
-        return _flagged(ds["p"].load(), alpha_fdr)
-
-
-def _flagged(p: xr.DataArray, alpha_fdr: float) -> xr.Dataset:
-    found = false_discovery(p, alpha_fdr)["significant"]
+    p = ds["p"].load()
     flags = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "not_significant significant"}
     about = f"trend is significant at a false discovery rate of {alpha_fdr:g} (Benjamini-Hochberg)"
-    out = found.astype(np.int8).drop_attrs(deep=False).assign_attrs(long_name=about, units="1", **flags)
-    return out.drop_vars(list(out.coords)).to_dataset(name="significant_fdr")
+    found = (p.variable <= discovery_threshold(p.values, alpha_fdr)).astype(np.int8)
+    found.attrs = {"long_name": about, "units": "1", **flags}
+    return xr.Dataset({"significant_fdr": found})
 
 
 def _encoding(ds: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
@@ -209,7 +223,7 @@ def _write_zarr(ds: xr.Dataset, path: Path, alpha_fdr: float) -> None:
             var.encoding.clear()
         ds.to_zarr(part, mode="w", consolidated=False)
         with xr.open_zarr(part, consolidated=False) as back:
-            _flagged(back["p"].load(), alpha_fdr).to_zarr(part, mode="a", consolidated=False)
+            _holds(back, alpha_fdr).to_zarr(part, mode="a", consolidated=False)
         if path.exists():
             shutil.rmtree(path)
         part.replace(path)

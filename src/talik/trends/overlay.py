@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from talik.errors import GridError
-from talik.trends.field import ALPHA, _aligned
+from talik.trends.field import ALPHA, aligned
 
 CLASSES = (
     "no_trend",
@@ -72,7 +72,7 @@ def class_shares(
     area: xr.DataArray | npt.NDArray[np.floating] | float = 1.0,
 ) -> dict[str, float]:
     """Share of area of each class but ``no_trend``; shares of the area that has a class add up to 1 (NaN: none has)."""
-    number, weight = _aligned(classes, area)
+    number, weight = aligned(classes, area)
     weight = np.nan_to_num(weight)
     total = float(weight[number > 0].sum())
     return {
@@ -106,7 +106,7 @@ def greening_overlap(
     greening cells that have the NEE trend in question. NaN where there is nothing to share. Source: upscaling.md 8.3.
     """
     given = (ndvi_slope, ndvi_p, nee_slope, nee_p, nee_jja_slope, nee_jja_p, area)
-    n_slope, n_p, a_slope, a_p, j_slope, j_p, weight = _aligned(*given)
+    n_slope, n_p, a_slope, a_p, j_slope, j_p, weight = aligned(*given)
     weight = np.nan_to_num(weight)
 
     def share(of: npt.NDArray[np.bool_], within: npt.NDArray[np.bool_]) -> float:
