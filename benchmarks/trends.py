@@ -72,3 +72,31 @@ def bench_trends() -> list[Row]:
             f"yue-pilon is {rate['yue-pilon'] / prewhitened:,.0f} times as fast",
         ),
     ]
+
+
+def error_rates(count: int = 20_000, years: int = YEARS) -> list[str]:
+    """Markdown rows: false alarms at p < 0.05, coverage of 95 % limits and error of the slope in AR(1) noise, no trend."""
+    from talik.trends.method import METHODS, Method, run_array
+
+    rng = np.random.default_rng(1)
+    out = []
+    for rho in (-0.3, 0.0, 0.2, 0.4, 0.6):
+        y = np.zeros((count, years + 50))
+        for k in range(1, years + 50):
+            y[:, k] = rho * y[:, k - 1] + rng.normal(size=count)
+        noise = y[:, 50:] * np.sqrt(1 - rho**2)
+        cells = []
+        for name in METHODS:
+            found = run_array(noise, Method.of(name))
+            slope, low, high, p = (found[:, k] for k in (0, 2, 3, 5))
+            covered = np.mean((low <= 0) & (high >= 0))
+            error = np.sqrt(np.nanmean(slope**2))
+            cells.append(f"{100 * np.mean(p < 0.05):.1f} %, {100 * covered:.0f} %, {error:.3f}")
+        out.append(f"| {rho:g} | " + " | ".join(cells) + " |")
+    return out
+
+
+if __name__ == "__main__":
+    from talik.trends.method import METHODS
+
+    print(f"| rho | {' | '.join(METHODS)} |", "|---" * (len(METHODS) + 1) + "|", *error_rates(), sep="\n")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +112,25 @@ def write_grid(ds: xr.Dataset, path: Path, alpha_fdr: float) -> xr.Dataset:
         return zarr
     from talik.files import whole_file
 
-    with whole_file(path) as part:
+    with whole_file(path) as part, _small_chunk_cache():
         ds.to_netcdf(part, engine="netcdf4", encoding=_encoding(ds))
         with xr.open_dataset(part, engine="netcdf4") as back:
             flags = _holds(back, alpha_fdr)
         flags.to_netcdf(part, mode="a", engine="netcdf4", encoding=_encoding(flags))
     return xr.open_dataset(path, engine="netcdf4")
+
+
+@contextmanager
+def _small_chunk_cache() -> Iterator[None]:
+    """The netCDF library keeps up to 64 MB for each variable of a file; blocks are whole chunks and need none of it."""
+    import netCDF4
+
+    before = netCDF4.get_chunk_cache()
+    netCDF4.set_chunk_cache(4 * 2**20, before[1], before[2])
+    try:
+        yield
+    finally:
+        netCDF4.set_chunk_cache(*before)
 
 
 def _open(path: Path) -> xr.Dataset:

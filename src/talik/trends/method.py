@@ -24,9 +24,7 @@ _TOLD = {
     "none": "Theil-Sen slope and Mann-Kendall test, no prewhitening",
     "zhang": "Theil-Sen slope and Mann-Kendall test, iterative prewhitening of Zhang et al. (2000)",
     "yue-pilon": "Theil-Sen slope and Mann-Kendall test, trend-free prewhitening of Yue et al. (2002)",
-    "conservative": (
-        "Theil-Sen slope and Mann-Kendall test, prewhitened once where residual lag-1 autocorrelation is positive"
-    ),
+    "conservative": ("Theil-Sen slope and Mann-Kendall test, prewhitened once where residual r1 > 0"),
 }
 
 
