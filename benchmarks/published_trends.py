@@ -15,7 +15,7 @@ from talik.trends.method import Method
 from talik.trends.table import Series, series_trends
 
 FILE = "abcflux-v1-budgets/annual_budgets_1990-2016.csv"
-HEADER = "| variable | region | zhang: slope (95 % limits) | p | none: slope (95 % limits) | p |\n|---|---|---|---|---|---|"
+HEADER = "| variable | region | zhang: slope (95 % limits) | p | none: slope (95 % limits) | p |"
 
 
 def table(data: Path) -> list[str]:
@@ -42,4 +42,4 @@ def _cells(row: dict[str, float]) -> str:
 
 if __name__ == "__main__":
     shared = Path(os.environ.get("TALIK_SHARED", Path(__file__).parents[2] / "shared"))
-    print(HEADER, *table(shared / "data"), sep="\n")
+    print(HEADER, "|---" * 6 + "|", *table(shared / "data"), sep="\n")

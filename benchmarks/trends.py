@@ -75,7 +75,7 @@ def bench_trends() -> list[Row]:
 
 
 def error_rates(count: int = 20_000, years: int = YEARS) -> list[str]:
-    """Markdown rows: false alarms at p < 0.05, coverage of 95 % limits and error of the slope in AR(1) noise, no trend."""
+    """Markdown rows: false alarms at p < 0.05, coverage of 95 % limits, error of the slope, in AR(1) noise."""
     from talik.trends.method import METHODS, Method, run_array
 
     rng = np.random.default_rng(1)

@@ -163,7 +163,7 @@ def test_text_and_files_of_a_table(table: Path, tmp_path: Path) -> None:
     assert "17 of 20" in text
     assert "***" in text
     assert "2 of 3 series have a trend; p < 0.05 in 2, false discovery rate 0.1 in 2" in text
-    assert "1 steps without a row" in text
+    assert "missing values: 1 step without a row" in text
     want = rows_of(table)
     for name in ("t.csv", "t.csv.gz", "t.parquet"):
         assert "3 series" in run(table, "--out", tmp_path / "new" / name)
@@ -205,6 +205,12 @@ def test_bad_tables(tmp_path: Path, content: str, message: str) -> None:
     told = run(path, "--json", code=2)
     assert message in told
     assert str(path) in told
+
+
+def test_dates_in_a_parquet_file_are_refused(table: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(table, dtype={"id": str}, na_values=["NA"])
+    frame.assign(t=pd.to_datetime(frame.t.astype(str))).to_parquet(tmp_path / "dates.parquet")
+    assert "column t holds datetime64" in run(tmp_path / "dates.parquet", code=2)
 
 
 def test_bad_settings(table: Path, grid: Path, tmp_path: Path) -> None:

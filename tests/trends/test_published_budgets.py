@@ -12,7 +12,7 @@ from talik.trends.method import Method, run_array
 from talik.trends.prewhitening import COLUMNS
 
 DOCS = Path(__file__).parents[2] / "docs" / "science" / "trends.md"
-ROW = re.compile(r"^\| (NEE|GPP|Reco) \| (\w+) \| (.*) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (NEE|GPP|Reco) \| (\w+) \| (-?\d.*) \|$", re.MULTILINE)
 
 
 def test_the_printed_table_is_what_the_data_give(shared: Path) -> None:

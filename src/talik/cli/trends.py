@@ -143,6 +143,7 @@ def _print_rows(
     from rich.markup import escape
     from rich.table import Table
 
+    from talik.sources.problem import counted
     from talik.trends.field import false_discovery, stars
 
     console.print(f"{method.told}")
@@ -172,7 +173,7 @@ def _print_rows(
         f"{int((tested < 0.05).sum())}, false discovery rate {alpha_fdr:g} in {int(holds.sum())}"
     )
     if inserted:
-        console.print(f"{inserted} steps without a row were taken as missing values")
+        console.print(f"missing values: {counted(inserted, 'step')} without a row")
     if any(r["converged"] is False for r in rows):
         console.print("! no convergence in 500 runs; values are those of the last")
 

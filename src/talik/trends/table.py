@@ -109,6 +109,10 @@ def write_rows(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _numbers(path: Path, table: pd.DataFrame, name: str) -> Float64:
     column = table[name]
+    if column.dtype.kind in "mMb":
+        raise InputError(
+            f"{path}: column {name} holds {column.dtype}; expected numbers, such as years. Convert it."
+        )
     values = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
     wrong = (np.isnan(values) & np.asarray(column.notna())) | np.isinf(values)
     if wrong.any():
