@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.trends import bench_trends
+
 Row = tuple[str, str, str]
 
 
@@ -143,6 +145,7 @@ BENCHES = {
     "regrid": bench_regrid,
     "monte_carlo": bench_monte_carlo,
     "demo": bench_demo,
+    "trends": bench_trends,
 }
 
 

@@ -7,6 +7,7 @@ import typer
 from talik.cli.budget import audit, budget
 from talik.cli.check import check
 from talik.cli.report import demo, report
+from talik.cli.trends import trends
 from talik.cli.upscale import app as upscale
 
 app = typer.Typer(
@@ -42,4 +43,5 @@ app.command()(budget)
 app.command()(audit)
 app.command()(report)
 app.command()(check)
+app.command()(trends)
 app.add_typer(upscale, name="upscale")

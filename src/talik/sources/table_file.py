@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,10 +16,11 @@ MISSING = ("", "NA", "NaN", "nan", "-9999", "-9999.0", "-99999", "<NA>", "N/A", 
 """Entries of a text table that mean no value."""
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def read_table(path: Path, labels: tuple[str, ...] = ()) -> tuple[pd.DataFrame, list[str]]:
     """A table and notes on how it was read; the format is known by its content, not by the file name.
 
-    Text is UTF-8, else latin-1 (noted). -9999 and NA are missing values; in Parquet files -9999 is too.
+    Text is UTF-8, else latin-1 (noted). -9999 and NA are missing values; in Parquet files -9999 is too. Columns named
+    in `labels` stay the text they are in a text file (007, NA); only an empty entry is missing there.
 
     Raises:
         InputError: no such file, empty, damaged, or not a table.
@@ -33,7 +35,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     else:
         if content[:2] == b"\x1f\x8b":
             content = _unzipped(path, content)
-        table = _text(path, content, notes)
+        table = _text(path, content, notes, labels)
     if not len(table.columns) or not len(table):
         raise InputError(
             f"{path}: the table has {len(table)} rows and {len(table.columns)} columns; nothing to read"
@@ -78,7 +80,7 @@ def _unzipped(path: Path, content: bytes) -> bytes:
         raise InputError(f"{path}: damaged gzip file ({err}). Copy it again.") from err
 
 
-def _text(path: Path, content: bytes, notes: list[str]) -> pd.DataFrame:
+def _text(path: Path, content: bytes, notes: list[str], labels: tuple[str, ...]) -> pd.DataFrame:
     if b"\0" in content[:4096]:
         raise InputError(f"{path}: not a table (binary content). talik reads CSV, gzipped CSV and Parquet.")
     try:
@@ -88,11 +90,21 @@ def _text(path: Path, content: bytes, notes: list[str]) -> pd.DataFrame:
         notes.append("text is not UTF-8; read as latin-1")
     separator = _separator(text)
     try:
+        header = (
+            pd.read_csv(io.StringIO(text), sep=separator, nrows=0, skipinitialspace=True).columns
+            if labels
+            else ()
+        )
+        kept = [c for c in header if str(c).strip() in labels]
+        missing: Any = list(MISSING)
+        if kept:
+            missing = {c: [""] if c in kept else list(MISSING) for c in header}
         table = pd.read_csv(
             io.StringIO(text),
             sep=separator,
             decimal="," if separator == ";" else ".",
-            na_values=list(MISSING),
+            dtype=dict.fromkeys(kept, "str"),
+            na_values=missing,
             keep_default_na=False,
             skipinitialspace=True,
             low_memory=False,
