@@ -119,8 +119,8 @@ def main() -> None:
         order = cpu_rate(lambda rows=rows: ready.order(rows), len(rows))
         visits = path_length(trees, rows)
         print(
-            f"{kind}: talik {ours:,.0f} rows/CPU-s, scikit-learn {theirs:,.0f}, ratio {ours / theirs:.1f}; against R as "
-            f"published {ours / R_PUBLISHED:.1f}; ordering rows takes {100 * ours / order:.0f} % of the time"
+            f"{kind}: talik {ours:,.0f} rows/CPU-s, scikit-learn {theirs:,.0f}, ratio {ours / theirs:.1f}; against R "
+            f"as published {ours / R_PUBLISHED:.1f}; ordering rows takes {100 * ours / order:.0f} % of the time"
         )
         put = ready.order(rows)
         chunks = [
@@ -134,8 +134,8 @@ def main() -> None:
         less = cpu_rate(lambda c=chunks, s=small: [k.sum_of(s) for k in c], sum(len(c.rows) for c in chunks))
         distinct = blocks_nodes(trees, rows, put)
         print(
-            f"  a row visits {visits:.1f} nodes a tree = {500 * visits:.0f}; 64 rows in order touch {distinct:.0f} distinct "
-            f"nodes a tree, {distinct / 64:.2f} a row: {64 * visits / distinct:.1f} visits for one comparison; "
+            f"  a row visits {visits:.1f} nodes a tree = {500 * visits:.0f}; 64 rows in order touch {distinct:.0f} "
+            f"distinct nodes a tree, {distinct / 64:.2f} a row: {64 * visits / distinct:.1f} visits for one comparison; "
             f"{500 * distinct / 64 * (8 + 256):.0f} bytes of nodes and predictors read a row; "
             f"walk alone {walk:,.0f}, pruned to the box {less:,.0f} rows/CPU-s"
         )

@@ -201,8 +201,8 @@ def big(folder: Path, workers: int) -> None:
     print(json.dumps(facts), flush=True)
     rows = facts["pixels"] * facts["months"]
     print(
-        f"{rows:,} rows x 3 forests: {took:.0f} s wall with {workers} workers, {facts['seconds']:.0f} s of work, planned "
-        f"{facts['planned_seconds']:.0f} ({100 * (facts['planned_seconds'] / facts['seconds'] - 1):+.0f} %); "
+        f"{rows:,} rows x 3 forests: {took:.0f} s wall with {workers} workers, {facts['seconds']:.0f} s of work, "
+        f"planned {facts['planned_seconds']:.0f} ({100 * (facts['planned_seconds'] / facts['seconds'] - 1):+.0f} %); "
         f"{facts['seconds'] / rows / 3 * 1e6:.2f} us a row and forest; at most {facts['peak_bytes'] / 2**30:.2f} GiB "
         f"a process (planned {facts['planned_bytes'] / 2**30:.2f})"
     )
@@ -227,20 +227,25 @@ def big(folder: Path, workers: int) -> None:
 
 def flat(folder: Path) -> None:
     """Cost of a row against the number of rows, one worker."""
-    for edge, months in ((320, 1), (560, 3), (1000, 6)):
-        name = f"flat{edge}.zarr"
-        source = xr.open_zarr(folder / "big.zarr", consolidated=False)
+    for edge, months in ((224, 2), (600, 3), (1100, 5)):
+        name, out = f"flat{edge}.zarr", folder / f"flat{edge}.out.zarr"
         if not (folder / name).exists():
-            cut = source.isel(y=slice(600, 600 + edge), x=slice(0, edge), time=slice(0, months))
-            for v in cut.variables.values():
+            source = xr.open_zarr(folder / "big.zarr", consolidated=False)
+            part = source.isel(y=slice(200, 200 + edge), x=slice(0, edge), time=slice(0, months))
+            for v in part.variables.values():
                 v.encoding.clear()
-            cut.chunk({"y": 256, "x": 256, "time": 1}).to_zarr(folder / name, consolidated=False)
-        for ending in ("", ".work"):
-            shutil.rmtree(folder / f"flat{edge}.out.zarr{ending}", ignore_errors=True)
-        told, _ = predict(folder, name, f"flat{edge}.out.zarr", "--members", "0", "--json", "--years", "2001-2001") if months == 12 else predict(folder, name, f"flat{edge}.out.zarr", "--members", "0", "--json")  # fmt: skip
+            part.chunk({"y": 256, "x": 256, "time": 1}).to_zarr(folder / name, consolidated=False)
+        for path in (out, out.with_name(out.name + ".work")):
+            shutil.rmtree(path, ignore_errors=True)
+        told, _ = predict(folder, name, out.name, "--members", "0", "--json")
         facts = json.loads(told[: told.index("\n}") + 2])
         rows = facts["pixels"] * facts["months"]
-        print(f"{rows:,} rows: {facts['seconds'] / rows / 3 * 1e6:.2f} us a row and forest", flush=True)
+        each = facts["seconds"] / rows / 3 * 1e6
+        print(
+            f"{rows:,} rows x 3 forests: {each:.2f} us a row and forest, planned "
+            f"{100 * (facts['planned_seconds'] / facts['seconds'] - 1):+.0f} %",
+            flush=True,
+        )
 
 
 def content(out: Path) -> dict[str, str]:
@@ -267,11 +272,13 @@ def cut(folder: Path) -> None:
         print(f"{workers} workers: {took:.0f} s; {re.findall(r'planned [^)]*', told)}", flush=True)
     out = folder / "killed.zarr"
     for wanted in (3, 8):
+        models = [str(folder / f"{f}.model") for f in FLUXES]
+        command = ["upscale", "predict", *models, "--grid", str(folder / "cut.zarr"), "--out", str(out)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "talik", "upscale", "predict", *(str(folder / f"{f}.model") for f in FLUXES), "--grid",
-             str(folder / "cut.zarr"), "--out", str(out), "--workers", "2", "--regions", "sectors"],
-            start_new_session=True, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [sys.executable, "-m", "talik", *command, "--workers", "2", "--regions", "sectors"],
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
         results = folder / "killed.zarr.work" / "tiles"
         while len(list(results.glob("*.npz"))) < wanted and process.poll() is None:
             time.sleep(0.2)

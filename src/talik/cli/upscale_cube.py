@@ -69,6 +69,12 @@ def predict(
     holes: Annotated[
         Holes, typer.Option("--holes", help="Pixels with a predictor in some months only.")
     ] = Holes.fail,
+    land_fraction: Annotated[
+        str | None,
+        typer.Option(
+            "--land-fraction", metavar="FILE:VAR", help="Land share of the cells, for areas (8-km grids)."
+        ),
+    ] = None,
     stand_in: Annotated[
         list[str] | None,
         typer.Option("--stand-in", metavar="YEAR=YEAR", help="Annual predictors: read one year for another."),
@@ -119,6 +125,7 @@ def predict(
             resume=resume,
             dry_run=dry_run,
             same_cube=same_cube,
+            land_fraction=land_fraction,
         )
         sys.stderr.write(prediction.plan.text(prediction.done))
         if dry_run:

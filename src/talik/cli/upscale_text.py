@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from talik.products.store import Products
     from talik.upscaling.training import Schema
 
+SHOWN = ("annual", "JJA", "SepMay")
+"""Seasons of which regional numbers are printed; the others are in the files."""
+
 
 def print_summary(console: Console, summary: dict[str, Any], schema: Schema) -> None:
     """Scores of a validation as a table."""
@@ -112,25 +115,23 @@ def print_products(console: Console, found: Products) -> None:
     from rich.table import Table
 
     rows = found.summary.table
+    rows = rows[rows["season"].isin(SHOWN) & ~rows["quantity"].isin(("area", "decadal_shift"))]
+    held = [r for r in rows["region"].unique() if rows.loc[rows["region"] == r, "value"].notna().any()]
+    missing = [r for r in rows["region"].unique() if r not in held]
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "region", "value", "units", "SD years", "SD members", "coverage %", "period"):
-        table.add_column(heading, justify="left" if heading in ("", "region", "units", "period") else "right")
-    shown = rows[(rows["quantity"] != "decadal_shift") & (rows["quantity"] != "area")]
-    shown = shown[shown["season"].isin(["annual", "JJA", "SepMay"])]
-    for row in shown.to_dict("records"):
-        what = f"{row['variable']} {row['quantity'].replace('_', ' ')}"
-        what += f" {row['season']}" if row["season"] != "annual" else ""
-        table.add_row(
-            escape(what),
-            escape(str(row["region"])),
-            _number(row["value"]),
-            escape(str(row["units"])),
-            _number(row["sd_interannual"]),
-            _number(row["sd_member"]),
-            _number(100 * row["coverage"]),
-            escape(str(row["period"])),
-        )
+    table.add_column("")
+    for region in held:
+        table.add_column(escape(str(region)), justify="right")
+    table.add_column("units")
+    for (variable, quantity, season), part in rows.groupby(["variable", "quantity", "season"], sort=False):
+        cells = {row["region"]: _with_spread(row) for row in part.to_dict("records")}
+        what = f"{variable} {str(quantity).replace('_', ' ')}" + (f" {season}" if season != "annual" else "")
+        table.add_row(escape(what), *(cells.get(r, "") for r in held), escape(str(part["units"].iloc[0])))
     console.print(table)
+    periods = ", ".join(dict.fromkeys(rows["period"]))
+    console.print(escape(f"{periods}; \u00b1 standard deviation of years; in brackets, of bootstrap members"))
+    if missing:
+        console.print(escape(f"no data in {', '.join(map(str, missing))}"))
     for flux, regions in found.influence.items():
         for region, held in regions.items():
             first = ", ".join(f"{s['site']} {100 * s['share']:.0f} %" for s in held["sites"][:5])
@@ -141,5 +142,11 @@ def print_products(console: Console, found: Products) -> None:
         console.print(escape(f"note: {note}"))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value:.4g}"
+def _with_spread(row: Any) -> str:
+    """Value, spread over years and over members, as far as they are known."""
+    value, years, members = (row[k] for k in ("value", "sd_interannual", "sd_member"))
+    if value != value:
+        return ""
+    text = f"{value:.4g}"
+    text += f" \u00b1 {years:.2g}" if years == years else ""
+    return text + (f" ({members:.2g})" if members == members else "")

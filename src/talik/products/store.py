@@ -22,12 +22,14 @@ from talik.flux.table import FLUXES
 from talik.products.annual import annual_sums, period_mean
 from talik.products.seasons import seasonal_sums
 from talik.products.summary import Summary, summarise
-from talik.products.zonal import Zones, regional_series
+from talik.products.zonal import Zones
 from talik.regions.axes import grid_of
 from talik.regions.grid import LatLonGrid
 from talik.regions.masks import land_fraction
 from talik.regions.named import domain_weights, lazy_weights
 
+SMALL = 1 << 29
+"""Bytes of fluxes that are read at once instead of a chunk at a time."""
 MOST_SITES = 10
 """Sites listed for each region, those that count most first."""
 
@@ -87,19 +89,24 @@ def make_products(
             f"{path}: holds {', '.join(map(str, dataset.data_vars))}, no flux in kg m-2 s-1. Products are made of "
             "models of nee, gpp, reco or ch4 in g m-2 month-1."
         )
+    if sum(dataset[v].nbytes for v in held) <= SMALL:
+        dataset = dataset.load()
     grid = grid_of(dataset)
     fires = open_flux(fire) if fire is not None else None
-    # the domain is per land area, regions may take in sea: each set of zones is summarised by itself
-    zones = [Zones(weights=domain_weights(grid), min_coverage=1e-9)]
+    # the domain is the valid pixels, regions may take in more: each set of zones is summarised by itself
+    valid = (dataset["coverage"].load() > 0).astype(float)
+    land = dataset["land_fraction"].load().fillna(0.0) if "land_fraction" in dataset else valid
+    whole = (domain_weights(grid) * valid).assign_attrs(units="1", covers="all")
+    zones = [Zones(weights=whole, land_fraction=land, min_coverage=1e-9)]
     if regions:
-        zones.append(Zones(weights=lazy_weights(regions, grid), min_coverage=1e-9))
+        zones.append(Zones(weights=lazy_weights(regions, grid), land_fraction=land, min_coverage=1e-9))
     parts = [summarise(dataset, z, years=years, fire=fires) for z in zones]
     table = pd.concat([p.table for p in parts], ignore_index=True)
     notes = tuple(dict.fromkeys(note for p in parts for note in p.notes))
     summed = open_sums(path) if sums_path(path).exists() else None
     if summed is not None:
         table = _with_member_spread(table, summed, held, years)
-    yearly = pd.concat([_yearly(dataset, z, held, years) for z in zones], ignore_index=True)
+    yearly = pd.concat([_yearly(p, years) for p in parts], ignore_index=True)
     return Products(
         Summary(table, parts[0].attrs, notes), yearly, _influence(summed, held) if summed is not None else {}
     )
@@ -176,15 +183,26 @@ def on_lonlat(dataset: xr.Dataset, held: Sequence[str], step: float) -> xr.Datas
     whole = {str(d): -1 for d in dataset["coverage"].dims}  # cells are needed together, months are not
     monthly = dataset[[*held, "coverage", "time_bnds"]].chunk({"time": 1, **whole})
     found = to_coarse(monthly, grid, land_fraction=land)
+    of_store = ("crs", "cell_area", "grid_mapping", "cell_measures")
+    found = found.drop_vars([n for n in of_store if n in found.variables])
+    fluxes = {v: found[v].astype(np.float32) for v in held}
+    for values in fluxes.values():
+        values.attrs = {k: v for k, v in values.attrs.items() if k not in of_store}
     out = make_flux_dataset(
-        {v: found[v] for v in held},
+        fluxes,
         approach="upscaling",
         source=str(dataset.attrs["source"]),
         coverage=found["coverage"],
         time_bounds=dataset["time_bnds"],
         title=f"{dataset.attrs.get('title', 'fluxes')}, on {step:g} degrees",
     )
-    return out.assign({k: v for k, v in grid.frame().data_vars.items() if k != "crs"})
+    out = out.assign(dict(grid.to_dataset().data_vars))
+    out = out.reset_coords([n for n in ("crs", "cell_area") if n in out.coords])
+    for name in held:
+        out[name].attrs |= {"grid_mapping": "crs", "cell_measures": "area: cell_area"}
+    for dim in grid.dims:
+        out[dim].attrs["bounds"] = f"{dim}_bnds"
+    return out
 
 
 def _plain(dataset: xr.Dataset) -> xr.Dataset:
@@ -196,19 +214,14 @@ def _plain(dataset: xr.Dataset) -> xr.Dataset:
     return out
 
 
-def _yearly(
-    dataset: xr.Dataset, zones: Zones, held: Sequence[str], years: tuple[int, int] | None
-) -> pd.DataFrame:
+def _yearly(summary: Summary, years: tuple[int, int] | None) -> pd.DataFrame:
     parts = []
-    for name in held:
-        found = regional_series(dataset, name, zones).budgets().isel(season=0, drop=True)
+    for name, series in summary.series.items():
+        found = series.budgets().isel(season=0, drop=True)
         frame = found[["budget", "coverage"]].to_dataframe().reset_index()
         frame["id"] = name + " " + frame["region"].astype(str)
-        parts.append(
-            frame.rename(columns={"year": "t", "budget": "y"})[["id", "t", "y", "coverage"]].sort_values(
-                ["id", "t"], kind="stable"
-            )
-        )
+        frame = frame.rename(columns={"year": "t", "budget": "y"})[["id", "t", "y", "coverage"]]
+        parts.append(frame.sort_values(["id", "t"], kind="stable"))
     table = pd.concat(parts, ignore_index=True)
     return table if years is None else table[table["t"].between(*years)].reset_index(drop=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,8 @@ class Summary:
     table: pd.DataFrame
     attrs: dict[str, str]
     notes: tuple[str, ...] = field(default=())
+    series: Mapping[str, RegionalSeries] = field(default_factory=dict)
+    """Each flux by region and step: what the numbers were made of."""
 
     def value(self, quantity: str, region: str, **where: str) -> float:
         """The one value of `quantity` in `region` (and e.g. season="JJA", variable="gpp"); CoverageError if not one."""
@@ -128,7 +130,7 @@ def summarise(
         rows += _fire(ds, series, fire, fire_land_fraction, years)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     attrs = {k: str(ds.attrs[k]) for k in ("approach", "source", "title") if k in ds.attrs}
-    return Summary(table, attrs, tuple(notes))
+    return Summary(table, attrs, tuple(notes), series)
 
 
 def _statistics(
@@ -278,7 +280,8 @@ def _tidy(
             "value": float(values[k]),
             "units": str(values.attrs.get("units", "")),
             "coverage": float(coverage[k]) if coverage is not None else math.nan,
-            **{name: float(v[k]) for name, v in sd.items()},
+            # a region without data has no spread either, not a spread of zero
+            **{name: float(v[k]) if math.isfinite(float(values[k])) else math.nan for name, v in sd.items()},
             "n_years": about.attrs.get("n_years"),
         }
 

@@ -157,13 +157,13 @@ class Model:
         return write_model(path, facts, arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Model:
-        """Read a model file.
+    def load(cls, path: Path, *, members: bool = True) -> Model:
+        """Read a model file; without its bootstrap members if they are not wanted, which saves most of the memory.
 
         Raises:
             InputError: not a whole model file.
         """
-        head, arrays = read_model(path)
+        head, arrays = read_model(path, "" if members else "member/")
         try:
             learner = make_learner(head["learner"], head["settings"])
             schema = Schema.model_validate(head["schema"])
@@ -178,7 +178,10 @@ class Model:
                 for k, v in arrays.items()
                 if k.startswith("applicability/")
             }
-            members = [_member(learner, arrays, k, facts) for k, facts in enumerate(head["members"])]
+            kept = [
+                _member(learner, arrays, k, facts)
+                for k, facts in enumerate(head["members"] if members else ())
+            ]
             return cls(
                 learner,
                 learner.restore(own, head["fitted"]),
@@ -186,7 +189,7 @@ class Model:
                 head["facts"],
                 rows,
                 _widening(head["widening"]),
-                tuple(members),
+                tuple(kept),
                 Applicability.restore(near) if near else None,
             )
         except (KeyError, TypeError, ValueError) as err:

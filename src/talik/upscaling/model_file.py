@@ -56,8 +56,10 @@ def write_model(path: Path, facts: dict[str, Any], arrays: Arrays) -> Path:
     return Path(path)
 
 
-def read_model(path: Path) -> tuple[dict[str, Any], Arrays]:
+def read_model(path: Path, leave_out: str = "") -> tuple[dict[str, Any], Arrays]:
     """Facts and arrays of a model file, checked byte for byte against the hashes inside.
+
+    Arrays whose name starts with `leave_out` are not read.
 
     The hashes find damage, not malice: who can change an array can change its hash. No content is ever executed.
 
@@ -67,12 +69,12 @@ def read_model(path: Path) -> tuple[dict[str, Any], Arrays]:
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(path, archive)
+            return _read(path, archive, leave_out)
     except _UNREADABLE as err:
         raise _damaged(path, str(err)) from err
 
 
-def _read(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], Arrays]:
+def _read(path: Path, archive: zipfile.ZipFile, leave_out: str) -> tuple[dict[str, Any], Arrays]:
     huge = [i.filename for i in archive.infolist() if i.file_size > _LARGEST]
     if huge:
         raise _damaged(path, f"{huge[0]} is larger than any model")
@@ -86,6 +88,8 @@ def _read(path: Path, archive: zipfile.ZipFile) -> tuple[dict[str, Any], Arrays]
         )
     arrays = {}
     for name, digest in head["sha256"].items():
+        if leave_out and name.startswith(leave_out):
+            continue
         data = archive.read(name)
         if hash_bytes(data) != digest:
             raise _damaged(path, f"{name} was changed")

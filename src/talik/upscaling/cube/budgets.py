@@ -41,7 +41,7 @@ def write_budgets(spec: Spec, results: Sequence[Path]) -> None:
             out[f"{name}_members"] = (("member", "region", "time"), own[1:].transpose(0, 2, 1), told)
         if spec.influence:
             out = _with_influence(
-                out, held, f, name, Model.load(spec.models[f]), store.is_flux(target, units)
+                out, held, f, name, Model.load(spec.models[f], members=False), store.is_flux(target, units)
             )
     for name in ("time", "time_bnds"):
         out[name].encoding = {**clock, "dtype": "float64"}

@@ -89,48 +89,55 @@ class Bundle:
         return replace(self, models=tuple(models))
 
 
-def bundle(models: Sequence[Model], members: int | None = None, *, pack: bool = True) -> Bundle:
-    """Bring models to common columns; `members` of each are used (None: all there are, the same number in each).
+def bundle(paths: Sequence[Path], members: int | None = None) -> Bundle:
+    """Bring model files to common columns; `members` of each are used (None: all there are, in each the same number).
 
-    pack False leaves the models out: the description of a bundle whose arrays lie in a folder.
+    One file is held in memory at a time.
 
     Raises:
         ConfigError: two models of one flux, or fewer members than asked for.
     """
-    targets = [m.schema.target for m in models]
+    heads = [Model.load(path, members=False) for path in paths]
+    targets = [m.schema.target for m in heads]
     twice = {t for t in targets if targets.count(t) > 1}
     if twice:
         raise ConfigError(
             f"two models predict {', '.join(sorted(twice))}; give one model file for each flux."
         )
-    have = [len(m.members) for m in models]
-    n = (min(have) if members is None else members) if have else 0
+    union: dict[tuple[str, str | None, tuple[str, ...]], Feature] = {}
+    for head in heads:
+        for f in head.schema.features:
+            old = union.setdefault(_identity(f), f)
+            wider = {"low": min(old.low, f.low), "high": max(old.high, f.high)}
+            union[_identity(f)] = old.model_copy(update=wider)
+    place = {key: k for k, key in enumerate(union)}
+    n_levels = np.array([len(f.levels) for f in union.values()], np.int16)
+    own: list[list[Packed | Other]] = []
+    for path in paths:
+        model = Model.load(path, members=members != 0)
+        columns = np.array([place[_identity(f)] for f in model.schema.features])
+        central = _on_columns(model.fitted, columns, n_levels)
+        own.append([central, *(_member(m, columns, n_levels) for m in model.members[:members])])
+        del model
+    have = [len(o) - 1 for o in own]
     if members is not None and min(have) < members:
-        short = targets[int(np.argmin(have))]
         raise ConfigError(
-            f"{members} bootstrap members are asked for; the model of {short} has {min(have)}. Train it with "
-            f"`talik upscale train --members {members}`."
+            f"{members} bootstrap members are asked for; the model of {targets[int(np.argmin(have))]} has {min(have)}. "
+            f"Train it with `talik upscale train --members {members}`."
         )
     if members is None and len(set(have)) > 1:
         listed = ", ".join(f"{t} {h}" for t, h in zip(targets, have, strict=True))
         raise ConfigError(
             f"the models have different numbers of bootstrap members ({listed}); say how many with --members."
         )
-    union: dict[tuple[str, str | None, tuple[str, ...]], Feature] = {}
-    for model in models:
-        for f in model.schema.features:
-            key = (f.name, f.units, f.levels)
-            old = union.setdefault(key, f)
-            union[key] = old.model_copy(update={"low": min(old.low, f.low), "high": max(old.high, f.high)})
-    features = tuple(union.values())
-    place = {key: k for k, key in enumerate(union)}
-    n_levels = np.array([len(f.levels) for f in features], np.int16)
-    made: list[Packed | Other] = []
-    for model in models if pack else ():
-        columns = np.array([place[f.name, f.units, f.levels] for f in model.schema.features])
-        made.append(_on_columns(model.fitted, columns, n_levels))
-        made += [_member(m, columns, n_levels) for m in model.members[:n]]
-    return Bundle(features, tuple(targets), tuple(m.schema.units for m in models), n, tuple(made))
+    units = tuple(head.schema.units for head in heads)
+    models = tuple(m for one in own for m in one)
+    return Bundle(tuple(union.values()), tuple(targets), units, have[0], models)
+
+
+def _identity(feature: Feature) -> tuple[str, str | None, tuple[str, ...]]:
+    """What makes two predictors the same column."""
+    return feature.name, feature.units, feature.levels
 
 
 def on_union(trees: Trees, columns: Int64, n_levels: Any) -> Trees:

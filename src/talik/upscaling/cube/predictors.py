@@ -21,7 +21,7 @@ from talik.regions.axes import NAMES, grid_of
 from talik.regions.grid import EqualAreaGrid, Grid, LatLonGrid
 from talik.sources.predictors import MERGES, NOT_VEGETATION
 from talik.upscaling.site_cells import OUTSIDE
-from talik.upscaling.site_months import counted_months, steps_of
+from talik.upscaling.site_months import TimeStep, counted_months, steps_of
 from talik.upscaling.training import Feature
 
 Float32 = npt.NDArray[np.float32]
@@ -203,6 +203,45 @@ def open_cube(
     return Cube(tuple(fields), tuple(features), grid, months, calendar, tuple(_slow_chunks(fields)))
 
 
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A static field beside the predictors, such as the land share of the cells."""
+
+    path: Path
+    variable: str
+
+    @classmethod
+    def parse(cls, text: str, what: str) -> Plane:
+        """FILE:VARIABLE."""
+        file, sep, variable = text.rpartition(":")
+        if not sep or not file or not variable:
+            raise InputError(f"{what} {text!r}: expected FILE:VARIABLE")
+        return cls(Path(file).absolute(), variable)
+
+    def read(self, grid: Grid, tile: Tile) -> npt.NDArray[np.float64]:
+        """(rows, columns) of a tile.
+
+        Raises:
+            InputError: no such variable. GridError: it is on another grid.
+        """
+        dataset = open_grid(self.path)
+        if self.variable not in dataset:
+            have = ", ".join(map(str, dataset.data_vars))
+            raise InputError(f"{self.path}: no variable {self.variable!r}; it has {have}.")
+        if (own := grid_of(dataset)).key() != grid.key():
+            raise GridError(
+                f"{self.path}: {self.variable} is on {own}, the predictors are on {grid}. Regrid it."
+            )
+        data, (rows, columns) = _opened(self.path, self.variable)
+        space = spatial_dims(data)
+        if space is None or data.ndim != 2:
+            raise GridError(
+                f"{self.path}: {self.variable} has dimensions {data.dims}; expected rows and columns."
+            )
+        part = data.isel({space[0]: rows[tile.j0 : tile.j1], space[1]: columns[tile.i0 : tile.i1]})
+        return np.asarray(part.transpose(*space).values, dtype=np.float64)
+
+
 def open_grid(path: Path) -> xr.Dataset:
     """A NetCDF file or Zarr store, lazily."""
     if not path.exists():
@@ -307,7 +346,9 @@ def _field(
 ) -> Field:
     data = dataset[feature.name]
     space = spatial_dims(data)
-    steps = steps_of(dataset, data, space or ("", ""), wanted, None, stand_in_years)
+    dim = _time_dim(data, dataset)
+    single: TimeStep | None = "month" if dim is not None and dataset.sizes[dim] == 1 else None
+    steps = steps_of(dataset, data, space or ("", ""), wanted, single, stand_in_years)
     missing = steps.of_row == OUTSIDE
     if missing.any():
         at = wanted[missing]

@@ -21,7 +21,7 @@ from talik.upscaling.cube import store
 from talik.upscaling.cube.budgets import write_budgets
 from talik.upscaling.cube.forests import bundle
 from talik.upscaling.cube.plan import TILE, PredictionPlan, make_plan, tile_edge
-from talik.upscaling.cube.predictors import Cube, fingerprint
+from talik.upscaling.cube.predictors import Cube, Plane, Tile, fingerprint
 from talik.upscaling.cube.tile import FAIL, Spec, run_tile
 from talik.upscaling.influence import Bags
 from talik.upscaling.model import Model
@@ -151,17 +151,19 @@ def prepare(
     resume: bool = False,
     dry_run: bool = False,
     same_cube: bool = False,
+    land_fraction: str | None = None,
 ) -> Prediction:
     """Read models and cube, make the plan, and the store if it is not there (not with `dry_run`); predict nothing yet.
 
     same_cube : files of the cube that changed since an earlier run were repaired or copied, their values are the same.
+    land_fraction : FILE:VARIABLE, the share of each cell that is land, by which areas are multiplied (8-km cells).
 
     Raises:
         ConfigError: it does not fit, `out` holds something else, or there is nothing to resume.
         InputError, GridError, UnitsError: models or cube do not fit each other.
     """
-    loaded = [Model.load(path) for path in models]
-    ready = bundle(loaded, members)
+    ready = bundle(models, members)
+    land = None if land_fraction is None else Plane.parse(land_fraction, "--land-fraction")
     folder = out.absolute().with_name(out.name + ".work")
     spec = Spec(
         folder=folder,
@@ -178,12 +180,15 @@ def prepare(
         targets=ready.targets,
         units=ready.units,
         only_forests=all(isinstance(m, Packed) for m in ready.models),
+        land=None if land is None else (str(land.path), land.variable),
         tile=TILE,
     )
     opened = spec.open_cube()
+    if land is not None:
+        land.read(opened.grid, Tile(0, 2, 0, 2))
     edge = tile_edge(opened.grid, tile)
     spec = replace(spec, tile=edge)
-    nodes = sum(Bags.of(m).trees.n_nodes for m in loaded) if influence else 0
+    nodes = sum(Bags.of(Model.load(p, members=False)).trees.n_nodes for p in models) if influence else 0
     plan = make_plan(
         opened, ready, out=out, edge=edge, workers=workers, memory=memory, dtype=dtype,
         regions=4 * len(regions), influence_nodes=nodes, cluster=scheduler is not None,
@@ -196,18 +201,19 @@ def prepare(
             "years": years,
             "stand_in_years": list(stand_in_years),
             "regions": list(regions),
-            "region_files": [hash_file(p) if p.is_file() else fingerprint([p]) for p in files_of(regions)],
+            "region_files": [hash_or_print(p) for p in files_of(regions)],
             "members": ready.n_members,
             "holes": holes,
             "influence": influence,
             "dtype": dtype,
             "tile": edge,
+            "land_fraction": None if land is None else [land.variable, hash_or_print(land.path)],
         },
     }
     key = hash_bytes(json.dumps(identity, sort_keys=True).encode())[:16]
     resumed = _check_place(out, folder, identity, resume, same_cube)
     if not resumed and not dry_run:
-        _start(spec, opened, dtype, identity, key, loaded, models)
+        _start(spec, opened, dtype, identity, key)
         if spec.only_forests:
             ready.save(folder / "forests")
     if not dry_run:
@@ -215,12 +221,21 @@ def prepare(
     return Prediction(spec, plan, opened, key, resumed)
 
 
+def hash_or_print(path: Path) -> str:
+    """Hash of a file's bytes; of a folder, its fingerprint."""
+    return hash_file(path) if path.is_file() else fingerprint([path])
+
+
 def verify_store(path: Path) -> list[str]:
     """Tiles whose chunk files are not the bytes that were written (empty: all are)."""
     folder = path.with_name(path.name + ".work")
     spec = Spec.read(folder / "spec.json")
     names = [store.variable_of(t, u) for t, u in zip(spec.targets, spec.units, strict=True)]
-    planes = ["coverage", *(f"{n}_member_{w}" for n in names if spec.members for w in ("sd", "mean"))]
+    planes = [
+        "coverage",
+        *(["land_fraction"] if spec.land else []),
+        *(f"{n}_member_{w}" for n in names if spec.members for w in ("sd", "mean")),
+    ]
     with xr.open_zarr(path, consolidated=False, chunks=None) as whole:
         chunks = -(-whole.sizes["time"] // store.TIME_CHUNK)
     damaged = []
@@ -278,26 +293,35 @@ def _start(
     dtype: str,
     identity: dict[str, Any],
     key: str,
-    loaded: Sequence[Model],
-    models: Sequence[Path],
 ) -> None:
     """Make the empty store whole or not at all, then the record of the run."""
     if spec.folder.exists():
         shutil.rmtree(spec.folder)
     (spec.folder / "tiles").mkdir(parents=True)
     began = spec.folder / "store"
-    described = {t: m.learner.name for t, m in zip(spec.targets, loaded, strict=True)}
+    described = {
+        t: Model.load(p, members=False).learner.name for t, p in zip(spec.targets, spec.models, strict=True)
+    }
     attrs = {
         "title": "upscaled fluxes",
         "source": "talik upscaling: " + ", ".join(f"{t} by {n}" for t, n in described.items()),
         "talik_models": json.dumps(identity["models"], sort_keys=True),
         "talik_settings": json.dumps(identity["settings"], sort_keys=True),
     }
-    inputs = {f"model {t}": p for t, p in zip(spec.targets, models, strict=True)}
+    inputs = {f"model {t}": p for t, p in zip(spec.targets, spec.models, strict=True)}
     store.create(
-        began, cube, spec.targets, spec.units, tile=spec.tile, dtype=dtype, members=spec.members, attrs=attrs,
-        inputs=inputs, key=key,
-    )  # fmt: skip
+        began,
+        cube,
+        spec.targets,
+        spec.units,
+        tile=spec.tile,
+        dtype=dtype,
+        members=spec.members,
+        land=spec.land is not None,
+        attrs=attrs,
+        inputs=inputs,
+        key=key,
+    )
     if spec.out.exists():
         spec.out.rmdir()
     spec.out.parent.mkdir(parents=True, exist_ok=True)

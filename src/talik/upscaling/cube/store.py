@@ -68,6 +68,7 @@ def create(
     tile: int,
     dtype: str,
     members: int,
+    land: bool,
     attrs: Mapping[str, str],
     inputs: Mapping[str, Path],
     key: str,
@@ -141,6 +142,11 @@ def create(
                     grid.dims,
                     own,
                 )
+    if land:
+        told = {"units": "1", "standard_name": "land_area_fraction", "grid_mapping": "crs"}
+        _array(
+            group, "land_fraction", (rows, columns), (tile, tile), "float32", float("nan"), grid.dims, told
+        )
     _array(
         group,
         "coverage",

@@ -19,7 +19,7 @@ from talik.files import write_text
 from talik.regions.named import domain_weights, named_weights
 from talik.upscaling.cube import store
 from talik.upscaling.cube.forests import Bundle, bundle
-from talik.upscaling.cube.predictors import Cube, Tile, open_cube
+from talik.upscaling.cube.predictors import Cube, Plane, Tile, open_cube
 from talik.upscaling.influence import Bags, row_weights_of, visits, without_a_site
 from talik.upscaling.model import Model
 from talik.upscaling.packed import Packed
@@ -49,6 +49,8 @@ class Spec:
     targets: tuple[str, ...]
     units: tuple[str, ...]
     only_forests: bool
+    land: tuple[str, str] | None = None
+    """File and variable of the land share of the cells."""
     tile: int = 512
 
     def write(self) -> Path:
@@ -66,7 +68,8 @@ class Spec:
         for name in ("regions", "targets", "units"):
             facts[name] = tuple(facts[name])
         facts["stand_in"] = tuple((int(a), int(b)) for a, b in facts["stand_in"])
-        facts["years"] = tuple(facts["years"]) if facts["years"] else None
+        for name in ("years", "land"):
+            facts[name] = tuple(facts[name]) if facts[name] else None
         return cls(**{**facts, "folder": Path(facts["folder"]), "out": Path(facts["out"])})
 
     def open_cube(self) -> Cube:
@@ -76,7 +79,7 @@ class Spec:
     def load(self) -> Bundle:
         """The models: mapped into memory where they are forests."""
         if not self.only_forests:
-            return bundle([Model.load(p) for p in self.models], self.members)
+            return bundle(self.models, self.members)
         return Bundle(self.features, self.targets, self.units, self.members, ()).mapped(
             self.folder / "forests"
         )
@@ -161,7 +164,8 @@ def predict_rows(
     per_flux = 1 + plan.members
     grid = tile.of(cube.grid)
     area = np.repeat(grid.row_area_m2, tile.shape[1])[rows]
-    weights, region_names = _region_areas(plan.regions, grid, rows, area)
+    land = _land(plan, cube, tile, rows)
+    weights, region_names = _region_areas(plan.regions, grid, rows, area, land)
     rates, seconds = store.rates_of(cube), store.month_seconds(cube.months, cube.calendar)
     factor = np.array(
         [
@@ -197,7 +201,7 @@ def predict_rows(
                 visited[b] += visits(central, x, scaled, bag.trees.n_nodes)
         for f, name in enumerate(names):
             store.write_months(plan.out, name, tile, first, planes[f].reshape(-1, *tile.shape), touched)
-    _write_planes(plan, tile, rows, total / seconds.sum(), names, touched)
+    _write_planes(plan, tile, rows, land, total / seconds.sum(), names, touched)
     arrays: dict[str, npt.NDArray[Any]] = {
         "sums": sums,
         "area": weights.sum(axis=0),
@@ -212,7 +216,14 @@ def predict_rows(
 
 
 def peak_bytes() -> int:
-    """Most memory this process ever held; 0 where the system does not say (Windows)."""
+    """Most memory this process held; 0 where the system does not say (Windows)."""
+    try:
+        # ru_maxrss of Linux remembers the process that started this one
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
     try:
         import resource
     except ImportError:
@@ -222,13 +233,17 @@ def peak_bytes() -> int:
 
 
 def _write_planes(
-    plan: Spec, tile: Tile, rows: Int64, mean: Float64, names: list[str], touched: set[Path]
+    plan: Spec, tile: Tile, rows: Int64, land: Float64, mean: Float64, names: list[str], touched: set[Path]
 ) -> None:
-    """Coverage, and what the bootstrap members say of the mean flux of each pixel."""
+    """Coverage, land share, and what the bootstrap members say of the mean flux of each pixel."""
     size = tile.shape[0] * tile.shape[1]
     coverage = np.zeros(size, np.float32)
     coverage[rows] = 1.0
     store.write_plane(plan.out, "coverage", tile, coverage.reshape(tile.shape), touched)
+    if plan.land is not None:
+        share = np.full(size, np.nan, np.float32)
+        share[rows] = land
+        store.write_plane(plan.out, "land_fraction", tile, share.reshape(tile.shape), touched)
     for f, name in enumerate(names if plan.members else []):
         own = mean[:, f * (1 + plan.members) + 1 : (f + 1) * (1 + plan.members)]
         spread = own.std(axis=1, ddof=1) if plan.members > 1 else np.full(len(rows), np.nan)
@@ -249,16 +264,38 @@ def _fill(x: Float32, cube: Cube, tile: Tile, rows: Int64, step: int, at: dict[i
         at[k] = position
 
 
+def _land(plan: Spec, cube: Cube, tile: Tile, rows: Int64) -> Float64:
+    """(n,) land share of the pixels; 1 where nothing is said.
+
+    Raises:
+        InputError: a valid pixel without one, or one outside 0..1.
+    """
+    if plan.land is None:
+        return np.ones(len(rows))
+    share = Plane(Path(plan.land[0]), plan.land[1]).read(cube.grid, tile).ravel()[rows]
+    bad = ~((share >= 0) & (share <= 1 + 1e-6))
+    if bad.any():
+        raise InputError(
+            f"{plan.land[0]}: {plan.land[1]} is missing or outside 0..1 in {int(bad.sum())} valid pixels of tile "
+            f"{tile.name}. Fill it there, and divide percentages by 100."
+        )
+    return share
+
+
 def _region_areas(
-    regions: tuple[str, ...], grid: Any, rows: Int64, area: Float64
+    regions: tuple[str, ...], grid: Any, rows: Int64, area: Float64, land: Float64
 ) -> tuple[Float64, list[str]]:
-    """(n, R) area of each pixel inside each region, m2; the first region is the domain."""
-    weights = domain_weights(grid).values.reshape(1, -1)[:, rows]
+    """(n, R) land area of each pixel inside each region, m2; the first region is the domain.
+
+    A region that covers land only holds the land share of its pixels already.
+    """
+    weights = domain_weights(grid).values.reshape(1, -1)[:, rows] * land
     names = ["domain"]
-    if regions:
-        more = named_weights(regions, grid)
+    for name in regions:
+        more = named_weights([name], grid)
         names += [str(r) for r in more["region"].values]
-        weights = np.concatenate([weights, more.values.reshape(len(more), -1)[:, rows]])
+        inside = more.values.reshape(len(more), -1)[:, rows]
+        weights = np.concatenate([weights, inside if more.attrs["covers"] == "land" else inside * land])
     return np.ascontiguousarray((weights * area).T), names
 
 
@@ -275,5 +312,5 @@ def add_products(weights, values, out):  # type: ignore[no-untyped-def]
 def _ready(spec: str) -> tuple[Spec, Cube, Bundle, tuple[Bags, ...]]:
     """What every tile of a run needs, once a process."""
     plan = Spec.read(Path(spec))
-    bags = tuple(Bags.of(Model.load(p)) for p in plan.models) if plan.influence else ()
+    bags = tuple(Bags.of(Model.load(p, members=False)) for p in plan.models) if plan.influence else ()
     return plan, plan.open_cube(), plan.load(), bags
