@@ -135,7 +135,7 @@ def main() -> None:
         distinct = blocks_nodes(trees, rows, put)
         print(
             f"  a row visits {visits:.1f} nodes a tree = {500 * visits:.0f}; 64 rows in order touch {distinct:.0f} "
-            f"distinct nodes a tree, {distinct / 64:.2f} a row: {64 * visits / distinct:.1f} visits for one comparison; "
+            f"distinct nodes a tree, {distinct / 64:.2f} a row, {64 * visits / distinct:.1f} visits a comparison; "
             f"{500 * distinct / 64 * (8 + 256):.0f} bytes of nodes and predictors read a row; "
             f"walk alone {walk:,.0f}, pruned to the box {less:,.0f} rows/CPU-s"
         )
@@ -146,7 +146,7 @@ def main() -> None:
             )
         device = gpu()
         if device is not None:
-            on_device = DeviceForest(trees, device)
+            on_device = DeviceForest(ready, device)
             on_device.predict(rows)
             start = time.perf_counter()
             got = on_device.predict(rows)

@@ -419,14 +419,16 @@ def test_the_same_bytes_with_two_workers_and_after_kill(world, tmp_path) -> None
     """Killed twice while it works, then resumed with other workers."""
     cube(_fine_grid()).to_netcdf(tmp_path / "cube.nc")
     grid = [tmp_path / "cube.nc"]
-    _, outcomes = predict(world, tmp_path / "one.zarr", grid=grid, regions=["sectors"])
+    _, outcomes = predict(world, tmp_path / "one.zarr", grid=grid, regions=["sectors"], fluxes=("gpp",))
     assert failures(outcomes) == []
-    _, outcomes = predict(world, tmp_path / "two.zarr", grid=grid, regions=["sectors"], workers=2)
+    _, outcomes = predict(
+        world, tmp_path / "two.zarr", grid=grid, regions=["sectors"], fluxes=("gpp",), workers=2
+    )
     assert failures(outcomes) == []
     assert content(tmp_path / "two.zarr") == content(tmp_path / "one.zarr")
     out = tmp_path / "killed.zarr"
     command = [
-        sys.executable, "-m", "talik", "upscale", "predict", *map(str, models(world)), "--grid", str(grid[0]),
+        sys.executable, "-m", "talik", "upscale", "predict", *map(str, models(world, "gpp")), "--grid", str(grid[0]),
         "--out", str(out), "--regions", "sectors",
     ]  # fmt: skip
     results = out.with_name("killed.zarr.work") / "tiles"
@@ -441,7 +443,7 @@ def test_the_same_bytes_with_two_workers_and_after_kill(world, tmp_path) -> None
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         seen = len(list(results.glob("*.npz")))
-    _, outcomes = predict(world, out, grid=grid, regions=["sectors"], resume=True)
+    _, outcomes = predict(world, out, grid=grid, regions=["sectors"], fluxes=("gpp",), resume=True)
     assert failures(outcomes) == []
     assert sum(o.status == "cached" for o in outcomes) == seen < len(outcomes)
     assert content(out) == content(tmp_path / "one.zarr")
@@ -542,6 +544,23 @@ def test_integers_hold_what_they_promise(world, plain, tmp_path) -> None:
     away = np.abs(made["gpp"].values - plain)
     assert np.nanmax(away) <= 0.51 * store.PACKED_STEP
     assert (np.isnan(made["gpp"].values) == np.isnan(plain)).all()
+
+
+def test_jax_devices_give_the_same_bytes(world, product, tmp_path, monkeypatch) -> None:
+    """The way over a GPU, with JAX's processor standing in for one."""
+    jax = pytest.importorskip("jax")
+    with pytest.raises(ConfigError, match="JAX sees no GPU"):
+        prepare(models(world), [world / "cube.nc"], tmp_path / "f.zarr", device="gpu")
+    monkeypatch.setattr("talik.upscaling.cube.forests.gpu", lambda: jax.devices("cpu")[0])
+    _, outcomes = predict(
+        world, tmp_path / "f.zarr", device="gpu", fluxes=("gpp",), members=0, influence=True
+    )
+    assert failures(outcomes) == []
+    made, wanted = open_store(tmp_path / "f.zarr"), open_store(product)
+    assert np.array_equal(made["gpp"].values, wanted["gpp"].values, equal_nan=True)
+    assert np.array_equal(
+        open_sums(tmp_path / "f.zarr")["gpp_influence"][0], open_sums(product)["gpp_influence"][0]
+    )
 
 
 def test_a_learner_that_is_no_forest(world, tmp_path) -> None:

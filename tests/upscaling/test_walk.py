@@ -221,7 +221,7 @@ def test_jax_gives_the_same_bits(forest) -> None:
 
     _, trees = forest
     x = world(500, seed=12).x
-    assert np.array_equal(DeviceForest(trees).predict(x, rows=200), trees.predict(x))
+    assert np.array_equal(DeviceForest(Packed.of(trees)).predict(x, rows=200), trees.predict(x))
     continuous = world(300, levels=(0, 0, 0, 0, 0, 0))
     plain = Forest(trees=9).fit(continuous, 2).trees
-    assert np.array_equal(DeviceForest(plain).predict(continuous.x), plain.predict(continuous.x))
+    assert np.array_equal(DeviceForest(Packed.of(plain)).predict(continuous.x), plain.predict(continuous.x))

@@ -30,6 +30,13 @@ class Holes(StrEnum):
     drop = "drop"
 
 
+class Device(StrEnum):
+    """Where forests run."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+
+
 class Kind(StrEnum):
     """How fluxes are stored."""
 
@@ -89,6 +96,9 @@ def predict(
     memory: Annotated[
         str, typer.Option("--memory", help="For all workers of this machine together.")
     ] = "4GiB",
+    device: Annotated[
+        Device, typer.Option("--device", help="gpu needs JAX with a GPU; results do not depend on it.")
+    ] = Device.cpu,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: ResumeOption = False,
@@ -126,6 +136,7 @@ def predict(
             dry_run=dry_run,
             same_cube=same_cube,
             land_fraction=land_fraction,
+            device=device.value,
         )
         sys.stderr.write(prediction.plan.text(prediction.done))
         if dry_run:

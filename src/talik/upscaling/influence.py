@@ -36,6 +36,8 @@ class Bags:
     y: Float64
     groups: Int64
     sites: tuple[str, ...]
+    forest: Packed
+    """The same trees made ready to predict, on the columns of the rows that will be counted."""
 
     @classmethod
     def of(cls, model: Model) -> Bags:
@@ -63,6 +65,7 @@ class Bags:
             rows.y,
             rows.groups,
             tuple(model.facts["sites"]),
+            Packed.of(trees),
         )
 
 

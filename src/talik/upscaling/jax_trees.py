@@ -8,51 +8,52 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talik.errors import ConfigError
-from talik.upscaling.trees import Float32, Float64, Trees
+from talik.upscaling.packed import Float32, Float64, Packed
+from talik.upscaling.walk import LEAF, MAX_NODES
 
 if TYPE_CHECKING:
     import jax
 
+_EVERY = np.uint64(2**64 - 1)
 ROWS = 1 << 18
 """Rows sent to the device at a time."""
 
 
 class DeviceForest:
-    """Trees on a JAX device. Predictions equal those of `Trees.predict` bit for bit.
+    """A forest on a JAX device. Predictions equal those of `Trees.predict` bit for bit.
 
     Every row of a batch goes down one tree, a level a step, and the leaf values are added up in float64 in the order
     of the trees, as on the processor.
     """
 
-    def __init__(self, trees: Trees, device: jax.Device | None = None) -> None:
+    def __init__(self, forest: Packed, device: jax.Device | None = None) -> None:
         jax = _jax()
+        size = np.diff(forest.offset)
+        shape = forest.n_trees, int(size.max())
+        at = np.repeat(np.arange(forest.n_trees), size), np.concatenate([np.arange(n) for n in size])
+        feature = ((forest.words >> np.uint64(20)) & np.uint64(LEAF)).astype(np.int32)
+        inner = feature != LEAF
+        high = (forest.words >> np.uint64(32)).astype(np.uint32)
+        by_level = inner & ((forest.words & np.uint64(MAX_NODES)) != 0)
+        # a leaf leads to itself: nothing is above infinity, and every level goes left
+        threshold = np.where(inner & ~by_level, high.view(np.float32), np.float32(np.inf))
+        left = np.where(inner, (forest.words & np.uint64(MAX_NODES - 1)).astype(np.int32), at[1])
+        self.by_level = bool(by_level.any())
+        self.depth, self.n_trees = forest.depth, forest.n_trees
         with jax.enable_x64(True):
-            inner = trees.feature >= 0
-            width = int(np.diff(trees.offset).max())
-            shape = (trees.n_trees, width)
-            at = (
-                np.repeat(np.arange(trees.n_trees), np.diff(trees.offset)),
-                np.concatenate([np.arange(n) for n in np.diff(trees.offset)]),
-            )
-            base = np.repeat(trees.offset[:-1], np.diff(trees.offset))
-            packed: dict[str, Any] = {
-                "feature": _padded(shape, at, np.where(inner, trees.feature, 0), np.int32),
-                # a leaf leads to itself: nothing is above infinity, and every level goes left
-                "threshold": _padded(shape, at, np.where(inner, trees.threshold, np.inf), np.float32),
-                "left": _padded(shape, at, np.where(inner, trees.left - base, at[1]), np.int32),
-                "value": _padded(shape, at, trees.value, np.float64),
+            trees: dict[str, Any] = {
+                "feature": _padded(shape, at, np.where(inner, feature, 0), np.int32),
+                "threshold": _padded(shape, at, threshold, np.float32),
+                "left": _padded(shape, at, left, np.int32),
+                "value": _padded(shape, at, forest.value, np.float64),
             }
-            is_split_by_level = inner & (trees.n_levels[np.maximum(trees.feature, 0)] > 0)
-            self._by_level = bool(is_split_by_level.any())
-            if self._by_level:
-                levels = np.where(is_split_by_level, trees.levels, np.uint64(2**64 - 1))
-                packed["levels"] = _padded(shape, at, levels, np.uint64)
-                packed["kind"] = _padded(shape, at, is_split_by_level, np.bool_)
+            if self.by_level:
+                sets = forest.sets[np.where(by_level, high, 0)]
+                trees["levels"] = _padded(shape, at, np.where(by_level, sets, _EVERY), np.uint64)
+                trees["kind"] = _padded(shape, at, by_level, np.bool_)
             self.device = device or jax.devices()[0]
-            self._trees = jax.device_put(packed, self.device)
-            self._depth = _depth(trees)
-            self._n_trees = trees.n_trees
-            self._run = jax.jit(partial(_predict, depth=self._depth, by_level=self._by_level))
+            self._trees = jax.device_put(trees, self.device)
+            self._run = jax.jit(partial(_predict, depth=self.depth, by_level=self.by_level))
 
     def predict(self, x: Float32, rows: int = ROWS) -> Float64:
         """(n,) mean over trees of the leaf value for x (n, p) float32, `rows` at a time."""
@@ -66,7 +67,7 @@ class DeviceForest:
                 )  # one shape: one compilation
                 whole[: len(part)] = part
                 total = self._run(self._trees, jax.device_put(whole, self.device))
-                out[a : a + rows] = np.asarray(total)[: len(part)] / self._n_trees
+                out[a : a + rows] = np.asarray(total)[: len(part)] / self.n_trees
         return out
 
 
@@ -106,12 +107,6 @@ def _padded(shape: tuple[int, int], at: Any, values: Any, dtype: Any) -> Any:
     out = np.zeros(shape, dtype)
     out[at] = values
     return out
-
-
-def _depth(trees: Trees) -> int:
-    from talik.upscaling.packed import Packed
-
-    return Packed.of(trees).depth
 
 
 def _jax() -> Any:

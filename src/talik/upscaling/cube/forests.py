@@ -13,6 +13,7 @@ import numpy as np
 from talik.errors import ConfigError
 from talik.files import whole_file, write_text
 from talik.upscaling.bootstrap import Member
+from talik.upscaling.jax_trees import DeviceForest, gpu
 from talik.upscaling.learner import Fitted
 from talik.upscaling.model import Model
 from talik.upscaling.packed import Packed, predict_all
@@ -39,7 +40,7 @@ class Bundle:
     units: tuple[str, ...]
     n_members: int
     """Bootstrap members of each flux."""
-    models: tuple[Packed | Other, ...]
+    models: tuple[Packed | Other | DeviceForest, ...]
     """Of flux f: models[f * (1 + n_members)] is central, the members follow."""
 
     @property
@@ -48,7 +49,7 @@ class Bundle:
 
     @property
     def n_trees(self) -> int:
-        return sum(m.n_trees for m in self.models if isinstance(m, Packed))
+        return sum(m.n_trees for m in self.models if not isinstance(m, Other))
 
     def predict(self, x: Float32, threads: int = 1) -> Float64:
         """(n, models) predictions for rows of x (n, features)."""
@@ -57,9 +58,25 @@ class Bundle:
         if forests and len(x):
             out[:, [k for k, _ in forests]] = predict_all([m for _, m in forests], x, threads)
         for k, model in enumerate(self.models):
-            if isinstance(model, Other):
+            if isinstance(model, DeviceForest):
+                out[:, k] = model.predict(x)
+            elif isinstance(model, Other):
                 out[:, k] = model.fitted.predict(np.ascontiguousarray(x[:, model.columns]), threads)
         return out
+
+    def on_gpu(self) -> Bundle:
+        """The same with its forests on the first GPU.
+
+        Raises:
+            ConfigError: JAX sees no GPU.
+        """
+        device = gpu()
+        if device is None:
+            raise ConfigError(
+                "--device gpu: JAX sees no GPU here. pip install 'talik[gpu]' on a machine with one, or leave it out."
+            )
+        held = tuple(DeviceForest(m, device) if isinstance(m, Packed) else m for m in self.models)
+        return replace(self, models=held)
 
     def save(self, folder: Path) -> None:
         """Write the forests as plain arrays that every worker maps into its memory, so that they count once."""

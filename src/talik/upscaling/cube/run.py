@@ -152,11 +152,13 @@ def prepare(
     dry_run: bool = False,
     same_cube: bool = False,
     land_fraction: str | None = None,
+    device: str = "cpu",
 ) -> Prediction:
     """Read models and cube, make the plan, and the store if it is not there (not with `dry_run`); predict nothing yet.
 
     same_cube : files of the cube that changed since an earlier run were repaired or copied, their values are the same.
     land_fraction : FILE:VARIABLE, the share of each cell that is land, by which areas are multiplied (8-km cells).
+    device : "cpu", or "gpu" through JAX; results are the same.
 
     Raises:
         ConfigError: it does not fit, `out` holds something else, or there is nothing to resume.
@@ -182,6 +184,7 @@ def prepare(
         only_forests=all(isinstance(m, Packed) for m in ready.models),
         land=None if land is None else (str(land.path), land.variable),
         tile=TILE,
+        device=device,
     )
     opened = spec.open_cube()
     if land is not None:
@@ -190,9 +193,17 @@ def prepare(
     spec = replace(spec, tile=edge)
     nodes = sum(Bags.of(Model.load(p, members=False)).trees.n_nodes for p in models) if influence else 0
     plan = make_plan(
-        opened, ready, out=out, edge=edge, workers=workers, memory=memory, dtype=dtype,
-        regions=4 * len(regions), influence_nodes=nodes, cluster=scheduler is not None,
-    )  # fmt: skip
+        opened,
+        ready.on_gpu() if device == "gpu" else ready,
+        out=out,
+        edge=edge,
+        workers=workers,
+        memory=memory,
+        dtype=dtype,
+        regions=4 * len(regions),
+        influence_nodes=nodes,
+        cluster=scheduler is not None,
+    )
     identity = {
         "code": code_version(),
         "models": {t: hash_file(p) for t, p in zip(ready.targets, models, strict=True)},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Spec:
     land: tuple[str, str] | None = None
     """File and variable of the land share of the cells."""
     tile: int = 512
+    device: str = "cpu"
 
     def write(self) -> Path:
         """Keep it where the workers find it."""
@@ -76,13 +77,14 @@ class Spec:
         """The predictors."""
         return open_cube(self.cube, self.features, years=self.years, stand_in_years=dict(self.stand_in))
 
-    def load(self) -> Bundle:
-        """The models: mapped into memory where they are forests."""
-        if not self.only_forests:
-            return bundle(self.models, self.members)
-        return Bundle(self.features, self.targets, self.units, self.members, ()).mapped(
-            self.folder / "forests"
-        )
+    def load(self, on: str | None = None) -> Bundle:
+        """The models: mapped into memory where they are forests, or on the GPU."""
+        if self.only_forests:
+            described = Bundle(self.features, self.targets, self.units, self.members, ())
+            held = described.mapped(self.folder / "forests")
+        else:
+            held = bundle(self.models, self.members)
+        return held.on_gpu() if (on or self.device) == "gpu" else held
 
 
 def run_tile(job: Job, *, spec: Path, tile: Tile) -> None:
@@ -194,11 +196,8 @@ def predict_rows(
             if plan.members:
                 total += predicted * seconds[step]
             for b, bag in enumerate(bags):
-                central = models.models[b * per_flux]
-                if not isinstance(central, Packed):
-                    raise TypeError(type(central))
                 scaled = weights * (factor[b, step] * seconds[step])
-                visited[b] += visits(central, x, scaled, bag.trees.n_nodes)
+                visited[b] += visits(bag.forest, x, scaled, bag.trees.n_nodes)
         for f, name in enumerate(names):
             store.write_months(plan.out, name, tile, first, planes[f].reshape(-1, *tile.shape), touched)
     _write_planes(plan, tile, rows, land, total / seconds.sum(), names, touched)
@@ -312,5 +311,9 @@ def add_products(weights, values, out):  # type: ignore[no-untyped-def]
 def _ready(spec: str) -> tuple[Spec, Cube, Bundle, tuple[Bags, ...]]:
     """What every tile of a run needs, once a process."""
     plan = Spec.read(Path(spec))
+    models = plan.load()
     bags = tuple(Bags.of(Model.load(p, members=False)) for p in plan.models) if plan.influence else ()
-    return plan, plan.open_cube(), plan.load(), bags
+    per_flux = 1 + plan.members
+    packed = [m for m in plan.load(on="cpu").models if isinstance(m, Packed)] if bags else []
+    bags = tuple(replace(b, forest=packed[k * per_flux]) for k, b in enumerate(bags))
+    return plan, plan.open_cube(), models, bags
