@@ -137,6 +137,8 @@ def test_files(store, tmp_path) -> None:
         assert maps["nee_annual"].attrs["units"] == "g m-2 year-1"
         wanted = amounts(store, "nee").sum(0) / 3
         assert np.allclose(maps["nee_annual"].values, wanted, rtol=1e-5, equal_nan=True)
+    for flux in ("nee", "gpp", "reco"):
+        assert (tmp_path / "out" / f"map_{flux}.png").stat().st_size > 10_000
     told = CliRunner().invoke(
         app, ["trends", str(tmp_path / "out" / "yearly.csv"), "--method", "none", "--json"]
     )

@@ -186,7 +186,8 @@ def products(
         Path | None, typer.Option("--fire", help="Flux dataset with fFire (NetCDF), for NEE + fire.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for numbers.csv, numbers.json, yearly.csv, maps.nc.")
+        Path | None,
+        typer.Option("--out", help="Folder for numbers.csv, numbers.json, yearly.csv, maps.nc, map_*.png."),
     ] = None,
     monthly: Annotated[
         bool, typer.Option("--monthly", help="With --out: also the monthly fluxes as one CF NetCDF file.")
@@ -212,9 +213,10 @@ def products(
             raise ConfigError("--monthly and --lonlat write files; say where with --out FOLDER")
         found = make_products(store, regions or [], years=_years(years), fire=fire)
         if out is not None:
-            for path in write_products(
-                store, found, out, years=_years(years), monthly=monthly, lonlat=lonlat
-            ):
+            from talik.report.flux_maps import write_flux_maps
+
+            files = write_products(store, found, out, years=_years(years), monthly=monthly, lonlat=lonlat)
+            for path in [*files, *write_flux_maps(out / "maps.nc", out)]:
                 sys.stderr.write(f"{path}\n")
         if as_json:
             typer.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
