@@ -4,7 +4,8 @@ The error e(x, t) of a predicted flux at place x in month t is the sum of indepe
 correlation in space and one in time, and
 
     C = sd(t) sd(t') [ exp(-d/L) (region + region_season S + region_time exp(-abs(t - t')/T))
-                       + 1{same place} (place + place_season S + place_time exp(-abs(t - t')/T) + nugget 1{same month}) ]
+                       + 1{same place} (place + place_season S + place_time exp(-abs(t - t')/T)
+                                          + nugget 1{same month}) ]
 
 with S = 1{both months in the same class of months} and sd the error's standard deviation in the class. Every factor is
 positive definite (the exponential of the great-circle distance is one on the sphere for any L: Gneiting 2013,

@@ -24,8 +24,10 @@ TILE = 512
 LEAST_TILES = 16
 BASE_BYTES = 550e6
 """Memory of a process with its libraries loaded, before it does anything."""
-TRIAL_ROWS = 40_000
-TRIAL_MONTHS = 2
+TOGETHER_ROWS = 1 << 16
+"""Rows of several months that are predicted in one go, where a tile has few pixels."""
+TRIAL_MONTHS = (2, 6)
+"""Least and most months that are tried to tell the time a run will take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def worker_bytes(
 ) -> float:
     """Memory of a worker beside the mapped forests, bytes: an upper bound for a tile with `rows` valid pixels."""
     cells, k = edge * edge, len(models.models)
+    rows = max(rows, TOGETHER_ROWS)
     forests = [m.nbytes for m in models.models if isinstance(m, Packed)]
     work = rows * (len(cube.features) * 4 * 2 + k * 8 * (3 if models.n_members else 2) + regions * 8 * 2 + 64)
     planes = cells * (len(models.targets) * store.TIME_CHUNK * 4 * 2 + 8 * 4)
@@ -183,32 +186,29 @@ def worker_bytes(
 
 def _trial(cube: Cube, models: Bundle, tile: Tile) -> tuple[float, float]:
     """Seconds a row and seconds a tile-month of reading, from some months of the fullest tile."""
-    steps = sorted({len(cube.months) // 2, min(len(cube.months) // 2 + 6, len(cube.months) - 1)})
-    read, predict, rows = 0.0, 0.0, 0
-    for number, step in enumerate(steps[:TRIAL_MONTHS]):
-        start = time.perf_counter()
+    size, months = tile.shape[0] * tile.shape[1], len(cube.months)
+    wanted = min(months, int(np.clip(TOGETHER_ROWS // size, *TRIAL_MONTHS)))
+    steps = np.unique(np.linspace(months // 4, months - 1 - months // 4, wanted).astype(int))
+    parts, start = [], time.perf_counter()
+    for step in map(int, steps):
         planes = [np.broadcast_to(cube.read(k, step, tile), tile.shape) for k in range(len(cube.features))]
         x = np.stack([p.ravel() for p in planes], 1)
-        read += time.perf_counter() - start
-        x = np.ascontiguousarray(x[np.isfinite(x).all(axis=1)][:TRIAL_ROWS])
-        if not len(x):
-            continue
+        parts.append(x[np.isfinite(x).all(axis=1)])
         where = f"{cube.year[step]:04d}-{cube.month[step]:02d}, tile {tile.name}"
         for k, feature in enumerate(cube.features):
-            if not feature.levels:
-                refuse_other_scale(x[:, k].astype(float), feature, where)
-        if number == 0:
-            models.predict(x[:256])  # compile, or load what was compiled
-        start = time.perf_counter()
-        models.predict(x)
-        predict += time.perf_counter() - start
-        rows += len(x)
-    if not rows:
-        raise InputError(
-            f"tile {tile.name} has no pixel with all predictors in {cube.year[steps[0]]:04d}-{cube.month[steps[0]]:02d}"
-        )
+            if not feature.levels and len(parts[-1]):
+                refuse_other_scale(parts[-1][:, k].astype(float), feature, where)
+    read = (time.perf_counter() - start) / len(steps)
+    rows = np.concatenate(parts)
+    if not len(rows):
+        shown = ", ".join(f"{cube.year[s]:04d}-{cube.month[s]:02d}" for s in steps)
+        raise InputError(f"tile {tile.name} has no pixel with all predictors in {shown}")
+    models.predict(rows[:256])  # compile, or load what was compiled
+    start = time.perf_counter()
+    models.predict(rows)
+    predict = (time.perf_counter() - start) / len(rows)
     dynamic = sum(f is not None and f.kind != "none" for f in cube.fields) / max(len(cube.fields), 1)
-    return predict / rows, 2 * dynamic * read / len(steps[:TRIAL_MONTHS])
+    return predict, 2 * dynamic * read
 
 
 def _existing(path: Path) -> Path:
