@@ -227,11 +227,11 @@ def big(folder: Path, workers: int) -> None:
 
 def flat(folder: Path) -> None:
     """Cost of a row against the number of rows, one worker."""
-    for edge, months in ((224, 2), (600, 3), (1100, 5)):
+    for edge, months in ((94, 12), (300, 12), (750, 12)):
         name, out = f"flat{edge}.zarr", folder / f"flat{edge}.out.zarr"
         if not (folder / name).exists():
             source = xr.open_zarr(folder / "big.zarr", consolidated=False)
-            part = source.isel(y=slice(200, 200 + edge), x=slice(0, edge), time=slice(0, months))
+            part = source.isel(y=slice(256, 256 + edge), x=slice(0, edge), time=slice(0, months))
             for v in part.variables.values():
                 v.encoding.clear()
             part.chunk({"y": 256, "x": 256, "time": 1}).to_zarr(folder / name, consolidated=False)
@@ -268,12 +268,24 @@ def cut(folder: Path) -> None:
         for ending in ("", ".work"):
             shutil.rmtree(folder / f"{name}.zarr{ending}", ignore_errors=True)
     for name, workers in (("one", "1"), ("two", "2")):
-        told, took = predict(folder, "cut.zarr", f"{name}.zarr", "--workers", workers, "--regions", "sectors")
+        told, took = predict(
+            folder, "cut.zarr", f"{name}.zarr", "--workers", workers, "--regions", "sectors", "--tile", "64"
+        )
         print(f"{workers} workers: {took:.0f} s; {re.findall(r'planned [^)]*', told)}", flush=True)
     out = folder / "killed.zarr"
     for wanted in (3, 8):
         models = [str(folder / f"{f}.model") for f in FLUXES]
-        command = ["upscale", "predict", *models, "--grid", str(folder / "cut.zarr"), "--out", str(out)]
+        command = [
+            "upscale",
+            "predict",
+            *models,
+            "--grid",
+            str(folder / "cut.zarr"),
+            "--out",
+            str(out),
+            "--tile",
+            "64",
+        ]
         process = subprocess.Popen(
             [sys.executable, "-m", "talik", *command, "--workers", "2", "--regions", "sectors"],
             start_new_session=True,
@@ -285,7 +297,18 @@ def cut(folder: Path) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         print(f"killed with {len(list(results.glob('*.npz')))} tiles done", flush=True)
-    predict(folder, "cut.zarr", "killed.zarr", "--workers", "2", "--regions", "sectors", "--resume")
+    predict(
+        folder,
+        "cut.zarr",
+        "killed.zarr",
+        "--workers",
+        "2",
+        "--regions",
+        "sectors",
+        "--tile",
+        "64",
+        "--resume",
+    )
     one, two, killed = (content(folder / f"{n}.zarr") for n in ("one", "two", "killed"))
     print(
         f"{len(one)} files and sums; 1 and 2 workers equal: {one == two}; killed twice equal: {one == killed}"

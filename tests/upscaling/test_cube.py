@@ -60,6 +60,7 @@ def models(world: Path, *fluxes: str) -> list[Path]:
 def predict(
     world: Path, out: Path, *, grid: list[Path] | None = None, workers: int = 1, fluxes=ALL, **settings
 ):
+    settings.setdefault("tile", 32)
     prediction = prepare(
         models(world, *fluxes), grid or [world / "cube.nc"], out, workers=workers, **settings
     )
@@ -429,7 +430,7 @@ def test_the_same_bytes_with_two_workers_and_after_kill(world, tmp_path) -> None
     out = tmp_path / "killed.zarr"
     command = [
         sys.executable, "-m", "talik", "upscale", "predict", *map(str, models(world, "gpp")), "--grid", str(grid[0]),
-        "--out", str(out), "--regions", "sectors",
+        "--out", str(out), "--regions", "sectors", "--tile", "32",
     ]  # fmt: skip
     results = out.with_name("killed.zarr.work") / "tiles"
     seen = 0
@@ -482,7 +483,9 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(
 
 def test_what_was_begun_with_other_settings_is_not_continued(world, product, tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"begun with other settings \(influence: True -> False"):
-        prepare(models(world), [world / "cube.nc"], product, regions=["sectors", "bands:49,80,85,90"])
+        prepare(
+            models(world), [world / "cube.nc"], product, regions=["sectors", "bands:49,80,85,90"], tile=32
+        )
     with pytest.raises(ConfigError, match="holds no earlier run"):
         prepare(models(world), [world / "cube.nc"], tmp_path / "new.zarr", resume=True)
     (tmp_path / "there").mkdir()
@@ -584,15 +587,16 @@ def test_tiles_belong_to_the_grid() -> None:
     from talik.regions import EqualAreaGrid
 
     assert tile_edge(EqualAreaGrid.epsg6931(1000.0), None) == 512
-    assert tile_edge(EqualAreaGrid.epsg6931(8000.0), None) == 256
-    assert tile_edge(small_grid(), None) == 32
+    assert tile_edge(EqualAreaGrid.epsg6931(8000.0), None) == 512
+    assert tile_edge(EqualAreaGrid.epsg6931(20_000.0), None) == 256
+    assert tile_edge(small_grid(), None) == 128
     assert tile_edge(small_grid(), 100) == 100
 
 
 def test_the_command(world, tmp_path) -> None:
     out = tmp_path / "f.zarr"
     arguments = ["upscale", "predict", *map(str, models(world, "gpp"))]
-    arguments += ["--grid", str(world / "cube.nc"), "--out", str(out), "--members", "0"]
+    arguments += ["--grid", str(world / "cube.nc"), "--out", str(out), "--members", "0", "--tile", "32"]
     told = CliRunner().invoke(app, [*arguments, "--dry-run"])
     assert told.exit_code == 0, told.output
     assert "46,560 rows through 1 models" in told.stderr

@@ -42,6 +42,12 @@ def store(tmp_path_factory) -> Path:
     return folder / "fluxes.zarr"
 
 
+@pytest.fixture(scope="module")
+def by_sector(store):
+    """The numbers of the store, by sector."""
+    return make_products(store, ["sectors"])
+
+
 def amounts(store: Path, flux: str) -> np.ndarray:
     """(months, y, x) g m-2 from the store, month lengths from the calendar."""
     made = open_store(store)
@@ -49,8 +55,8 @@ def amounts(store: Path, flux: str) -> np.ndarray:
     return made[flux].values.astype(float) * 1e3 * (days * 86400.0)[:, None, None]
 
 
-def test_budgets_ratio_and_shares(store) -> None:
-    found = make_products(store, ["sectors"])
+def test_budgets_ratio_and_shares(store, by_sector) -> None:
+    found = by_sector
     value = found.summary.value
     for flux in ("nee", "gpp", "reco"):
         yearly = np.nansum(amounts(store, flux).reshape(3, 12, -1), axis=(1, 2)) * CELL * 1e-12
@@ -68,22 +74,21 @@ def test_budgets_ratio_and_shares(store) -> None:
     assert (table[table["region"] == "domain"]["coverage"].dropna() == 1).all()
 
 
-def test_a_sector_is_its_share_of_every_pixel(store) -> None:
-    found = make_products(store, ["sectors"])
+def test_a_sector_is_its_share_of_every_pixel(store, by_sector) -> None:
     weights = sectors(EqualAreaGrid.epsg6931(50_000.0, x=(-1.5e6, 1.0e6), y=(-1.2e6, 0.9e6)))
     yearly = np.nansum(
         amounts(store, "gpp").reshape(3, 12, *weights.shape[1:]).sum(1).mean(0)
         * weights.sel(region="europe").values
     )
-    got = found.summary.value("budget", "europe", variable="gpp", season="annual")
+    got = by_sector.summary.value("budget", "europe", variable="gpp", season="annual")
     assert got == pytest.approx(yearly * CELL * 1e-12, rel=1e-6)
 
 
-def test_spread_of_members_is_that_of_their_budgets(store) -> None:
+def test_spread_of_members_is_that_of_their_budgets(store, by_sector) -> None:
     sums = open_sums(store)
     seconds = pd.DatetimeIndex(sums["time"].values).days_in_month.to_numpy() * 86400.0
     members = (sums["nee_members"].sel(region="domain").values * seconds).sum(1) * 1e-9 / 3
-    table = make_products(store, ["sectors"]).summary.table
+    table = by_sector.summary.table
     row = table[
         (table["quantity"] == "budget") & (table["variable"] == "nee") & (table["region"] == "domain")
     ]
@@ -92,8 +97,8 @@ def test_spread_of_members_is_that_of_their_budgets(store) -> None:
     assert table[(table["region"] == "alaska") & (table["quantity"] == "budget")]["value"].isna().all()
 
 
-def test_influence_by_region_adds_up_to_the_budget(store) -> None:
-    found = make_products(store)
+def test_influence_by_region_adds_up_to_the_budget(store, by_sector) -> None:
+    found = by_sector
     told = found.influence["nee"]["domain"]
     assert 1 <= told["effective_sites"] <= 24
     shares = [s["share"] for s in told["sites"]]

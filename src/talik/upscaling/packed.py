@@ -23,7 +23,7 @@ CHUNK = 4096
 """Rows that go through all trees together: they and a tree fit the second cache."""
 AT_ONCE = 8
 """Forests that a chunk goes through before the next chunk; this bounds what pruned forests take."""
-PRUNE_FROM = 1 << 14
+PRUNE_FROM = 1 << 13
 """Rows from which pruning a forest to their box pays."""
 
 Float32 = npt.NDArray[np.float32]

@@ -21,7 +21,10 @@ from talik.upscaling.trees import Int64
 
 TILE = 512
 """Edge of a tile in cells, where the grid is large enough."""
-LEAST_TILES = 16
+LEAST_TILES, LEAST_TILE = 4, 128
+"""On smaller grids tiles are halved until there are so many, but not below this edge: each tile has fixed costs."""
+KEEP_BYTES = 2.0**28
+"""Predictors of a tile that are kept from the first pass over them to the second."""
 BASE_BYTES = 550e6
 """Memory of a process with its libraries loaded, before it does anything."""
 TOGETHER_ROWS = 1 << 16
@@ -89,7 +92,7 @@ def tile_edge(grid: Grid, asked: int | None) -> int:
     if asked is not None:
         return asked
     edge = TILE
-    while edge > 32 and -(-grid.shape[0] // edge) * -(-grid.shape[1] // edge) < LEAST_TILES:
+    while edge > LEAST_TILE and -(-grid.shape[0] // edge) * -(-grid.shape[1] // edge) < LEAST_TILES:
         edge //= 2
     return edge
 
@@ -181,7 +184,7 @@ def worker_bytes(
     work = rows * (len(cube.features) * 4 * 2 + k * 8 * (3 if models.n_members else 2) + regions * 8 * 2 + 64)
     planes = cells * (len(models.targets) * store.TIME_CHUNK * 4 * 2 + 8 * 4)
     pruned = AT_ONCE * 1.5 * max(forests, default=0)
-    return BASE_BYTES + work + planes + pruned + influence_nodes * regions * 8 * 2
+    return BASE_BYTES + KEEP_BYTES + work + planes + pruned + influence_nodes * regions * 8 * 2
 
 
 def _trial(cube: Cube, models: Bundle, tile: Tile) -> tuple[float, float]:
@@ -208,7 +211,7 @@ def _trial(cube: Cube, models: Bundle, tile: Tile) -> tuple[float, float]:
     models.predict(rows)
     predict = (time.perf_counter() - start) / len(rows)
     dynamic = sum(f is not None and f.kind != "none" for f in cube.fields) / max(len(cube.fields), 1)
-    return predict, 2 * dynamic * read
+    return predict, 1.5 * dynamic * read
 
 
 def _existing(path: Path) -> Path:

@@ -154,6 +154,29 @@ class Cube:
         return held.encode(values, where)
 
 
+class TileReader:
+    """The predictors of one tile; what fits in `keep_bytes` is read once, however often it is asked for."""
+
+    def __init__(self, cube: Cube, tile: Tile, keep_bytes: float) -> None:
+        self.cube, self.tile = cube, tile
+        self._room = keep_bytes
+        self._kept: dict[tuple[int, int], Float32] = {}
+
+    def read(self, k: int, step: int) -> Float32:
+        """Predictor k at month `step`; see `Cube.read`."""
+        held = self.cube.fields[k]
+        if held is None:
+            return self.cube.read(k, step, self.tile)
+        key = k, int(held.position[step])
+        if key in self._kept:
+            return self._kept[key]
+        values = self.cube.read(k, step, self.tile)
+        if values.nbytes <= self._room:
+            self._room -= values.nbytes
+            self._kept[key] = values
+        return values
+
+
 def open_cube(
     paths: Sequence[Path],
     features: Sequence[Feature],

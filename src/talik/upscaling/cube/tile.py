@@ -20,8 +20,8 @@ from talik.files import write_text
 from talik.regions.named import domain_weights, named_weights
 from talik.upscaling.cube import store
 from talik.upscaling.cube.forests import Bundle, bundle
-from talik.upscaling.cube.plan import TOGETHER_ROWS
-from talik.upscaling.cube.predictors import Cube, Plane, Tile, open_cube
+from talik.upscaling.cube.plan import KEEP_BYTES, TOGETHER_ROWS
+from talik.upscaling.cube.predictors import Cube, Plane, Tile, TileReader, open_cube
 from talik.upscaling.influence import Bags, row_weights_of, visits, without_a_site
 from talik.upscaling.model import Model
 from talik.upscaling.packed import Packed
@@ -93,8 +93,9 @@ def run_tile(job: Job, *, spec: Path, tile: Tile) -> None:
     """Predict a tile into the store; the result of the unit is its sums."""
     plan, cube, models, bags = _ready(str(spec))
     started = time.perf_counter()
-    rows, dropped = valid_rows(cube, tile, plan.holes)
-    found = predict_rows(plan, cube, models, bags, tile, rows)
+    reader = TileReader(cube, tile, KEEP_BYTES)
+    rows, dropped = valid_rows(reader, plan.holes)
+    found = predict_rows(plan, reader, models, bags, rows)
     facts = {
         "tile": asdict(tile),
         "rows": len(rows),
@@ -110,7 +111,7 @@ def run_tile(job: Job, *, spec: Path, tile: Tile) -> None:
     (timing / f"{tile.name}.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def valid_rows(cube: Cube, tile: Tile, holes: str) -> tuple[Int64, int]:
+def valid_rows(reader: TileReader, holes: str) -> tuple[Int64, int]:
     """Pixels of a tile (row-major numbers) that have every predictor in every month, and how many were dropped.
 
     A pixel that never has some predictor is outside the domain. One that has it in some months only is a hole: an
@@ -119,6 +120,7 @@ def valid_rows(cube: Cube, tile: Tile, holes: str) -> tuple[Int64, int]:
     Raises:
         InputError: holes, with the predictor, the months and the number of pixels.
     """
+    cube, tile = reader.cube, reader.tile
     size = tile.shape[0] * tile.shape[1]
     always, ever = np.ones(size, bool), np.ones(size, bool)
     partly: list[tuple[str, Int64, npt.NDArray[np.bool_]]] = []
@@ -133,7 +135,7 @@ def valid_rows(cube: Cube, tile: Tile, holes: str) -> tuple[Int64, int]:
                 count[step] = count[step - 1]
                 continue
             last[k] = int(held.position[step])
-            present = np.isfinite(np.broadcast_to(cube.read(k, step, tile), tile.shape)).ravel()
+            present = np.isfinite(np.broadcast_to(reader.read(k, step), tile.shape)).ravel()
             every &= present
             some |= present
             count[step] = present.sum()
@@ -161,9 +163,10 @@ def valid_rows(cube: Cube, tile: Tile, holes: str) -> tuple[Int64, int]:
 
 
 def predict_rows(
-    plan: Spec, cube: Cube, models: Bundle, bags: tuple[Bags, ...], tile: Tile, rows: Int64
+    plan: Spec, reader: TileReader, models: Bundle, bags: tuple[Bags, ...], rows: Int64
 ) -> dict[str, npt.NDArray[Any]]:
     """Predict, write and sum the valid pixels `rows` of a tile; the arrays of its result."""
+    cube, tile = reader.cube, reader.tile
     n_months, n_models = len(cube.months), len(models.models)
     per_flux = 1 + plan.members
     grid = tile.of(cube.grid)
@@ -187,7 +190,7 @@ def predict_rows(
     for first in range(0, n_months, store.TIME_CHUNK):
         steps = range(first, min(first + store.TIME_CHUNK, n_months))
         planes = np.full((len(names), len(steps), tile.shape[0] * tile.shape[1]), np.nan, np.float32)
-        for step, predicted in _by_month(models, cube, tile, rows, steps, x, at):
+        for step, predicted in _by_month(models, reader, rows, steps, x, at):
             for f in range(len(names)):
                 own = slice(f * per_flux, (f + 1) * per_flux)
                 predicted[:, own] *= factor[f, step]
@@ -196,7 +199,7 @@ def predict_rows(
             if plan.members:
                 total += predicted * seconds[step]
             for b, bag in enumerate(bags):
-                _fill(x, cube, tile, rows, step, at)
+                _fill(x, reader, rows, step, at)
                 scaled = weights * (factor[b, step] * seconds[step])
                 visited[b] += visits(bag.forest, x, scaled, bag.trees.n_nodes)
         for f, name in enumerate(names):
@@ -254,7 +257,7 @@ def _write_planes(
 
 
 def _by_month(
-    models: Bundle, cube: Cube, tile: Tile, rows: Int64, steps: range, x: Float32, at: dict[int, int]
+    models: Bundle, reader: TileReader, rows: Int64, steps: range, x: Float32, at: dict[int, int]
 ) -> Iterator[tuple[int, Float64]]:
     """Predictions (n, models) of each month; months of a small tile are predicted together, which is quicker."""
     n = len(rows)
@@ -263,7 +266,7 @@ def _by_month(
         part = range(first, min(first + together, steps.stop))
         stacked = x if len(part) == 1 else np.empty((len(part) * n, x.shape[1]), np.float32)
         for k, step in enumerate(part):
-            _fill(x, cube, tile, rows, step, at)
+            _fill(x, reader, rows, step, at)
             if stacked is not x:
                 stacked[k * n : (k + 1) * n] = x
         predicted = models.predict(stacked)
@@ -271,13 +274,14 @@ def _by_month(
             yield step, predicted[k * n : (k + 1) * n]
 
 
-def _fill(x: Float32, cube: Cube, tile: Tile, rows: Int64, step: int, at: dict[int, int]) -> None:
+def _fill(x: Float32, reader: TileReader, rows: Int64, step: int, at: dict[int, int]) -> None:
     """Bring the columns of x to a month; a predictor that has not changed since the last one is not read again."""
+    cube = reader.cube
     for k, held in enumerate(cube.fields):
         position = -1 - int(cube.month[step]) if held is None else int(held.position[step])
         if at.get(k) == position:
             continue
-        values = cube.read(k, step, tile)
+        values = reader.read(k, step)
         x[:, k] = values.ravel()[rows] if values.ndim else values
         at[k] = position
 
