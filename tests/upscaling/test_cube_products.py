@@ -129,7 +129,7 @@ def test_fire_on_another_grid(store, tmp_path) -> None:
 
 def test_files(store, tmp_path) -> None:
     arguments = ["upscale", "products", str(store), "--regions", "sectors", "--out", str(tmp_path / "out")]
-    done = CliRunner().invoke(app, [*arguments, "--monthly", "--lonlat", "2", "--json"])
+    done = CliRunner().invoke(app, [*arguments, "--annual", "--monthly", "--lonlat", "2", "--json"])
     assert done.exit_code == 0, done.output
     numbers = json.loads(done.stdout)
     assert numbers == json.loads((tmp_path / "out" / "numbers.json").read_text())
@@ -149,6 +149,15 @@ def test_files(store, tmp_path) -> None:
     )
     assert told.exit_code == 0, told.output
     assert "nee domain" in {row["id"] for row in json.loads(told.stdout)["rows"]}
+    with xr.open_dataset(tmp_path / "out" / "annual.nc") as yearly:
+        months = amounts(store, "gpp").reshape(3, 12, *yearly["gpp"].shape[1:])
+        assert np.allclose(yearly["gpp"].values, months.sum(1), rtol=1e-5, equal_nan=True)
+        assert np.allclose(yearly["gpp_JJA"].values, months[:, 5:8].sum(1), rtol=1e-5, equal_nan=True)
+    trend = ["trends", str(tmp_path / "out" / "annual.nc"), "--var", "gpp", "--method", "none"]
+    told = CliRunner().invoke(app, [*trend, "--out", str(tmp_path / "trend.nc")])
+    assert told.exit_code == 0, told.output
+    with xr.open_dataset(tmp_path / "trend.nc") as found:
+        assert found["slope"].shape == months.shape[2:]
     shown = CliRunner().invoke(app, ["upscale", "products", str(store)])
     assert "gpp budget" in shown.stdout
     assert "count in effect" in shown.stdout

@@ -189,6 +189,10 @@ def products(
         Path | None,
         typer.Option("--out", help="Folder for numbers.csv, numbers.json, yearly.csv, maps.nc, map_*.png."),
     ] = None,
+    annual: Annotated[
+        bool,
+        typer.Option("--annual", help="With --out: also annual and summer sums of every pixel, for trends."),
+    ] = False,
     monthly: Annotated[
         bool, typer.Option("--monthly", help="With --out: also the monthly fluxes as one CF NetCDF file.")
     ] = False,
@@ -209,13 +213,15 @@ def products(
         from talik.errors import ConfigError
         from talik.products.store import make_products, write_products
 
-        if (monthly or lonlat) and out is None:
-            raise ConfigError("--monthly and --lonlat write files; say where with --out FOLDER")
+        if (annual or monthly or lonlat) and out is None:
+            raise ConfigError("--annual, --monthly and --lonlat write files; say where with --out FOLDER")
         found = make_products(store, regions or [], years=_years(years), fire=fire)
         if out is not None:
             from talik.report.flux_maps import write_flux_maps
 
-            files = write_products(store, found, out, years=_years(years), monthly=monthly, lonlat=lonlat)
+            files = write_products(
+                store, found, out, years=_years(years), annual=annual, monthly=monthly, lonlat=lonlat
+            )
             for path in [*files, *write_flux_maps(out / "maps.nc", out)]:
                 sys.stderr.write(f"{path}\n")
         if as_json:

@@ -118,13 +118,15 @@ def write_products(
     out: Path,
     *,
     years: tuple[int, int] | None = None,
+    annual: bool = False,
     monthly: bool = False,
     lonlat: float | None = None,
 ) -> list[Path]:
     """Write numbers.csv, numbers.json, yearly.csv and maps.nc into `out`.
 
-    monthly : also fluxes.nc, the monthly flux dataset. lonlat : also fluxes_lonlat.nc, aggregated by area over valid
-    land to cells of so many degrees, as ILAMB and CMIP tools expect.
+    annual : also annual.nc, annual and summer sums of every pixel and year, the input of `talik trends`. monthly : also
+    fluxes.nc, the monthly flux dataset. lonlat : also fluxes_lonlat.nc, aggregated by area over valid land to cells of
+    so many degrees, as ILAMB and CMIP tools expect.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
@@ -140,6 +142,19 @@ def write_products(
     with whole_file(out / "maps.nc") as part:
         maps(dataset, held, years).to_netcdf(part, engine="netcdf4", format="NETCDF4")
     written.append(out / "maps.nc")
+    if annual:
+        yearly = annual_maps(dataset, held, years)
+        rows, columns = (yearly.sizes[str(d)] for d in dataset["coverage"].dims)
+        chunks = (
+            yearly.sizes["time"],
+            min(256, rows),
+            min(256, columns),
+        )  # a trend wants all years of a pixel
+        kept = {v: {"zlib": True, "complevel": 4, "chunksizes": chunks} for v in yearly if v not in ("crs",)}
+        kept = {v: e for v, e in kept.items() if yearly[v].ndim == 3}
+        with whole_file(out / "annual.nc") as part:
+            yearly.to_netcdf(part, engine="netcdf4", format="NETCDF4", encoding=kept)
+        written.append(out / "annual.nc")
     if monthly:
         written.append(write_netcdf(_plain(dataset), out / "fluxes.nc", step="upscale products"))
     if lonlat is not None:
@@ -174,6 +189,35 @@ def maps(dataset: xr.Dataset, held: Sequence[str], years: tuple[int, int] | None
         if name in dataset.variables:
             out[name] = dataset[name]
     return out.drop_vars([n for n in out.coords if n not in out.dims and n != "crs"]).reset_coords()
+
+
+def annual_maps(dataset: xr.Dataset, held: Sequence[str], years: tuple[int, int] | None) -> xr.Dataset:
+    """(time, rows, columns) sums of each whole year and its summer, g m-2 year-1: ``nee`` and ``nee_JJA``."""
+    out = xr.Dataset(attrs={k: v for k, v in dataset.attrs.items() if k != COMPLETE})
+    for name in held:
+        for label, which in ((name, "annual"), (f"{name}_JJA", "JJA")):
+            sums = seasonal_sums(dataset, name, which)
+            sums = sums.isel(year=np.flatnonzero(sums["complete"].values))
+            sums = sums if years is None else sums.sel(year=slice(*years))
+            keep = {k: sums.attrs[k] for k in ("species", "positive") if k in sums.attrs}
+            values = sums.drop_vars([c for c in sums.coords if c not in sums.dims]).astype(np.float32)
+            values.attrs = {
+                "units": "g m-2 year-1", "long_name": f"{which} sum of {name}", "grid_mapping": "crs", **keep
+            }  # fmt: skip
+            out[label] = values
+    years_held = out["year"].values
+    stamps = [np.datetime64(f"{y:04d}-07-01", "ns") for y in years_held]
+    edges = [[np.datetime64(f"{y + k:04d}-01-01", "ns") for k in (0, 1)] for y in years_held]
+    out = out.rename(year="time").assign_coords(
+        time=("time", stamps, {"standard_name": "time", "axis": "T", "bounds": "time_bnds"})
+    )
+    out["time_bnds"] = (("time", "bnds"), edges)
+    for name in ("time", "time_bnds"):
+        out[name].encoding = {"units": f"days since {int(years_held[0]):04d}-01-01", "dtype": "float64"}
+    for name in ("crs", "x_bnds", "y_bnds", "lat_bnds", "lon_bnds"):
+        if name in dataset.variables:
+            out[name] = dataset[name].reset_coords(drop=True)
+    return out
 
 
 def on_lonlat(dataset: xr.Dataset, held: Sequence[str], step: float) -> xr.Dataset:
