@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from talik.lazy import lazy
 
 if TYPE_CHECKING:
     from talik.compare.aggregate import common_cells, common_months, remove_fire, require_same_fire, to_coarse
@@ -15,8 +16,6 @@ _WHERE = {
     "correlation": ("Correlation", "correlate"),
     "products": ("Comparison", "compare_products", "theil_sen_map"),
 }
-_HOME = {name: module for module, names in _WHERE.items() for name in names}
-
 __all__ = [
     "Comparison",
     "Correlation",
@@ -30,12 +29,4 @@ __all__ = [
     "to_coarse",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"talik.compare.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'talik.compare' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -5,8 +5,9 @@ Start with `Zones` and `summarise`; the parts are there to be used alone.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from talik.lazy import lazy
 
 if TYPE_CHECKING:
     from talik.products.annual import annual_sums, period_mean, step_amounts
@@ -52,8 +53,6 @@ _WHERE = {
         "zone_mean",
     ),
 }
-_HOME = {name: module for module, names in _WHERE.items() for name in names}
-
 __all__ = [
     "ANNUAL",
     "MONTHS",
@@ -95,12 +94,4 @@ __all__ = [
     "zone_mean",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"talik.products.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'talik.products' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from talik.lazy import lazy
 
 if TYPE_CHECKING:
     from talik.regions.axes import conform, grid_of
@@ -49,8 +50,6 @@ _WHERE = {
     "rings": ("flatten",),
     "totals": ("regional_mean", "regional_total"),
 }
-_HOME = {name: module for module, names in _WHERE.items() for name in names}
-
 __all__ = [
     "CELL_1KM_AUTHORS_M",
     "CELL_8KM_AUTHORS_M",
@@ -84,12 +83,4 @@ __all__ = [
     "sectors",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"talik.regions.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'talik.regions' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from talik.lazy import lazy
 
 if TYPE_CHECKING:
     from talik.trends.field import false_discovery, significant_shares
@@ -15,8 +16,6 @@ _WHERE = {
     "labelled": ("line", "mann_kendall", "member_summary", "theil_sen", "trend"),
     "overlay": ("class_shares", "overlay_classes"),
 }
-_HOME = {name: module for module, names in _WHERE.items() for name in names}
-
 __all__ = [
     "class_shares",
     "false_discovery",
@@ -29,8 +28,4 @@ __all__ = [
     "trend",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"talik.trends.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'talik.trends' has no attribute {name!r}")
+__getattr__, __dir__ = lazy(__name__, _WHERE)
