@@ -20,8 +20,9 @@ from talik.files import write_text
 from talik.regions.named import domain_weights, named_weights
 from talik.upscaling.cube import store
 from talik.upscaling.cube.forests import Bundle, bundle
+from talik.upscaling.cube.opening import open_cube
 from talik.upscaling.cube.plan import KEEP_BYTES, TOGETHER_ROWS
-from talik.upscaling.cube.predictors import Cube, Plane, Tile, TileReader, open_cube
+from talik.upscaling.cube.predictors import Cube, Plane, Tile, TileReader
 from talik.upscaling.influence import Bags, row_weights_of, visits, without_a_site
 from talik.upscaling.model import Model
 from talik.upscaling.packed import Packed
