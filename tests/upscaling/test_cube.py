@@ -576,6 +576,31 @@ def test_a_learner_that_is_no_forest(world, tmp_path) -> None:
         prepare([tmp_path / "gp.model"], [world / "cube.nc"], tmp_path / "g.zarr", influence=True)
 
 
+def test_the_same_place_again_in_one_session(world, tmp_path) -> None:
+    """Deleted and predicted anew with other models: nothing of the first run is left in the process."""
+    out = tmp_path / "f.zarr"
+    predict(world, out, fluxes=("gpp",), members=0)
+    first = open_store(out)["gpp"].values
+    shutil.rmtree(out)
+    shutil.rmtree(tmp_path / "f.zarr.work")
+    _, outcomes = predict(world, out, fluxes=("nee",), members=0)
+    assert failures(outcomes) == []
+    assert "gpp" not in open_store(out)
+    assert not np.array_equal(open_store(out)["nee"].values, first, equal_nan=True)
+
+
+def test_a_tile_without_a_valid_pixel(world, tmp_path) -> None:
+    """Static predictors are there, a monthly one never is: outside the domain, no hole."""
+    ds = cube()
+    ds["srad"][:, :20, 34:] = np.nan
+    ds.to_netcdf(tmp_path / "cube.nc")
+    _, outcomes = predict(world, tmp_path / "f.zarr", grid=[tmp_path / "cube.nc"], fluxes=("gpp",), tile=16)
+    assert failures(outcomes) == []
+    made = open_store(tmp_path / "f.zarr")
+    assert float(made["coverage"][:16, 48:].sum()) == 0
+    assert verify_store(tmp_path / "f.zarr") == []
+
+
 def test_models_that_do_not_go_together(world, tmp_path) -> None:
     with pytest.raises(ConfigError, match="two models predict nee"):
         prepare(models(world, "nee", "nee"), [world / "cube.nc"], tmp_path / "f.zarr")

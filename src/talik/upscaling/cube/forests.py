@@ -60,7 +60,7 @@ class Bundle:
         for k, model in enumerate(self.models):
             if isinstance(model, DeviceForest):
                 out[:, k] = model.predict(x)
-            elif isinstance(model, Other):
+            elif isinstance(model, Other) and len(x):
                 out[:, k] = model.fitted.predict(np.ascontiguousarray(x[:, model.columns]), threads)
         return out
 

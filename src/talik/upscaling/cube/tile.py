@@ -92,7 +92,7 @@ class Spec:
 
 def run_tile(job: Job, *, spec: Path, tile: Tile) -> None:
     """Predict a tile into the store; the result of the unit is its sums."""
-    plan, cube, models, bags = _ready(str(spec))
+    plan, cube, models, bags = _ready(spec, spec.stat().st_mtime_ns)
     started = time.perf_counter()
     reader = TileReader(cube, tile, KEEP_BYTES)
     rows, dropped = valid_rows(reader, plan.holes)
@@ -332,9 +332,9 @@ def add_products(weights, values, out):  # type: ignore[no-untyped-def]
 
 
 @lru_cache(maxsize=1)
-def _ready(spec: str) -> tuple[Spec, Cube, Bundle, tuple[Bags, ...]]:
-    """What every tile of a run needs, once a process."""
-    plan = Spec.read(Path(spec))
+def _ready(spec: Path, _written: int) -> tuple[Spec, Cube, Bundle, tuple[Bags, ...]]:
+    """What every tile of a run needs, once a process and run."""
+    plan = Spec.read(spec)
     models = plan.load()
     bags = tuple(Bags.of(Model.load(p, members=False)) for p in plan.models) if plan.influence else ()
     per_flux = 1 + plan.members
