@@ -64,7 +64,7 @@ def test_bad_units_say_what_to_do(units, target, message):
 
 
 def test_moles_to_mass():
-    """1 umol CO2 m-2 s-1 = 1.03775 g C m-2 d-1 with 12.011 (formats.md 1)."""
+    """1 umol CO2 m-2 s-1 = 1.03775 g C m-2 d-1 with 12.011."""
     carbon = mass_from_moles(array(1.0, "umol m-2 s-1"), "C", "g m-2 d-1")
     assert float(carbon[0]) == pytest.approx(1.03775, abs=1e-5)
     methane = mass_from_moles(array(1.0, "nmol m-2 s-1"), "CH4", "g m-2 d-1")

@@ -196,7 +196,7 @@ def test_pixel_classes_sectors_and_their_crossing_add_up(world):
 
 
 def test_land_fraction_of_coarse_cells_multiplies_the_flux(world):
-    """8-km rule: flux x f x cell area, f valid land cells over all cells (upscaling.md 1.3)."""
+    """8-km rule: flux x f x cell area, f valid land cells over all cells."""
     grid = EqualAreaGrid.epsg6931(500e3, x=(-2e6, 2e6), y=(-2e6, 2e6))
     time = world.months("2001-01-01", 12)
     ds = world.dataset(time, grid, nee=np.random.default_rng(3).normal(size=(12, *grid.shape)) * 1e-9)

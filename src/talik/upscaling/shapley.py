@@ -81,7 +81,7 @@ class _Path(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dominant:
-    """The two predictors that moved each prediction most, and their groups (maps of upscaling.md 4)."""
+    """The two predictors that moved each prediction most, and their groups."""
 
     first: npt.NDArray[np.int16]
     """(rows,) column with the largest absolute Shapley value; the lower column if two are equal."""
@@ -145,7 +145,7 @@ def tree_shap_interactions(trees: Trees, x: Float32, threads: int = 1) -> Float6
 def attribute_change(
     trees: Trees, x_then: Float32, x_now: Float32, area_weights: Float64, threads: int = 1
 ) -> Float64:
-    """(p,) part of the change of a regional budget that goes with each predictor (upscaling.md 12.10).
+    """(p,) part of the change of a regional budget that goes with each predictor.
 
     x_then, x_now : (rows, p) predictors of the same pixel-months in two periods, e.g. the means of 2001-2010 and of
     2011-2020. area_weights : (rows,) area of each pixel in m2, times any factor that makes up the budget (1 per

@@ -31,7 +31,7 @@ TIME_CHUNK = 12
 AMOUNT = "g m-2 month-1"
 """Unit of a flux model that becomes a flux dataset."""
 PACKED_STEP = 0.02 * 1e-3 / (365.2425 / 12 * 86400)
-"""kg m-2 s-1 of one integer step with --dtype int16: 0.02 g m-2 in a month of mean length (upscaling.md 5)."""
+"""kg m-2 s-1 of one integer step with --dtype int16: 0.02 g m-2 in a month of mean length."""
 INT16_FILL = -32768
 FLUX_OF = {"nee": "nee", "gpp": "gpp", "reco": "reco", "ch4": "fch4"}
 """Flux variable of a model's target."""
