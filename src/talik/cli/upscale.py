@@ -321,11 +321,9 @@ def _names(text: str | None) -> list[str]:
 def _threads(asked: int | None) -> int:
     import os
 
-    return (
-        asked or len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else asked or os.cpu_count() or 1
-    )
+    if asked:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _json(value: Any) -> str:

@@ -78,7 +78,7 @@ def budget_bars(budget: Budget, width: Width = "wide") -> Figure | None:
                     fontsize=9,
                 )
         _finish(ax, rows, gas, posts[next((i, gas) for i in ids if (i, gas) in posts)].unit)
-    _direction(fig, axes)
+    _direction(fig)
     return fig
 
 
@@ -251,7 +251,7 @@ def _finish(ax: Axes, ids: Sequence[str], gas: str, unit: str, title: str | None
         quiet(ax)
 
 
-def _direction(fig: Figure, axes: Sequence[Axes]) -> None:
+def _direction(fig: Figure) -> None:
     fig.supxlabel(DIRECTION, fontsize=9, color="#4a5763")
 
 
