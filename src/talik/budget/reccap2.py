@@ -17,7 +17,6 @@ from talik.posts import Accept, Post, Recipe, Term
 
 REGION = "northern permafrost region"
 PERIOD = "2000-2020"
-CITATION = "Hugelius et al. 2024, Global Biogeochemical Cycles 38, e2023GB007969"
 PROCESS = {"all": "process.nee_fire", "layered": "process.nee_fire_layered"}
 
 
