@@ -8,27 +8,14 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.timing import Row, median_seconds
 from benchmarks.trends import bench_trends
-
-Row = tuple[str, str, str]
-
-
-def median_seconds(run: Callable[[], object], repeats: int = 5) -> float:
-    """Median wall-clock seconds of `run`."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def command(*args: str) -> Callable[[], object]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 
-Row = tuple[str, str, str]
+from benchmarks.timing import Row, median_seconds
+
 YEARS, SERIES, PEER_SERIES = 20, 60_000, 150
 
 
@@ -22,15 +21,10 @@ def simulated(count: int, years: int = YEARS, seed: int = 0) -> np.ndarray:
     return y[:, 50:] + slope[:, None] * np.arange(years)
 
 
-def seconds(run: Callable[[], object], repeats: int = 3) -> float:
-    """Median CPU-bound wall seconds, after one run that compiles."""
+def seconds(run: Callable[[], object]) -> float:
+    """Median of three runs, after one that compiles."""
     run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return median_seconds(run, 3)
 
 
 def bench_trends() -> list[Row]:

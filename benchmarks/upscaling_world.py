@@ -177,7 +177,7 @@ def _blend(anchors: np.ndarray, rows: int, columns: int) -> np.ndarray:
     )
 
 
-def predict(folder: Path, cube: str, out: str, *arguments: str, wait: bool = True) -> tuple[str, float]:
+def predict(folder: Path, cube: str, out: str, *arguments: str) -> tuple[str, float]:
     """Run the command; what it said, and its seconds."""
     command = [
         sys.executable, "-m", "talik", "upscale", "predict", *(str(folder / f"{f}.model") for f in FLUXES),

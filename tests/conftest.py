@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -53,16 +54,34 @@ def shared() -> Path:
     return root
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until a condition holds; an assertion fails if it never does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool]], None]:
+    """A function that waits until a condition holds; an assertion fails if it does not within a minute."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60.0
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture
-def dask_cluster(tmp_path: Path) -> Iterator[Callable[[], tuple[str, list[subprocess.Popen[bytes]]]]]:
+def computing_nothing() -> Callable[[], AbstractContextManager[object]]:
+    """`with computing_nothing():` fails the test if dask computes anything inside."""
+    import dask
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("computed early")
+
+    return lambda: dask.config.set(scheduler=refuse)
+
+
+@pytest.fixture
+def dask_cluster(
+    tmp_path: Path, wait_for: Callable[[Callable[[], bool]], None]
+) -> Iterator[Callable[[], tuple[str, list[subprocess.Popen[bytes]]]]]:
     """Starts a real scheduler and two real workers on this machine: address and worker processes."""
     started: list[subprocess.Popen[bytes]] = []
 

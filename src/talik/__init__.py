@@ -12,7 +12,21 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_ROOMS = ("budget", "errors", "flux", "posts", "provenance", "regions", "report", "workflow")
+_ROOMS = (
+    "budget",
+    "compare",
+    "errors",
+    "flux",
+    "posts",
+    "products",
+    "provenance",
+    "regions",
+    "report",
+    "sources",
+    "trends",
+    "upscaling",
+    "workflow",
+)
 
 __all__ = ["__version__", *_ROOMS]
 

@@ -12,7 +12,7 @@ from talik.budget.reccap2 import components
 from talik.errors import PostError
 from talik.posts import Post, Term
 
-# inventory.md 8, print errors (1)-(8), and section 5; by id, gas and part
+# known print errors of the published tables; by id, gas and part
 EXPECTED = {
     ("inventory.fires", "CH4", "mean"),
     ("inventory.fires", "CH4", "low"),

@@ -21,7 +21,7 @@ def test_ar6_table_7_15(horizon, fossil, other, n2o):
 
 
 def test_weights_follow_the_formula_with_the_papers_masses():
-    """budget.md 5, with its rounded molar masses."""
+    """The formula of Hugelius et al. (2024), with their rounded molar masses."""
     assert Metric(100, 29.8).weight("CH4") == pytest.approx(16.04 / 12.01 * 29.8 * 12.01 / 44.01, rel=5e-4)
     assert Metric(100).weight("N2O") == pytest.approx(44.01 / 28.01 * 273 * 12.01 / 44.01, rel=5e-4)
     assert Metric(100).weight("CO2") == 1.0

@@ -11,7 +11,7 @@ from talik.posts import GASES
 
 FAST = {"draws": 20_000}
 
-# budget.md section 3, check values; to one unit of the last printed digit, since the recipe there starts from
+# printed by Hugelius et al. (2024); to one unit of the last printed digit, since the recipe there starts from
 # printed sums and here from the printed components
 CHECK = {
     ("bottom_up.inventory_land", "CO2"): (-218, -738, 302),
@@ -61,7 +61,7 @@ def test_stock_change_is_gas_plus_lateral_and_positive_for_loss(budget):
 
 
 def test_the_warming_table_is_reproduced():
-    """29.8 for all CH4 over 100 years: 419 (247, 576) from 38.6 (22.7, 53.0); budget.md 5 gives 424 from 39."""
+    """29.8 for all CH4 over 100 years: 419 (247, 576) from 38.6 (22.7, 53.0); 424 from the rounded 39."""
     budget = compute("reccap2", BudgetSettings(ch4_gwp=29.8, **FAST))
     part = budget.evaluation.posts["bottom_up.natural.from_ch4", "CO2e"]
     assert part.part_of == "bottom_up.natural"

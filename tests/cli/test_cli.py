@@ -171,7 +171,7 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path):
             assert process.wait() == 0
 
 
-def test_a_terminal_without_unicode_keeps_every_sign(tmp_path):
+def test_a_terminal_without_unicode_keeps_every_sign():
     done = talik("budget", "reccap2", "--markdown", PYTHONIOENCODING="ascii", LC_ALL="C")
     assert done.returncode == 0, done.stderr
     assert "| -29 | (-708, 455) |" in done.stdout

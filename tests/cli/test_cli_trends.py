@@ -261,7 +261,6 @@ def test_a_grid_is_written_in_blocks(grid: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_zarr_in_and_out(grid: Path, tmp_path: Path) -> None:
-    pytest.importorskip("zarr")
     with xr.open_dataset(grid) as ds:
         ds.chunk(lat=3).to_zarr(tmp_path / "in.zarr", consolidated=False)
     assert "nee, 2001 to 2020" in run(tmp_path / "in.zarr")

@@ -1,4 +1,4 @@
-"""In-situ annual means of the real ABCflux tables, beside the printed ones (upscaling.md 11, rows 8-10 and 38).
+"""In-situ annual means of the real ABCflux tables, beside those printed by Virkkala et al. 2025.
 
 Printed, whole domain: NEE -32 +- 76 (56 sites, 29 % sources), GPP 618 +- 396, Reco 588 +- 385. The v1 training tables
 lack sites and rows that the paper had, v2 is a later pre-release with other sites: agreement is not forced, the numbers

@@ -1,6 +1,6 @@
 """The reference forest on the real ABCflux v1 tables, against runs of R ranger and scikit-learn that we did not make.
 
-R baseline (upscaling.md 5): ranger, 500 trees, mtry 6, node size 5, 152 folds, two runs with other seeds. The rows of
+R baseline: ranger, 500 trees, mtry 6, node size 5, 152 folds, two runs with other seeds. The rows of
 loso_scores.csv: scikit-learn, 300 fully grown trees, a third of the predictors.
 """
 

@@ -12,7 +12,7 @@ from talik.errors import InputError
 from talik.sources.abcflux import V1_TO_V2
 from talik.sources.site_table import read_sites
 
-# formats.md 2: the columns of version 1
+# the columns of version 1
 V1 = [
     "study_id",
     "site_name",

@@ -1,4 +1,4 @@
-"""Predictor table: names and units of the specification, published training ranges, fill codes, merges, masks."""
+"""Predictor table: names and units, published training ranges, fill codes, merges, masks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from talik.sources.predictors import (
     to_physical,
 )
 
-# upscaling.md 1.2: lowest and highest training numbers seen in the authors' tables, and what they are physically
+# lowest and highest training numbers seen in the authors' tables, and what they are physically
 SEEN = {
     "srad": ((0, 3066), (0.0, 306.6)),
     "vpd": ((0, 141), (0.0, 1.41)),
@@ -33,7 +33,7 @@ SEEN = {
     "soil_ph": ((37, 78), (3.7, 7.8)),
     "soc_stock": ((65, 5987), (65.0, 5987.0)),
 }
-# upscaling.md 1.2: authors' raster integer = training number x this
+# authors' raster integer = training number x this
 RASTER_SCALE = {
     "srad": 10,
     "vpd": 1,

@@ -1,4 +1,4 @@
-"""Trend methods once more, slowly and in plain Python, from the step list of the specification (upscaling.md 8.1).
+"""Trend methods once more, slowly and in plain Python, from the steps of zyp 0.11.
 
 Shares no code with talik; None is a missing value.
 """

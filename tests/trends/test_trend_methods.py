@@ -31,7 +31,7 @@ VECTORS = {
     "E": "5 5 6 6 6 7 7 8 8 8 9 9 10 10 10 11 11 12 12 12",
     "F": "12 NA 15 14 18 17 NA 21 20 24 22 27 25 NA 29 28 33 31 35 36",
 }
-# r1, slope, intercept, tau, p, k as printed for zyp 0.11-1, preserve off (upscaling.md 8.2); the originals are float32
+# r1, slope, intercept, tau, p, k as printed for zyp 0.11-1, preserve off; the originals are float32
 ZYP = {
     "A": (0.6225022, -14.99621991, -406.2819779, -0.9064328, 7.1334e-8, 5),
     "C": (-0.6279228, -0.01428571429, 0.3071428571, -0.05263158, 0.7702878, 1),

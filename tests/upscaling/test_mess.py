@@ -1,4 +1,4 @@
-"""MESS by hand and by a slow version of the table in upscaling.md 3 (Elith et al. 2010)."""
+"""MESS by hand and by a slow version of the table of Elith et al. (2010)."""
 
 from __future__ import annotations
 

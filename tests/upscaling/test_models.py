@@ -263,7 +263,7 @@ def test_arrays_that_would_lead_outside_are_refused(model: Model, tmp_path: Path
         Model.load(path)
 
 
-def test_what_a_bare_model_cannot_do(training: Training, tmp_path: Path) -> None:
+def test_what_a_bare_model_cannot_do(training: Training) -> None:
     bare = train(training, Forest(trees=5), keep_rows=False)
     with pytest.raises(ConfigError, match="without validation"):
         bare.intervals(table(2))

@@ -216,7 +216,6 @@ def test_constant_predictors_and_forests_without_splits() -> None:
 
 
 def test_jax_gives_the_same_bits(forest) -> None:
-    pytest.importorskip("jax")
     from talik.upscaling.jax_trees import DeviceForest
 
     _, trees = forest

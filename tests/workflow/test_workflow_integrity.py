@@ -15,7 +15,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from test_workflow_run import RUN, counts, step, wait_for
+from test_workflow_run import RUN, counts, step
 from toy_approach import draw, results
 
 from talik.config import Frozen
@@ -196,7 +196,7 @@ def test_two_runs_of_one_project_at_once_both_end_well(project_at, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
-def test_control_c_leaves_a_manifest_and_a_run_to_resume(project_at, tmp_path):
+def test_control_c_leaves_a_manifest_and_a_run_to_resume(project_at, tmp_path, wait_for):
     project = project_at("toy: {units: 30}", "stopped")
     process = start(tmp_path, "stopped", TOY_SLEEP="0.4")
     wait_for(lambda: len(results(project.output)) >= 2)

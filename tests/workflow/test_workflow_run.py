@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,13 +35,6 @@ RUN = "import sys; import toy_approach; from pathlib import Path\n" + (
 )
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        time.sleep(0.02)
-
-
 def counts(folder: Path) -> dict[str, int]:
     return {p.name: len(p.read_text()) for p in folder.iterdir()}
 
@@ -61,7 +53,7 @@ def test_run_and_run_again(project_at, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_mid_run_then_resumed(project_at, monkeypatch, tmp_path, workers):
+def test_killed_mid_run_then_resumed(project_at, monkeypatch, tmp_path, wait_for, workers):
     """SIGKILL to the whole process group once two units are done; the rest follows, nothing is redone."""
     reference = project_at("toy: {units: 6}", "reference")
     run_project(reference)

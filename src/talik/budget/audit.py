@@ -1,4 +1,4 @@
-"""Does every derived number follow from its own inputs? (budget.md 7)
+"""Does every derived number follow from its own inputs?
 
 Interval arithmetic over plus or minus half a unit in the last printed digit, of the inputs and of the result. A
 number is a finding when the two ranges do not meet: then rounding cannot explain it.

@@ -1,4 +1,4 @@
-"""Gases in one unit: CO2 equivalents by global warming potential (budget.md 5).
+"""Gases in one unit: CO2 equivalents by global warming potential.
 
 E [Tg CO2-C eq] = F_CO2-C + F_CH4-C (CH4/C) GWP_CH4 (C/CO2) + F_N2O-N (N2O/2N) GWP_N2O (C/CO2), the brackets
 being mass ratios from the flux table. Which CH4 factor applies is a property of each post's origin.

@@ -16,7 +16,7 @@ from talik.flux.table import mass_ratio
 from talik.posts import Term
 from talik.yamlio import parse_yaml
 
-# g per kg dry matter, boreal forest: GFED4.1s emission-factor table (inventory.md 5)
+# g per kg dry matter, boreal forest: GFED4.1s emission-factor table
 FIRE_CO2, FIRE_CH4, FIRE_N2O = 1489.0, 5.96, 0.41
 
 _GASES = {"CO2", "CH4", "N2O"}
@@ -44,7 +44,7 @@ def constants() -> dict[str, float]:
 
 
 def claims() -> list[Claim]:
-    """Every derived number of the published budget that the specification quotes, with its inputs."""
+    """Every derived number of the published budget, with its inputs."""
     name = "reccap2_printed.yaml"
     path = files("talik.budget") / "data" / name
     numbers = {p.key: printed_parts(p) for p in components()}

@@ -1,7 +1,7 @@
 """The published budget of the northern permafrost region (RECCAP2): components and recipe.
 
 Hugelius et al. 2024, Global Biogeochem. Cycles 38, e2023GB007969. The components are the printed numbers
-(data/reccap2_posts.csv, one row per gas, with the table each came from); the recipe is budget.md section 3.
+(data/reccap2_posts.csv, one row per gas, with the table each came from); the recipe is that of their bottom-up budget.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from talik.posts import Accept, Post, Recipe, Term
 
 REGION = "northern permafrost region"
 PERIOD = "2000-2020"
-CITATION = "Hugelius et al. 2024, Global Biogeochemical Cycles 38, e2023GB007969"
 PROCESS = {"all": "process.nee_fire", "layered": "process.nee_fire_layered"}
 
 

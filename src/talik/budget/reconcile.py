@@ -1,7 +1,6 @@
 """Bottom-up against top-down: do they agree, where could the gap sit, and are they totals over the same things?
 
-Comparing two totals that cover different processes is refused unless asked for; then what is missing is said
-(budget.md 6).
+Comparing two totals that cover different processes is refused unless asked for; then what is missing is said.
 """
 
 from __future__ import annotations

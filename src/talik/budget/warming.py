@@ -1,7 +1,7 @@
 """Warming of emission series, where a pulse metric misleads: radiative forcing by impulse response, and GWP*.
 
 A flux that goes on for decades is not a pulse: constant CH4 emissions stop adding forcing after some lifetimes,
-constant CO2 emissions do not. Two views of a series of annual fluxes (budget.md 5, last paragraph):
+constant CO2 emissions do not. Two views of a series of annual fluxes:
 
 * `radiative_forcing`: each year's emission acts at once and decays (the response behind AGWP and GWP);
 * `gwp_star`: CO2-warming-equivalent emissions, which weigh the change of a CH4 flux rather than the flux.

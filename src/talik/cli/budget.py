@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from talik.workflow.conventions import JsonOption, bad_input_exits, show
+from talik.workflow.conventions import JsonOption, bad_input_exits, print_json, show
 
 
 class Combine(StrEnum):
@@ -56,7 +55,7 @@ def budget(
         )
         result = compute(source, settings)
         if as_json:
-            typer.echo(json.dumps(to_dict(result, provenance(source, settings)), indent=1, allow_nan=False))
+            print_json(to_dict(result, provenance(source, settings)))
         elif as_csv:
             typer.echo(tables.to_csv(result), nl=False)
         elif as_markdown:
@@ -84,7 +83,7 @@ def audit(source: SourceArgument, as_json: JsonOption = False) -> None:
             )
         result = run_audit(content.posts, content.claims)
         if as_json:
-            typer.echo(json.dumps(result.to_dict(), indent=1, allow_nan=False))
+            print_json(result.to_dict())
             return
         from talik.report.tables import print_audit
 

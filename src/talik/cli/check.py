@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talik.workflow.conventions import EXIT_FAILED_UNITS, JsonOption, bad_input_exits, show
+from talik.workflow.conventions import EXIT_FAILED_UNITS, JsonOption, bad_input_exits, print_json, show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,9 +34,7 @@ def check(files: FilesArgument, as_json: JsonOption = False) -> None:
             raise InputError(f"{', '.join(lost)}: no such file. Check the path.")
         found = {str(path): diagnose(path) for path in files}
         if as_json:
-            typer.echo(
-                json.dumps({path: e.to_dict() for path, e in found.items()}, indent=1, allow_nan=False)
-            )
+            print_json({path: e.to_dict() for path, e in found.items()})
         else:
             for path, examination in found.items():
                 show(lambda console, p=path, e=examination: _print(console, p, e))  # type: ignore[misc]

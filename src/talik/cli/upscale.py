@@ -12,7 +12,7 @@ import typer
 
 from talik.cli.upscale_cube import predict, products
 from talik.cli.upscale_text import print_explanation, print_summary
-from talik.workflow.conventions import JsonOption, bad_input_exits, show
+from talik.workflow.conventions import JsonOption, bad_input_exits, print_json, show
 
 if TYPE_CHECKING:
     from talik.upscaling.folds import Folds
@@ -163,7 +163,7 @@ def evaluate(
                 held.table(training).to_parquet(part)
             write_text(out / "summary.json", _json(summary))
         if as_json:
-            typer.echo(_json(summary))
+            print_json(summary)
         else:
             show(lambda console: print_summary(console, summary, training.schema))
 
@@ -237,9 +237,7 @@ def train(
         )
         made.save(model)
         if as_json:
-            typer.echo(
-                _json({"model": str(model), **made.facts, "schema": made.schema.model_dump(mode="json")})
-            )
+            print_json({"model": str(model), **made.facts, "schema": made.schema.model_dump(mode="json")})
             return
         if summary:
             show(lambda console: print_summary(console, summary, training.schema))
@@ -275,7 +273,7 @@ def explain(
             for path in write_figures(found, out):
                 sys.stderr.write(f"{path}\n")
         if as_json:
-            typer.echo(_json(found))
+            print_json(found)
         else:
             show(lambda console: print_explanation(console, found))
 
@@ -323,11 +321,9 @@ def _names(text: str | None) -> list[str]:
 def _threads(asked: int | None) -> int:
     import os
 
-    return (
-        asked or len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else asked or os.cpu_count() or 1
-    )
+    if asked:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _json(value: Any) -> str:

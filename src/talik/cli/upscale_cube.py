@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +17,7 @@ from talik.workflow.conventions import (
     WorkersOption,
     bad_input_exits,
     exit_for,
+    print_json,
     progress,
     show,
 )
@@ -146,7 +146,7 @@ def predict(
         exit_for([o for o in outcomes if o.status == "failed"])
         facts = prediction.facts()
         if as_json:
-            typer.echo(json.dumps(facts, indent=1, allow_nan=False))
+            print_json(facts)
             return
         dropped = f", {facts['dropped_pixels']:,} dropped for holes" if facts["dropped_pixels"] else ""
         typer.echo(
@@ -225,6 +225,6 @@ def products(
             for path in [*files, *write_flux_maps(out / "maps.nc", out)]:
                 sys.stderr.write(f"{path}\n")
         if as_json:
-            typer.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
+            print_json(found.as_dict())
         else:
             show(lambda console: print_products(console, found))

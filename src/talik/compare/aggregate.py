@@ -127,7 +127,7 @@ def remove_fire(
         flux dataset with ``fFire``, monthly, 0 where nothing burned. land_fraction : land share of its cells.
     The result is a flux dataset with ``nee`` on the common months; its attribute ``fire_removed`` names the fire
     product, and `require_same_fire` refuses comparisons in which another fire product stands on the other side. It
-    still holds CO2 of inland waters and lateral effects (upscaling.md 13.22).
+    still holds CO2 of inland waters and lateral effects.
 
     FluxError: fire was removed already, or no such variable. CoverageError: no common month, or no fire data where
     the inversion has a flux.

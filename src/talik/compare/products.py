@@ -49,7 +49,7 @@ def compare_products(
     """Compare two flux datasets on one grid (see `to_coarse`), on the cells and calendar months that both have.
 
     zones : regions on that grid. years : by default all that are whole in both. Each product keeps its own month
-    lengths. CoverageError: nothing in common. Source: upscaling.md 10.
+    lengths. CoverageError: nothing in common.
     """
     a, b = common_months(first, second)
     a, b, mask = common_cells(a, b, variable)

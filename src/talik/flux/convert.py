@@ -51,20 +51,9 @@ def recast(
 
 def describe_variable(da: xr.DataArray, var: FluxVar) -> xr.DataArray:
     """`da` with exactly the attributes the table prescribes for `var` (other attributes are kept)."""
-    attrs = {
-        **da.attrs,
-        "units": var.units,
-        "long_name": var.long_name,
-        "species": var.species,
-        "positive": var.positive,
-        "area_basis": var.per,
-        "cell_methods": "area: mean where land time: mean" if var.per == "land" else "area: time: mean",
-    }
-    attrs.pop("standard_name", None)
-    if var.standard_name:
-        attrs["standard_name"] = var.standard_name
     out = da.copy()
-    out.attrs = attrs
+    out.attrs.pop("standard_name", None)
+    out.attrs.update(var.attributes)
     return out
 
 

@@ -75,6 +75,21 @@ class FluxVar:
         """+1 where positive is up, -1 where it is down."""
         return 1 if self.positive == "up" else -1
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The CF and talik attributes of a stored array of this variable."""
+        found = {
+            "units": self.units,
+            "long_name": self.long_name,
+            "species": self.species,
+            "positive": self.positive,
+            "area_basis": self.per,
+            "cell_methods": "area: mean where land time: mean" if self.per == "land" else "area: time: mean",
+        }
+        if self.standard_name:
+            found["standard_name"] = self.standard_name
+        return found
+
 
 def mass_ratio(source: str, target: str) -> float:
     """kg of `target` that hold as many C (or N) atoms as 1 kg of `source`; C to N is refused."""

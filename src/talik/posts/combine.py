@@ -1,4 +1,4 @@
-"""The three ways limits combine: linear, independent, correlated (budget.md 4).
+"""The three ways limits combine: linear, independent, correlated.
 
 `linear` adds lower limits to lower and upper to upper, on the flattened weights: it is interval arithmetic.
 The other two draw every input post from a distribution that keeps its mean and limits (`distributions.fit`)

@@ -1,7 +1,7 @@
 """Distributions that reproduce a mean and both 95 % limits, for drawing a post.
 
 A post gives three numbers, so a family needs three free parameters; none of them may be bent to fit a simpler
-shape (budget.md 4: never one that silently shifts the mean). In order of preference:
+shape, for that silently shifts the mean. In order of preference:
 
 * normal, where the limits are symmetric about the mean;
 * two-piece normal (Wallis 2014, Statist. Sci. 29, 106): two half-normals with a common mode;

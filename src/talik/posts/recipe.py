@@ -233,7 +233,7 @@ def derive(recipe: Recipe, members: Mapping[PostKey, Post]) -> Post:
 def linear_limits(
     weights: Mapping[PostKey, float], posts: Mapping[PostKey, Post]
 ) -> tuple[float, float, float]:
-    """(mean, low, high) with limits combined by interval arithmetic (budget.md 4, `linear`)."""
+    """(mean, low, high) with limits combined by interval arithmetic (`linear`)."""
     mean = math.fsum(w * posts[k].mean for k, w in weights.items())
     low = math.fsum(w * (posts[k].low if w >= 0 else posts[k].high) for k, w in weights.items())
     high = math.fsum(w * (posts[k].high if w >= 0 else posts[k].low) for k, w in weights.items())

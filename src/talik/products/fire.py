@@ -67,7 +67,7 @@ def with_fire(nee: RegionalSeries, fire: RegionalSeries, *, years: Years | None 
 
     ``nee``, ``fire``, ``nee_fire`` (year, ..., region) with ``area`` and both coverages. ``attrs["period"]`` states the
     years; their mean is the mean of the sum over the right years, which is not the sum of two means over different
-    years (upscaling.md 13.3). All emitted carbon counts as CO2-C.
+    years. All emitted carbon counts as CO2-C.
 
     CoverageError: no common complete year, `years` not held by both, or fire data for less of a region than NEE.
     """
@@ -138,7 +138,7 @@ def burned_share(burned: xr.DataArray, zones: Zones) -> xr.Dataset:
         which part of the cell burned. ``once`` takes fires on new ground until the cell is used up, min(1, sum), the
         most it can be; ``least`` takes the largest single step, all others inside it. Fires before the first step are
         not seen.
-    CoverageError: values outside 0..1. Source: upscaling.md 9, 13.21.
+    CoverageError: values outside 0..1.
     """
     burned = conform(burned, zones.grid)
     if burned.chunks is None and bool(((burned < 0.0) | (burned > 1.0 + 1e-6)).any()):

@@ -25,7 +25,7 @@ def uptake_ratio(series: RegionalSeries, *, years: Years | None = None) -> xr.Da
     annual sink. R is NaN where it means nothing: no uptake in JJA, or no emission in the rest. Years as in
     `period_mean`; the sums run over the calendar year, so that both together are the annual budget.
 
-    FluxError: a variable that is not positive to the atmosphere. Source: upscaling.md 7.
+    FluxError: a variable that is not positive to the atmosphere. Source: Virkkala et al. 2025.
     """
     if flux_var(series.variable).positive != "up":
         raise FluxError(
@@ -108,7 +108,7 @@ def amplitude_change(series: RegionalSeries, *, years: Years | None = None) -> x
     median(A - slope x year) + slope x year. Returns ``amplitude`` (year, region), ``slope``, ``fitted_first``,
     ``change`` (region). NaN where a region has no data.
 
-    CoverageError: fewer than 3 complete years. Source: upscaling.md 7 (definition open in the paper).
+    CoverageError: fewer than 3 complete years. Source: Virkkala et al. 2025, who leave the definition open.
     """
     monthly = monthly_means(series)
     held = chosen_years(monthly, years)

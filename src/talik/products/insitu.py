@@ -11,7 +11,7 @@ from talik.errors import InputError, UnitsError
 
 MONTHLY = "g m-2 month-1"
 LONG_RECORD_YEARS = 7
-"""A trend is looked for at sites with more whole years than this (upscaling.md 8)."""
+"""A trend is looked for at sites with more whole years than this (Virkkala et al. 2025)."""
 
 
 def site_years(
@@ -25,7 +25,7 @@ def site_years(
     keep : columns that belong to the site (biome, permafrost, country); the first value of the site is kept.
 
     Returns columns `site`, ``year``, `value` (g m-2 year-1) and `keep`, in order of site and year. Winter that was not
-    measured is never filled: chambers of summer alone never count (upscaling.md 13.20).
+    measured is never filled: chambers of summer alone never count.
 
     InputError: columns are missing, or a site has two rows in one month. UnitsError: other units.
     """

@@ -63,7 +63,7 @@ _BUILT_IN = (
     *MONTHS,
 )
 SEASONS: Mapping[str, Season] = MappingProxyType({s.name: s for s in _BUILT_IN})
-"""The seasons that can be asked for by name: those of the specification, and the months Jan..Dec."""
+"""The seasons that can be asked for by name; the last twelve are the months Jan..Dec."""
 
 
 def season(which: str | Season) -> Season:
@@ -99,7 +99,7 @@ def seasonal_sums(
         coordinate ``complete`` (year) says which are whole. A cell without data in any step is NaN.
 
     ConfigError: unknown season. CoverageError: incomplete years. FluxError, UnitsError: no such variable, bounds or
-    units. Source: upscaling.md 7.
+    units. Source: Virkkala et al. 2025.
     """
     chosen = season(which)
     rate = rate_in_grams(ds, variable)

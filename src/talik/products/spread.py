@@ -24,7 +24,7 @@ def annual_statistics(
     ``budget`` (Tg year-1) and ``mean`` (g m-2 year-1), each with ``*_sd_interannual`` (n - 1, over the years); with
     `members` (a series with dimension ``member``) also ``*_sd_member`` (n - 1, over the members' period means) and
     ``*_member_mean_minus_central``; with `mean_map` (of the same years) ``mean_sd_spatial``, see `spatial_sd`; and
-    ``area``, ``coverage``. The three answer different questions (upscaling.md 13.1): how unlike the places are, how
+    ``area``, ``coverage``. The three answer different questions: how unlike the places are, how
     unlike the years are, how sure the mean is.
 
     CoverageError: no whole year, members that lack years of the central product, or a map of other years.

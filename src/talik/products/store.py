@@ -72,7 +72,7 @@ def make_products(
     years: tuple[int, int] | None = None,
     fire: Path | None = None,
 ) -> Products:
-    """The numbers of upscaling.md 7 for the whole domain and for named regions.
+    """The numbers of Virkkala et al. 2025 for the whole domain and for named regions.
 
     path : store of `talik upscale predict`. regions : as in `talik.regions.named`. fire : a NetCDF flux dataset with
     ``fFire``, on any grid. Spreads over bootstrap members and the influence of sites are those that `predict` summed

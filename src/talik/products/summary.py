@@ -94,7 +94,7 @@ def summarise(
     early: Years = EARLY,
     late: Years = LATE,
 ) -> Summary:
-    """The numbers of upscaling.md 7 and 9 for one monthly flux dataset, one row each.
+    """The numbers of Virkkala et al. 2025 for one monthly flux dataset, one row each.
 
     ds : flux dataset on the grid of `zones` (region weights alone mean ``Zones(weights=...)``). variables : by default
         all it holds. years : the period, by default all whole years. fire : dataset with ``fFire``, any grid and years.

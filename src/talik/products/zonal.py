@@ -1,7 +1,7 @@
 """Regional budgets by year and season, with area, per-area mean and coverage, over one domain that never changes.
 
 The domain of a zone is the part of it where the product has data. That part must be the same in every step, or the
-budget moves because the area does (upscaling.md 13.9); the check is exact: cells that have data in some steps only.
+budget moves because the area does; the check is exact: cells that have data in some steps only.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ def budgets(
 ) -> xr.Dataset:
     """Budget of each region in each season of each year: `regional_series` and `RegionalSeries.budgets` in one call.
 
-    Source: upscaling.md 7.
+    Source: Virkkala et al. 2025.
     """
     return regional_series(ds, variable, zones).budgets(seasons, years=years, incomplete=incomplete)
 

@@ -41,8 +41,6 @@ def band_q(south: ArrayLike, north: ArrayLike) -> Array:
 
 Q_POLE: Final = float(band_q(0.0, 90.0))
 """q at the pole."""
-GLOBE_M2: Final = 2.0 * np.pi * A_M**2 * Q_POLE
-"""Area of the whole ellipsoid, m2 (5.10065621724e14)."""
 
 
 def band_area_m2(south: ArrayLike, north: ArrayLike, dlon_deg: ArrayLike = 360.0) -> Array:

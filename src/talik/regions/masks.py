@@ -171,7 +171,7 @@ def cross(
     inside the cell. Two weights that cover land need ``land_fraction``. The true area is unknown, so coverage of a
     total refers to the part on the grid.
     """
-    covers = [_covers(w) for w in (first, second)]
+    covers = [covers_of(w) for w in (first, second)]
     product = first.rename(region="_a") * second.rename(region="_b")
     if covers == ["land", "land"]:
         if land_fraction is None:
@@ -188,7 +188,8 @@ def cross(
     )
 
 
-def _covers(weights: xr.DataArray) -> Covers:
+def covers_of(weights: xr.DataArray) -> Covers:
+    """What region weights cover, as their attributes say: ``"land"`` or ``"all"``; GridError if they do not."""
     covers = weights.attrs.get("covers")
     if covers == "land":
         return "land"

@@ -10,7 +10,7 @@ import xarray as xr
 from talik.errors import CoverageError, GridError, UnitsError
 from talik.regions.axes import conform, grid_of
 from talik.regions.grid import Grid
-from talik.regions.masks import _covers
+from talik.regions.masks import covers_of
 
 Basis: TypeAlias = Literal["land", "cell"]
 OnHole: TypeAlias = Literal["error", "nan"]
@@ -150,7 +150,7 @@ def _areas(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Areas in m2 that turn the flux into mass, and that coverage and mean refer to; both (region, rows, columns)."""
     inside = weights.fillna(0.0) * area
-    covers = _covers(weights)
+    covers = covers_of(weights)
     if (basis == "land") == (covers == "land"):
         return inside, inside
     if land is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -29,6 +28,7 @@ from talik.report.style import (
     Width,
     look,
     quiet,
+    wrapped,
     zero_line,
 )
 
@@ -78,7 +78,7 @@ def budget_bars(budget: Budget, width: Width = "wide") -> Figure | None:
                     fontsize=9,
                 )
         _finish(ax, rows, gas, posts[next((i, gas) for i in ids if (i, gas) in posts)].unit)
-    _direction(fig, axes)
+    _direction(fig)
     return fig
 
 
@@ -176,7 +176,7 @@ def variance_shares(budget: Budget, width: Width = "wide") -> Figure | None:
                 shares = [e.limits[name][post.key].shares[key] for key in keys]
                 at = np.arange(len(keys)) + (k - (len(names) - 1) / 2) * 0.26
                 ax.barh(at, np.array(shares) * 100, height=0.24, color=ASSUMPTION[name], zorder=2)
-            ax.set_yticks(range(len(keys)), [_wrap(label(i), 21) for i, _ in keys])
+            ax.set_yticks(range(len(keys)), [wrapped(label(i), 21) for i, _ in keys])
             ax.invert_yaxis()
             ax.set_title(gas_name(gas))
             ax.set_xlabel("share of width, %")
@@ -241,7 +241,7 @@ def _interval(ax: Axes, y: float, post: Post, colour: str) -> None:
 
 def _finish(ax: Axes, ids: Sequence[str], gas: str, unit: str, title: str | None = None) -> None:
     with look():
-        ax.set_yticks(range(len(ids)), [_wrap(label(i), 24) for i in ids])
+        ax.set_yticks(range(len(ids)), [wrapped(label(i), 24) for i in ids])
         ax.set_ylim(len(ids) - 0.4, -0.6)
         ax.set_title(title or gas_name(gas))
         ax.set_xlabel(unit_name(unit))
@@ -251,7 +251,7 @@ def _finish(ax: Axes, ids: Sequence[str], gas: str, unit: str, title: str | None
         quiet(ax)
 
 
-def _direction(fig: Figure, axes: Sequence[Axes]) -> None:
+def _direction(fig: Figure) -> None:
     fig.supxlabel(DIRECTION, fontsize=9, color="#4a5763")
 
 
@@ -263,10 +263,6 @@ def _largest(budget: Budget, post: Post, names: Sequence[str], count: int = 6) -
     limits = [budget.evaluation.limits[n][post.key].shares for n in names]
     keys = sorted(limits[0], key=lambda k: -max(s[k] for s in limits))
     return keys[:count]
-
-
-def _wrap(text: str, columns: int) -> str:
-    return "\n".join(textwrap.wrap(text, columns, break_on_hyphens=False)) or text
 
 
 def alt_text(name: str, budget: Budget) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from matplotlib.path import Path as Curve
 from talik.budget.compute import Budget
 from talik.posts import Post, PostKey
 from talik.report.numbers import gas_name, number, short_label, unit_name
-from talik.report.style import BLUE, INCHES, INK, ORANGE, Width, look
+from talik.report.style import BLUE, INCHES, INK, ORANGE, Width, look, wrapped
 
 NODE = 0.018  # width of a node, share of the figure
 
@@ -190,23 +189,19 @@ def _draw_node(ax: Axes, node: _Node, post: Post, x: float, scale: float, deepes
     decimals = 1 if abs(post.mean) < 100 else 0
     name, value = short_label(post.id), number(post.mean, decimals)
     if width == "wide" and node.level == deepest:
-        text = f"{_wrap(name, 22)}\n{value}"
+        text = f"{wrapped(name, 22)}\n{value}"
         ax.text(x - 0.008, node.y, text, ha="right", va="center", fontsize=9, linespacing=1.15)
     elif node.level == 0:
-        text = f"{_wrap(name, 12)}\n{value}"
+        text = f"{wrapped(name, 12)}\n{value}"
         ax.text(x + NODE + 0.008, node.y, text, ha="left", va="center", fontsize=9.5, weight="bold")
     else:
         ax.text(
             x,
             node.y + height / 2 + 0.01,
-            _wrap(f"{name} {value}", 26 if width == "wide" else 13),
+            wrapped(f"{name} {value}", 26 if width == "wide" else 13),
             ha="left",
             va="bottom",
             fontsize=9,
             linespacing=1.1,
             bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.6},
         )
-
-
-def _wrap(text: str, columns: int) -> str:
-    return "\n".join(textwrap.wrap(text, columns, break_on_hyphens=False)) or text

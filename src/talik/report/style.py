@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -86,3 +87,8 @@ def quiet(ax: Axes) -> None:
     ax.set_axisbelow(True)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
+
+
+def wrapped(text: str, columns: int) -> str:
+    """The text on lines of at most `columns` letters, never broken at a hyphen."""
+    return "\n".join(textwrap.wrap(text, columns, break_on_hyphens=False)) or text

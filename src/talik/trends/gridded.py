@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import shutil
 from collections.abc import Hashable, Iterator
@@ -134,8 +133,6 @@ def _small_chunk_cache() -> Iterator[None]:
 
 
 def _open(path: Path) -> xr.Dataset:
-    if path.is_dir():
-        _need_zarr(path)
     try:
         if path.is_dir():
             zarr: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
@@ -227,7 +224,6 @@ def _encoding(ds: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
 
 
 def _write_zarr(ds: xr.Dataset, path: Path, alpha_fdr: float) -> None:
-    _need_zarr(path)
     if path.exists() and not any((path / name).exists() for name in ("zarr.json", ".zgroup")):
         raise InputError(f"{path} exists and is no Zarr store. Remove it, or choose another name.")
     part = path.with_name(f".{path.name}.part")
@@ -243,11 +239,6 @@ def _write_zarr(ds: xr.Dataset, path: Path, alpha_fdr: float) -> None:
         part.replace(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _need_zarr(path: Path) -> None:
-    if importlib.util.find_spec("zarr") is None:
-        raise InputError(f"{path}: Zarr stores need the zarr package: pip install zarr, or use NetCDF.")
 
 
 def _identity(ds: xr.Dataset, index: tuple[int, ...]) -> str:

@@ -101,8 +101,7 @@ def line(data: xr.DataArray, slope: xr.DataArray, *, dim: str = "time") -> xr.Da
 def member_summary(slopes: xr.DataArray, *, dim: str = "member") -> xr.Dataset:
     """What the members say of a trend: median, 5th and 95th percentile (a 90 % range), share of slopes below zero.
 
-    slopes : trend of each member along `dim`; undefined (NaN) members are left out and counted. Source: upscaling.md
-    12.11.
+    slopes : trend of each member along `dim`; undefined (NaN) members are left out and counted.
     """
     if dim not in slopes.dims:
         raise InputError(

@@ -34,7 +34,7 @@ def overlay_classes(nee: xr.DataArray, gpp: xr.DataArray, reco: xr.DataArray) ->
 
     nee, gpp, reco : slopes on the same coordinates, NEE positive upward, GPP and Reco as magnitudes; lazy if they are.
     An NEE slope of exactly 0, or signs that cannot make the NEE slope, are ``inconsistent``: the three models are
-    independent. A missing slope gives 0. Source: upscaling.md 8.3.
+    independent. A missing slope gives 0. Source: Virkkala et al. 2025.
     GridError: other coordinates.
     """
     try:
@@ -103,7 +103,8 @@ def greening_overlap(
     ndvi : trend of summer (June to August) mean NDVI; greening is slope > 0 with p < alpha. nee, nee_jja : trends of
     annual and summer NEE, positive upward; more uptake is slope < 0 with p < alpha.
     Returns shares of area: ``greening`` of the cells with an NDVI trend; ``annual_uptake`` and ``summer_uptake`` of the
-    greening cells that have the NEE trend in question. NaN where there is nothing to share. Source: upscaling.md 8.3.
+    greening cells that have the NEE trend in question. NaN where there is nothing to share.
+    Source: Virkkala et al. 2025.
     """
     given = (ndvi_slope, ndvi_p, nee_slope, nee_p, nee_jja_slope, nee_jja_p, area)
     n_slope, n_p, a_slope, a_p, j_slope, j_p, weight = aligned(*given)

@@ -2,7 +2,7 @@
 
 y holds n values at times 1..n, NaN for missing. A method fills `out`, one float64 a column of `COLUMNS`; all but
 n_valid stay NaN if the trend is undefined. Sources: Zhang et al. (2000), Wang and Swail (2001), Yue et al. (2002), in
-the arithmetic order of zyp 0.11 (upscaling.md 8.1).
+the arithmetic order of zyp 0.11.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _none(y, n, z, w, tau, slopes, x, out):  # type: ignore[no-untyped-def]
 
 @_jit
 def _zhang(y, n, preserve, z, w, tau, slopes, x, out):  # type: ignore[no-untyped-def]
-    """Steps 1 to 9 of upscaling.md 8.1.
+    """Zhang's iteration as in zyp 0.11.
 
     The loop is a map of (b, c_prev) onto itself, so a state that comes back bit for bit has gone round a cycle that
     will never stop; whole rounds of it are skipped (Brent 1980), which changes no result.

@@ -1,6 +1,6 @@
 """Where a model may speak: how unlike its training data a place is, and how many of them are like it.
 
-Meyer and Pebesma (2021), as in upscaling.md 12.7; local point density after Schumacher et al. (2025).
+Meyer and Pebesma (2021); local point density after Schumacher et al. (2025).
 """
 
 from __future__ import annotations

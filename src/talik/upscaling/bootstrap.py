@@ -37,7 +37,7 @@ class Member:
 
 
 def row_bootstrap(training: Training, learner: Learner, member: int, seed: int, threads: int = 1) -> Member:
-    """Member number `member` of the published bootstrap (upscaling.md 3).
+    """Member number `member` of the published bootstrap (Virkkala et al. 2025).
 
     As many rows as there are, with replacement; learnt without the categorical predictors, whose classes can vanish
     in a resample; mtry at most the number of predictors left.
@@ -54,7 +54,7 @@ def row_bootstrap(training: Training, learner: Learner, member: int, seed: int, 
 
 
 def site_bootstrap(training: Training, learner: Learner, member: int, seed: int, threads: int = 1) -> Member:
-    """Member number `member` of the bootstrap of sites (upscaling.md 12.3).
+    """Member number `member` of the bootstrap of sites.
 
     Sites are drawn with replacement, with all their rows, within biome x {eddy covariance, other} where the table
     says them; a site drawn twice counts as two. Classes that were not drawn are mapped to the drawn class with the

@@ -13,7 +13,7 @@ import pandas as pd
 from talik.upscaling.trees import Float64, Int64
 
 LEVELS = (0.5, 0.8, 0.95)
-"""Coverage reported (upscaling.md 12.2)."""
+"""Coverage reported."""
 
 SEASONS = {"cold": (11, 12, 1, 2, 3), "spring": (4, 5), "summer": (6, 7, 8), "autumn": (9, 10)}
 """Months that share an interval; the cold season ends when fluxes start to rise."""
@@ -29,7 +29,7 @@ def quantile_levels(levels: Sequence[float] = LEVELS) -> tuple[float, ...]:
 def site_quantile(scores: Float64, sites: Int64, level: float) -> float:
     """Smallest score that holds for a new site with probability `level`, sites being exchangeable.
 
-    Each row weighs 1 / (n_site (S + 1)); the missing 1 / (S + 1) sits at infinity (upscaling.md 12.2), so the
+    Each row weighs 1 / (n_site (S + 1)); the missing 1 / (S + 1) sits at infinity, so the
     result is infinite for fewer than level / (1 - level) sites.
     """
     if not len(scores):

@@ -13,7 +13,7 @@ from talik.rng import named_rng
 from talik.upscaling.trees import Float64, Int64
 
 SAMPLE = 100_000
-"""Pixels the clusters are made from (Virkkala et al. 2025 do not say; upscaling.md 3)."""
+"""Pixels the clusters are made from (Virkkala et al. 2025 do not say)."""
 SHOWN = 10_000
 """Pixels of each cluster whose predictors are shown (Virkkala et al. 2025)."""
 _SCORED = 4_000

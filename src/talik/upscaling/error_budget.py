@@ -26,7 +26,7 @@ from talik.upscaling.trees import Float64
 
 TG_PER_G = 1e-12
 COARSE_M = 100_000.0
-"""Side of the coarse cells (upscaling.md 12.5). A sum over centres is within 4 % of the integral for ranges of a cell
+"""Side of the coarse cells. A sum over centres is within 4 % of the integral for ranges of a cell
 and more."""
 PIXEL_M = 1000.0
 BLOCK = 1024
@@ -160,7 +160,7 @@ class BudgetError:
 
     def bounds(self) -> dict[str, Float64]:
         """(regions,) SD, Tg yr-1, of the budget of one year if the errors of pixel-months were independent, and if
-        they were fully dependent. Neither is an estimate; the truth lies between (upscaling.md 12.5)."""
+        they were fully dependent. Neither is an estimate; the truth lies between."""
         root = np.sqrt(self.sill) * TG_PER_G
         return {
             "independent": root * self.sd_year[0] * np.sqrt(np.diag(self.own)),
@@ -266,7 +266,7 @@ def sample_covariance(budgets: npt.ArrayLike) -> Float64:
 def factor_covariance(
     budgets: npt.ArrayLike, relative_sd: npt.ArrayLike, *, correlation: float = 1.0
 ) -> Float64:
-    """(regions, regions) covariance of an uncertain factor on regional budgets, e.g. of fire (upscaling.md 12.13).
+    """(regions, regions) covariance of an uncertain factor on regional budgets, e.g. of fire.
 
     budgets : (regions,) Tg yr-1. relative_sd : scalar or (regions,), SD of the factor. correlation : between the
     factors of any two regions, 0..1; 1 (default) is one factor for all, as emission factors and fuel loads of one

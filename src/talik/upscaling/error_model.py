@@ -1,4 +1,4 @@
-"""Covariance of the error of predicted monthly fluxes: far places, one place, seasons and months (upscaling.md 12.5).
+"""Covariance of the error of predicted monthly fluxes: far places, one place, seasons and months.
 
 The error e(x, t) of a predicted flux at place x in month t is the sum of independent parts, each a product of a
 correlation in space and one in time, and

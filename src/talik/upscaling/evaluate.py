@@ -36,7 +36,7 @@ GROUPINGS = (
     "flux_method",
     "flux_method_detail",
 )
-"""Columns whose classes are scored apart, where the table has them (upscaling.md 2)."""
+"""Columns whose classes are scored apart, where the table has them."""
 
 UNDISTURBED = ("No", "no", "None", "none", "NA", "")
 """Entries of `disturbance` that mean none; missing ones are counted with them."""
@@ -214,7 +214,7 @@ def tune_mtry(
 ) -> tuple[Forest, list[dict[str, float]]]:
     """The forest with the mtry of the smallest RMSE, and the RMSE of every mtry tried.
 
-    Tried are caret's three: 2, all, and half way (upscaling.md 2). criterion "fold_mean" is caret's mean of fold
+    Tried are caret's three: 2, all, and half way. criterion "fold_mean" is caret's mean of fold
     RMSE; "pooled" the RMSE of all rows.
     """
     tried = []

@@ -26,7 +26,7 @@ def require_rows(model: Model) -> Rows:
 
 
 def importance(model: Model, *, repeats: int = 100, threads: int = 1) -> Importance:
-    """Permutation importance of every predictor on the training rows (upscaling.md 4)."""
+    """Permutation importance of every predictor on the training rows (Breiman 2001)."""
     rows = require_rows(model)
     seed = int(model.facts["seed"])
     return permutation_importance(

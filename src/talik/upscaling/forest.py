@@ -75,7 +75,7 @@ class FittedForest:
 
 
 class Forest(Learner):
-    """Breiman's random forest with the settings of R's randomForest (upscaling.md 2)."""
+    """Breiman's random forest with the settings of R's randomForest (Virkkala et al. 2025)."""
 
     name: ClassVar[str] = "forest"
 

@@ -42,7 +42,7 @@ def ndvi_weights(reliability: npt.ArrayLike) -> tuple[Array, npt.NDArray[np.bool
     """Weights {0, 0.5, 1} and snow flags from the pixel reliability layer of MOD13 (any shape).
 
     0 good: 1; 1 marginal: 0.5; 2 snow or ice: 0.5 and flagged; 3 cloudy and fill: 0. Source: MOD13 user's guide,
-    collection 6; the weights are those of upscaling.md 1.2.
+    collection 6; the weights are our choice.
     """
     code = np.asarray(reliability)
     weights = np.select([code == 0, (code == 1) | (code == 2)], [1.0, 0.5], 0.0)

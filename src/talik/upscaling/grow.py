@@ -1,6 +1,6 @@
 """Growing Breiman's regression trees: exact splits, predictors sorted once for all trees and folds.
 
-The rules are those of R's randomForest (Breiman 2001; upscaling.md 2): at each node `mtry` predictors are drawn
+The rules are those of R's randomForest (Breiman 2001): at each node `mtry` predictors are drawn
 without replacement; the split with the largest decrease of the sum of squares wins; a node with at most `node_size`
 in-bag rows (counted with multiplicity) or without a split among the drawn predictors is a leaf.
 """

@@ -61,7 +61,7 @@ def permutation_importance(
     repeats: int = REPEATS,
     blocks: Mapping[str, Sequence[str]] | None = None,
 ) -> Importance:
-    """Permutation importance of every predictor and block of predictors (Breiman 2001, as in upscaling.md 4).
+    """Permutation importance of every predictor and block of predictors (Breiman 2001).
 
     predict : the final model for the importance in training, or `held_out` for that at sites the model has not
     seen. x : (rows, p) predictors, columns `names`. y : (rows,) observations. In each repeat the values of one

@@ -103,7 +103,7 @@ def without_a_site(bags: Bags, visited: Float64) -> Float64:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Influence:
-    """The share of every site in the budgets of regions (upscaling.md 12.4)."""
+    """The share of every site in the budgets of regions."""
 
     sites: tuple[str, ...]
     weight: Float64

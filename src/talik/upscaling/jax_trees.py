@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talik.errors import ConfigError
 from talik.upscaling.packed import Float32, Float64, Packed
 from talik.upscaling.walk import LEAF, MAX_NODES
 
@@ -27,7 +26,8 @@ class DeviceForest:
     """
 
     def __init__(self, forest: Packed, device: jax.Device | None = None) -> None:
-        jax = _jax()
+        import jax
+
         size = np.diff(forest.offset)
         shape = forest.n_trees, int(size.max())
         at = np.repeat(np.arange(forest.n_trees), size), np.concatenate([np.arange(n) for n in size])
@@ -57,7 +57,8 @@ class DeviceForest:
 
     def predict(self, x: Float32, rows: int = ROWS) -> Float64:
         """(n,) mean over trees of the leaf value for x (n, p) float32, `rows` at a time."""
-        jax = _jax()
+        import jax
+
         out = np.empty(len(x))
         with jax.enable_x64(True):
             for a in range(0, len(x), rows):
@@ -72,12 +73,12 @@ class DeviceForest:
 
 
 def gpu() -> Any | None:
-    """The first GPU that JAX sees, or None (no JAX, or no GPU)."""
-    try:
-        import jax
+    """The first GPU that JAX sees, or None."""
+    import jax
 
+    try:
         return jax.devices("gpu")[0]
-    except (ImportError, RuntimeError):
+    except RuntimeError:
         return None
 
 
@@ -107,13 +108,3 @@ def _padded(shape: tuple[int, int], at: Any, values: Any, dtype: Any) -> Any:
     out = np.zeros(shape, dtype)
     out[at] = values
     return out
-
-
-def _jax() -> Any:
-    try:
-        import jax
-    except ImportError as err:
-        raise ConfigError(
-            "JAX is not installed; pip install 'talik[gpu]' (or jax, for the processor)."
-        ) from err
-    return jax

@@ -66,7 +66,7 @@ def feature_folds(sites: Float64, points: Float64, *, k: int = 10, seed: int = 4
 
 
 def _folds(sites: Float64, points: Float64, k: int, seed: int, *, spherical: bool) -> NearestNeighbourFolds:
-    """Linnenbrink et al. 2024, as in upscaling.md 12.1.
+    """Source: Linnenbrink et al. 2024.
 
     An odd number of sites may be halved as evenly as it goes: the largest share is then a little above a half.
 

@@ -121,6 +121,6 @@ def no_quantiles(name: str) -> ConfigError:
 
 
 def row_weights(groups: Int64, power: float) -> Float64:
-    """(n,) n_site**-power, scaled to mean 1: 0 counts rows alike, 1 sites, 0.5 lies between (upscaling.md 12.9)."""
+    """(n,) n_site**-power, scaled to mean 1: 0 counts rows alike, 1 sites, 0.5 lies between."""
     weights = np.bincount(groups)[groups].astype(float) ** -power
     return np.asarray(weights / weights.mean(), dtype=np.float64)

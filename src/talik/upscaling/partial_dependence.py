@@ -18,7 +18,7 @@ Predict = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 """Predictors (rows, p) to predictions (rows,); every row must be predicted on its own."""
 
 GRID_POINTS = 51
-"""Largest number of grid points of a continuous predictor (upscaling.md 4)."""
+"""Largest number of grid points of a continuous predictor."""
 
 BATCH_ROWS = 1 << 19
 """Largest number of altered rows that are handed to a model at once (unless one copy of the data has more)."""

@@ -14,7 +14,7 @@ Scores = dict[str, float | int | None]
 
 
 def pooled(observed: Float64, predicted: Float64) -> Scores:
-    """Scores over all rows at once (upscaling.md 2).
+    """Scores over all rows at once.
 
     r2_cor squared Pearson correlation, nse 1 - SSE/SST, rmse, mae, mbe mean(predicted - observed), and slope and
     intercept of observed on predicted. What is not defined (a single row, no variance) is None.

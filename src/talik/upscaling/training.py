@@ -17,7 +17,7 @@ from talik.upscaling.learner import Data, row_weights
 from talik.upscaling.trees import MAX_LEVELS, Float32, Int64
 
 ALWAYS_CATEGORICAL = ("month", "vegetation_type")
-"""Predictors that are classes though they are numbers (upscaling.md 1.2)."""
+"""Predictors that are classes though they are numbers."""
 
 SUSPICIOUS_SHARE = 0.5
 """A predictor with more than this share of its values a whole training range outside the range is refused."""

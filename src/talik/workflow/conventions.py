@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -81,6 +82,11 @@ def show(draw: Callable[[Console], None], width: int | None = None) -> None:
     console = Console(file=text, width=width or (None if terminal else 130), force_terminal=terminal)
     draw(console)
     sys.stdout.write(text.getvalue())
+
+
+def print_json(value: Any) -> None:
+    """Print what `--json` promises: one JSON document, without NaN or infinity, and nothing else."""
+    typer.echo(json.dumps(value, indent=1, allow_nan=False))
 
 
 def exit_for(failed: list[Outcome]) -> None:

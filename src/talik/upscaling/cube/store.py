@@ -31,7 +31,7 @@ TIME_CHUNK = 12
 AMOUNT = "g m-2 month-1"
 """Unit of a flux model that becomes a flux dataset."""
 PACKED_STEP = 0.02 * 1e-3 / (365.2425 / 12 * 86400)
-"""kg m-2 s-1 of one integer step with --dtype int16: 0.02 g m-2 in a month of mean length (upscaling.md 5)."""
+"""kg m-2 s-1 of one integer step with --dtype int16: 0.02 g m-2 in a month of mean length."""
 INT16_FILL = -32768
 FLUX_OF = {"nee": "nee", "gpp": "gpp", "reco": "reco", "ch4": "fch4"}
 """Flux variable of a model's target."""
@@ -103,7 +103,7 @@ def create(
     _write_areas(group, grid, tile)
     for target, unit in zip(targets, units, strict=True):
         name = variable_of(target, unit)
-        described = _attributes(target, unit, grid)
+        described = _attributes(target, unit)
         if dtype == "int16" and is_flux(target, unit):
             described |= {"scale_factor": PACKED_STEP, "add_offset": 0.0, "_FillValue": INT16_FILL}
             fill: float = INT16_FILL
@@ -258,23 +258,11 @@ def _array(
     )
 
 
-def _attributes(target: str, unit: str, grid: Grid) -> dict[str, Any]:
+def _attributes(target: str, unit: str) -> dict[str, Any]:
     if not is_flux(target, unit):
         return {"units": unit, "long_name": target, "grid_mapping": "crs"}
-    var = FLUXES[FLUX_OF[target]]
-    found: dict[str, Any] = {
-        "units": var.units,
-        "long_name": var.long_name,
-        "species": var.species,
-        "positive": var.positive,
-        "area_basis": var.per,
-        "cell_methods": "area: mean where land time: mean" if var.per == "land" else "area: time: mean",
-        "grid_mapping": "crs",
-        "cell_measures": "area: cell_area",
-    }
-    if var.standard_name:
-        found["standard_name"] = var.standard_name
-    return found
+    attributes = FLUXES[FLUX_OF[target]].attributes
+    return {**attributes, "grid_mapping": "crs", "cell_measures": "area: cell_area"}
 
 
 def _first(counted: int, calendar: str) -> cftime.datetime:
