@@ -160,14 +160,16 @@ def cell_size_km(points: Points, index: IntArray) -> Array:
         inside = (moved >= 0) & (moved < points.shape[axis])
         place[axis] = np.where(inside, moved, place[axis])
         other = np.ravel_multi_index(place, points.shape)
-        out = np.maximum(out, distance_km(points, index, other))
+        out = np.maximum(out, distance_between_km(points, index, points, np.asarray(other)))
     return np.where(out > 0, out, ALONE_KM)
 
 
-def distance_km(points: Points, one: IntArray, other: IntArray) -> Array:
-    """Great-circle distance between points of a grid, km, (index,)."""
-    ends = [unit_vectors(points.lat[index], points.lon[index]) for index in (one, other)]
-    return arc_km(np.linalg.norm(ends[0] - ends[1], axis=1))
+def distance_between_km(one: Points, index: IntArray, other: Points, other_index: IntArray) -> Array:
+    """Great-circle distance between points of two grids, pair by pair, km, (index,)."""
+    ends = unit_vectors(one.lat[index], one.lon[index]) - unit_vectors(
+        other.lat[other_index], other.lon[other_index]
+    )
+    return arc_km(np.linalg.norm(ends, axis=1))
 
 
 def _coordinate(dataset: xr.Dataset, axis: str, path: Path) -> xr.DataArray:

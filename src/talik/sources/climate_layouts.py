@@ -88,6 +88,8 @@ _VARIABLES = (
 VARIABLES: Mapping[str, ClimateVariable] = MappingProxyType({v.name: v for v in _VARIABLES})
 """Climate variables of the process model, by name."""
 
+NOISE = 0.01
+"""How far below zero (mm month-1, W m-2) round-off may lie; it is taken for zero."""
 _AMOUNTS = ("precipitation_amount", "lwe_thickness_of_precipitation_amount")
 _YEARS = r"(?P<first>\d{4})_(?P<last>\d{4})\.nc4?$"
 _NAMES: Mapping[Layout, re.Pattern[str]] = MappingProxyType(
@@ -243,8 +245,18 @@ def to_model_units(data: xr.DataArray, variable: ClimateVariable, *, daily: bool
     Raises:
         UnitsError: missing, unknown or unfitting units.
     """
-    if variable.name != "pr":
-        return as_units(data, variable.units)
+    if variable.name == "pr":
+        return _without_noise(_monthly_sums(data, variable, daily=daily))
+    converted = as_units(data, variable.units)
+    return _without_noise(converted) if variable.name == "rsds" else converted
+
+
+def _without_noise(data: xr.DataArray) -> xr.DataArray:
+    """Round-off below zero set to zero; what is further below stays."""
+    return data.where((data >= 0) | (data < -NOISE) | data.isnull(), 0.0)
+
+
+def _monthly_sums(data: xr.DataArray, variable: ClimateVariable, *, daily: bool) -> xr.DataArray:
     units = units_of(data)
     if units == variable.units and not daily:
         return data
