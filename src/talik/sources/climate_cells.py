@@ -38,10 +38,12 @@ class Points:
     lat: Array
     lon: Array
     notes: tuple[str, ...] = ()
+    regular: bool = False
+    """Whether lat and lon are two axes."""
 
     def order(self) -> IntArray:
-        """The points from south to north and west to east, (point,); file order on a curvilinear grid."""
-        if len(self.dims) == 2 and np.ptp(self.lat.reshape(self.shape), axis=1).max() == 0:
+        """The points from south to north and west to east, (point,); in file order where lat and lon are no axes."""
+        if self.regular:
             return np.lexsort((self.lon, self.lat)).astype(np.int64)
         return np.arange(self.lat.size, dtype=np.int64)
 
@@ -84,6 +86,7 @@ def points_of(dataset: xr.Dataset, path: Path) -> Points:
         lat_values.ravel(),
         turned(lon_values.ravel()),
         tuple(notes),
+        lat.dims != lon.dims,
     )
 
 

@@ -125,8 +125,8 @@ def _netcdf(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with open_grid(path) as dataset:
         if not {"co2", "year"} <= set(dataset.variables) or dataset["co2"].dims != ("year",):
             raise InputError(
-                f"{path}: holds {', '.join(map(str, dataset.variables))}; expected co2 by year. Give a DVM-DOS-TEM file "
-                "or a table."
+                f"{path}: holds {', '.join(map(str, dataset.variables))}; expected co2 by year. Give a "
+                "DVM-DOS-TEM file or a table."
             )
         data = dataset["co2"].astype(np.float64)
         units = dataset["co2"].attrs.get("units", "ppm")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from talik.errors import ConfigError, InputError, UnitsError
@@ -26,6 +27,7 @@ from talik.sources.climate_cells import (
 )
 from talik.sources.climate_grids import open_grid
 
+BoolArray = npt.NDArray[np.bool_]
 TEXTURES = ("sand", "silt", "clay")
 TEXTURE_SUM = (99.0, 101.0)
 TYPES = (1, 35)
@@ -63,7 +65,8 @@ def read_static(
     variables that the files hold, float64 (vegetation int64). Each variable is taken from the first file that holds it:
     give a better soil map before the file with the rest.
 
-    paths : NetCDF files of TEM static data, HWSD topsoil, or DVM-DOS-TEM (soil-texture, vegetation, topo, run-mask).
+    paths : NetCDF files of TEM static data, HWSD topsoil, or DVM-DOS-TEM (vegetation or run-mask first, then
+        soil-texture and topo: the positions in soil-texture are half a cell off).
     cells : (lat, lon) in degrees; the nearest grid point stands for each, in this order. None takes every point that
         has all variables and, if a file holds `run`, is to be run.
     vegetation_types : TEM type of each code of the file; needed for DVM-DOS-TEM, whose community codes are others.
@@ -78,17 +81,15 @@ def read_static(
     if not files:
         raise ConfigError("no static files given; expected at least one path.")
     wanted = None if cells is None else wanted_cells(cells)
+    with open_grid(files[0]) as dataset:
+        first = points_of(dataset, files[0])
+    index = first.order() if wanted is None else locate(first, wanted)
     found: dict[str, xr.DataArray] = {}
     notes: list[str] = []
     run: Array | None = None
-    first: Points | None = None
-    index = np.empty(0, dtype=np.int64)
     for path in files:
         with open_grid(path) as dataset:
             points = points_of(dataset, path)
-            if first is None:
-                first = points
-                index = points.order() if wanted is None else locate(points, wanted)
             here = _same_points(first, index, points)
             if "run" in dataset and wanted is None:
                 run = _values(dataset["run"], points, path)[here]
@@ -101,7 +102,10 @@ def read_static(
             for variable in taken:
                 found[variable.name] = _read(dataset, variable, points, here, path, vegetation_types)
             notes += points.notes
-    assert first is not None  # noqa: S101  (there is at least one file)
+    if not found:
+        raise InputError(
+            f"{files[0]}: a mask alone; expected soil texture, elevation or vegetation too. Add files."
+        )
     out = xr.Dataset(
         found,
         coords={
@@ -127,9 +131,9 @@ def _same_points(first: Points, index: IntArray, points: Points) -> IntArray:
     """The points of a file that stand for the points `index` of the first file.
 
     Curvilinear grids of one shape are taken point by point, because the positions of DVM-DOS-TEM files differ by part
-    of a cell; all others by the nearest point.
+    of a cell (half a kilometre of one for soil texture); all others by the nearest point.
     """
-    if points.shape == first.shape and len(points.shape) == 2 and points.dims == first.dims:
+    if points.dims == first.dims and points.shape == first.shape and not (points.regular or first.regular):
         apart = distance_between_km(first, index, points, index)
         if (apart <= cell_size_km(first, index)).all():
             return index
@@ -168,7 +172,7 @@ def _values(data: xr.DataArray, points: Points, path: Path) -> Array:
     """All values of a variable, (point,), missing ones NaN."""
     if set(map(str, data.dims)) != set(points.dims):
         raise InputError(
-            f"{path}: {data.name} has dimensions {data.dims}; expected {', '.join(points.dims)}. Select one level first."
+            f"{path}: {data.name} has dimensions {data.dims}; expected {', '.join(points.dims)}. Select one level."
         )
     return np.asarray(data.transpose(*points.dims).values, dtype=np.float64).ravel()
 
@@ -179,7 +183,7 @@ def _types(values: Array, held: str, path: Path, types: Mapping[int, int] | None
         if held == "veg_class":
             codes = ", ".join(f"{c:g}" for c in np.unique(values[np.isfinite(values)]))
             raise ConfigError(
-                f"{path}: {held} holds community codes of DVM-DOS-TEM ({codes}), which are no TEM vegetation types. Give "
+                f"{path}: {held} holds community codes of DVM-DOS-TEM ({codes}), no TEM vegetation types. Give "
                 "the TEM type of each, such as vegetation_types={5: 3}."
             )
         return values
@@ -214,7 +218,7 @@ def _check(out: xr.Dataset) -> None:
     """InputError that lists what cannot be right, with the first cells."""
     faults: list[str] = []
 
-    def fault(name: str, wrong: Array, values: Array, expected: str, remedy: str) -> None:
+    def fault(name: str, wrong: BoolArray, values: Array, expected: str, remedy: str) -> None:
         cells = np.flatnonzero(wrong)
         if cells.size:
             named = ", ".join(
