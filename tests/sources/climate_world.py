@@ -15,7 +15,9 @@ LAT, LON = np.array([65.25, 65.75, 66.25]), np.array([-1.25, -0.75, -0.25, 0.25]
 
 def months(first: int, last: int, calendar: str = "standard") -> list[cftime.datetime]:
     """The fifteenth of every month of some years."""
-    return [cftime.datetime(y, m, 15, calendar=calendar) for y in range(first, last + 1) for m in range(1, 13)]
+    return [
+        cftime.datetime(y, m, 15, calendar=calendar) for y in range(first, last + 1) for m in range(1, 13)
+    ]
 
 
 def days(first: int, last: int, calendar: str = "standard") -> list[cftime.datetime]:

@@ -72,7 +72,7 @@ def test_tem_cells_have_the_climate_of_another_source(shared: Path) -> None:
     assert summary.loc["tas", "mean"] == pytest.approx(float(tas), abs=2.5)
     assert summary.loc["pr", "mean"] == pytest.approx(float(pr), rel=0.35)
     with pytest.raises(
-        InputError, match="month holds no dates.*A climatology without years cannot drive the model"
+        InputError, match=r"month holds no dates.*A climatology without years cannot drive the model"
     ):
         read_climate(path)
 
@@ -107,7 +107,7 @@ def test_a_cmip6_model_on_a_coarse_grid(shared: Path) -> None:
     whole = read_climate(path, variables=["tas"])
     assert (whole["lon"].min().item(), whole["lon"].max().item()) == (-180.0, 162.0)
     assert "lon 0..360 turned to -180..180" in whole.attrs["notes"]
-    with pytest.raises(InputError, match="steps of time are 365 days apart"):
+    with pytest.raises(InputError, match=r"steps of time are 365 days apart"):
         read_climate(path.with_name("tas_ann_IPSL-CM6A-LR_ssp585_r1i1p1f1_r20x20.nc"))
 
 

@@ -79,17 +79,17 @@ def test_what_a_table_must_have(tmp_path: Path) -> None:
         with pytest.raises(error, match=match):
             read_climate(saved(change, tmp_path))
     path = saved(rows, tmp_path)
-    with pytest.raises(GridError, match="1 of 1 cells lie outside the grid"):
+    with pytest.raises(GridError, match=r"1 of 1 cells lie outside the grid"):
         read_climate(path, cells=[(60.0, 20.0)])
     with pytest.raises(InputError, match=r"no row of 1990..1995; the table holds 2000..2001"):
         read_climate(path, period=(1990, 1995))
-    with pytest.raises(ConfigError, match="2 tables given; expected one"):
+    with pytest.raises(ConfigError, match=r"2 tables given; expected one"):
         read_climate([path, path])
 
 
 def test_a_date_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("lat,lon,date,tas [degC]\n68,20,2000-01-01,1\n68,20,2000-02-30,1\n")
-    with pytest.raises(InputError, match="date is '2000-02-30' in row 2; expected YYYY-MM-DD"):
+    with pytest.raises(InputError, match=r"date is '2000-02-30' in row 2; expected YYYY-MM-DD"):
         read_climate(tmp_path / "own.csv", variables=["tas"])
 
 

@@ -25,6 +25,7 @@ from talik.sources.climate_layouts import (
     check_layout,
     needed,
     require_one_run,
+    spare_note,
 )
 from talik.sources.climate_months import month_name, month_number
 from talik.sources.climate_tables import is_table, read_climate_table
@@ -110,7 +111,9 @@ def _read_grids(
         pieces += pieces_of(dataset, path, layout, asked)
     require_one_run([p.name for p in pieces if p.name is not None])
     notes = _calendar_notes(pieces, calendar)
-    read = needed(asked, {p.variable.name for p in pieces})
+    found = {p.variable.name for p in pieces}
+    read = needed(asked, found)
+    notes += spare_note(read, found)
     series = {v.name: _join(sorted((p for p in pieces if p.variable is v), key=_first), period) for v in read}
     _require_same_months(series)
     places, place_notes = _places(series, wanted)

@@ -30,4 +30,5 @@ def assemble(arrays: Mapping[str, xr.DataArray], places: Array, attrs: Mapping[s
     lon = ("cell", places[:, 1], {"standard_name": "longitude", "units": "degrees_east"})
     out = out.assign_coords(lat=lat, lon=lon, time_bnds=(("time", "bnds"), np.stack([stamps, ends], axis=1)))
     out["time"].attrs.update(standard_name="time", bounds="time_bnds")
+    out["time"].encoding.update(units="days since 1850-01-01", calendar="standard")
     return out

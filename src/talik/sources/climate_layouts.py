@@ -195,6 +195,14 @@ def needed(asked: Sequence[ClimateVariable], found: Collection[str]) -> list[Cli
     return wanted
 
 
+def spare_note(read: Sequence[ClimateVariable], found: Collection[str]) -> list[str]:
+    """A sentence on each variable that was found and is not read."""
+    names = [v.name for v in read]
+    return [
+        f"{n} is left out: {', '.join(names)} are enough" for n in VARIABLES if n in found and n not in names
+    ]
+
+
 def check_layout(layout: str) -> None:
     """ConfigError if there is no such layout."""
     if layout not in LAYOUTS:

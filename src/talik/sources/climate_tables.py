@@ -14,7 +14,14 @@ import xarray as xr
 from talik.errors import InputError, UnitsError
 from talik.sources.climate_cells import Array, Points, locate, turned
 from talik.sources.climate_dataset import assemble
-from talik.sources.climate_layouts import ClimateVariable, Layout, layout_of_table, needed, to_model_units
+from talik.sources.climate_layouts import (
+    ClimateVariable,
+    Layout,
+    layout_of_table,
+    needed,
+    spare_note,
+    to_model_units,
+)
 from talik.sources.climate_months import TimeAxis, complete_months, list_months, month_number, month_starts
 from talik.sources.site_table import numbers, split_header
 from talik.sources.table_file import read_table
@@ -66,6 +73,7 @@ def read_climate_table(
             "pr [mm month-1] and rsds [W m-2]. Rename them."
         )
     read = needed(asked, set(columns))
+    notes += spare_note(read, set(columns))
     month, day = _dates(table, path)
     rows = np.ones(len(table), dtype=bool)
     if period is not None:
