@@ -248,6 +248,37 @@ def test_months_since_count_calendar_months(tmp_path: Path, offset: float) -> No
     assert (str(climate["time"].values[0])[:7], str(climate["time"].values[-1])[:7]) == ("1901-01", "1950-12")
 
 
+def test_years_since_with_months_as_fractions(tmp_path: Path) -> None:
+    path = monthly_file(tmp_path / "a.nc", 1901, 1950)
+    with netCDF4.Dataset(path, "a") as file:
+        file["time"].units = "years since 1861-1-1"
+        file["time"][:] = 40 + np.arange(600) / 12
+    assert str(read_climate(path)["time"].values[-1])[:7] == "1950-12"
+    with netCDF4.Dataset(path, "a") as file:
+        file["time"][:] = np.arange(600)
+    with pytest.raises(InputError, match=r"steps of time are years; expected days or months"):
+        read_climate(path)
+
+
+@pytest.mark.parametrize(
+    "since", ["hours since 1900-01-01", "seconds since 1970-01-01", "minutes since 1990-01-01"]
+)
+def test_units_of_time(tmp_path: Path, since: str) -> None:
+    dates = days(2000, 2000)
+    path = write(tmp_path / "a.nc", dates, {"tas": field("tas", 366)}, since=since)
+    plain = write(tmp_path / "b.nc", dates, {"tas": field("tas", 366)})
+    kept = {"variables": ["tas"]}
+    xr.testing.assert_identical(
+        read_climate(path, **kept).drop_attrs(), read_climate(plain, **kept).drop_attrs()
+    )
+
+
+def test_a_doubtful_climate_is_noted(tmp_path: Path) -> None:
+    fields = {"tas": np.full((12, 3, 4), 300.0)}
+    climate = read_climate(write(tmp_path / "a.nc", months(2000, 2000), fields), variables=["tas"])
+    assert "tas: mean over years and cells is 26.9 degC; expected -25..12" in climate.attrs["notes"]
+
+
 @pytest.mark.parametrize(
     ("units", "attrs", "factor"),
     [
@@ -472,7 +503,7 @@ def test_large_files_are_not_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("pr", "mm month-1", 1e-5, "annual sums below 1 mm in 12 of 12 cells.*labelled as an amount"),
         ("rsds", "W m-2", 9e6, "above 600 W m-2.*J m-2"),
         ("rsds", "W m-2", -5.0, "below 0 W m-2"),
-        ("clt", "1", 60.0, r"above 1 1 \(to 60\).*percent"),
+        ("clt", "1", 60.0, r"above 1 \(to 60\).*percent"),
     ],
 )
 def test_wrong_labels_are_seen(tmp_path: Path, name: str, units: str, values: float, match: str) -> None:

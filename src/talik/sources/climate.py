@@ -50,12 +50,13 @@ def read_climate(
 
     The Dataset has dimensions (time, cell), float64, whole calendar years without a gap; `time` is the first day of
     each month, with `time_bnds`; `lat` and `lon` (-180..180) are those of the grid points taken. Attributes say source,
-    layout, calendar, notes (what was changed on reading) and the sha256 of the files.
+    layout, calendar, notes (what was changed on reading, and what is doubtful) and the sha256 of the files. Values that
+    lie below zero by round-off (0.01 mm month-1 or W m-2) are zero; values beyond 1e19 are missing.
 
     paths : NetCDF files in any order, or one table; files of a variable are joined in time.
     layout : of the files; "auto" goes by name and content. See the guide for what each expects.
     cells : (lat, lon) in degrees; the nearest grid point stands for each, in this order. None takes every point that
-        has a value.
+        has a value in the first step.
     period : first and last year. None takes all years, which every variable must have.
     calendar : "real", or "as-is" to take the 12 means of a 360-day year for months.
     variables : None for tas, pr and rsds, or clt where there is no rsds; or some of these by name.
@@ -91,7 +92,7 @@ def read_climate(
                 opened.pop_all()
                 return climate
             climate = climate.compute()
-    require_climate(climate)
+    climate.attrs["notes"] += [f"{p.column}: {p.found}" for p in require_climate(climate)]
     return climate
 
 
@@ -105,10 +106,11 @@ def _read_grids(
     opened: ExitStack,
 ) -> xr.Dataset:
     pieces: list[Piece] = []
+    grids: list[Points] = []
     for path in files:
         dataset = open_grid(path)
         opened.callback(dataset.close)
-        pieces += pieces_of(dataset, path, layout, asked)
+        pieces += pieces_of(dataset, path, layout, asked, grids)
     require_one_run([p.name for p in pieces if p.name is not None])
     notes = _calendar_notes(pieces, calendar)
     found = {p.variable.name for p in pieces}
@@ -117,9 +119,14 @@ def _read_grids(
     series = {v.name: _join(sorted((p for p in pieces if p.variable is v), key=_first), period) for v in read}
     _require_same_months(series)
     places, place_notes = _places(series, wanted)
+    index = {
+        id(grid): _index(grid, places)
+        for grid in grids
+        if any(grid is p.points for h in series.values() for p in h)
+    }
     arrays = {}
     for name, held in series.items():
-        parts = [monthly(p, _index(p.points, places)) for p in held]
+        parts = [monthly(p, index[id(p.points)]) for p in held]
         arrays[name] = xr.concat(parts, dim="time", combine_attrs="override") if len(parts) > 1 else parts[0]
         arrays[name].attrs = held[0].variable.attributes(
             str(held[0].data.name), held[0].units, ", ".join(p.path.name for p in held)

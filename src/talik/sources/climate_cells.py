@@ -41,6 +41,12 @@ class Points:
     regular: bool = False
     """Whether lat and lon are two axes."""
 
+    def same_as(self, other: Points) -> bool:
+        """Whether another grid has the same points in the same order."""
+        return self.dims == other.dims and bool(
+            np.array_equal(self.lat, other.lat) and np.array_equal(self.lon, other.lon)
+        )
+
     def order(self) -> IntArray:
         """The points from south to north and west to east, (point,); in file order where lat and lon are no axes."""
         if self.regular:

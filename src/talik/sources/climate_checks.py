@@ -80,14 +80,20 @@ def check_climate(climate: xr.Dataset) -> list[Problem]:
     return errors or list(_climate_as_a_whole(climate))
 
 
-def require_climate(climate: xr.Dataset) -> None:
-    """InputError that lists every error `check_climate` finds; nothing if there is none."""
-    errors = [p for p in check_climate(climate) if p.severity == "error"]
+def require_climate(climate: xr.Dataset) -> list[Problem]:
+    """The warnings of `check_climate`, none if all is well.
+
+    Raises:
+        InputError: every error it finds, in one list.
+    """
+    problems = check_climate(climate)
+    errors = [p for p in problems if p.severity == "error"]
     if errors:
         lines = "".join(f"\n  {p.column}: {p.found}. {p.remedy}" for p in errors)
         raise InputError(
             f"climate of {climate.attrs.get('source', 'the dataset')}: {counted(len(errors), 'error')}:{lines}"
         )
+    return problems
 
 
 def climate_summary(climate: xr.Dataset) -> pd.DataFrame:
@@ -142,6 +148,7 @@ def _values(climate: xr.Dataset) -> Iterator[Problem]:
             }
         ).compute()
         total, units = data.size, VARIABLES[limit.variable].units
+        units = "" if units == "1" else f" {units}"
         missing = int(stats["missing"].sum())
         if missing:
             k = int(np.argmax(stats["missing"].values > 0))
@@ -162,8 +169,8 @@ def _values(climate: xr.Dataset) -> Iterator[Problem]:
             if count:
                 extreme = float(stats["least"].min() if side == "below" else stats["most"].max())
                 found = (
-                    f"{label}: {count} of {total} values {side} {bound:g} {units} (to {extreme:g}); "
-                    f"expected {limit.low:g}..{limit.high:g}"
+                    f"{label}: {count} of {total} values {side} {bound:g}{units} (to {extreme:g}); "
+                    f"expected {limit.low:g}{f'..{limit.high:g}' if np.isfinite(limit.high) else ' or more'}{units}"
                 )
                 yield Problem("error", limit.variable, found, remedy, count)
         if limit.variable == "pr" and not int(stats["below"].sum()):

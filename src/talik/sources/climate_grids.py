@@ -83,9 +83,9 @@ def open_grid(path: Path) -> xr.Dataset:
 
 
 def pieces_of(
-    dataset: xr.Dataset, path: Path, layout: Layout, wanted: Sequence[ClimateVariable]
+    dataset: xr.Dataset, path: Path, layout: Layout, wanted: Sequence[ClimateVariable], grids: list[Points]
 ) -> list[Piece]:
-    """The `wanted` variables that a file holds.
+    """The `wanted` variables that a file holds. Files of one grid share its points: `grids` collects them.
 
     Raises:
         InputError: none of them, no dates, other dimensions than time and place, or a name that does not fit.
@@ -101,6 +101,10 @@ def pieces_of(
             f"{path}: holds {have}; expected one of {names}. Leave the file out, or rename the variable."
         )
     points = points_of(dataset, path)
+    shared = next((g for g in grids if g.same_as(points)), None)
+    if shared is None:
+        grids.append(points)
+    points = shared or points
     pieces = []
     for variable, held in found:
         data = dataset[held].squeeze(

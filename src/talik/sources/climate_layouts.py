@@ -119,12 +119,11 @@ _EXAMPLES: Mapping[Layout, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """What the name of a file claims: whose climate it is, of which scenario and variable, and its months."""
+    """What the name of a file claims: whose climate it is, of which scenario, and its months."""
 
     source: str
     member: str
     scenario: str
-    variable: str
     first: int
     last: int
 
@@ -153,9 +152,7 @@ def parse_name(path: Path, layout: Layout) -> FileName | None:
         )
     held = match.groupdict()
     bounds = (_month(held["first"], 1), _month(held["last"], 12))
-    return FileName(
-        held["source"], held.get("member", ""), held["scenario"], held["variable"], bounds[0], bounds[1]
-    )
+    return FileName(held["source"], held.get("member", ""), held["scenario"], bounds[0], bounds[1])
 
 
 def require_one_run(names: Sequence[FileName]) -> None:

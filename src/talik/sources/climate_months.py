@@ -91,7 +91,7 @@ def time_axis(dataset: xr.Dataset, dim: str, path: Path) -> TimeAxis:
     long = _LONG_STEP.match(units)
     if long is not None:
         scale = 12 if long["unit"].startswith("year") else 1
-        months = month_number(int(long["year"]), int(long["month"])) + np.floor(scale * values).astype(
+        months = month_number(int(long["year"]), int(long["month"])) + np.floor(scale * values + 1e-6).astype(
             np.int64
         )
         if scale == 12 and values.size > 1 and np.median(np.diff(values)) > 0.5:
