@@ -140,4 +140,4 @@ def test_one_missing_value_is_found() -> None:
     climate["pr"][17, 2] = np.nan
     (problem,) = check_climate(climate)
     assert (problem.severity, problem.column, problem.count) == ("error", "pr", 1)
-    assert "1 of 72 values missing in 1 cells, first at (lat, lon) = (62, 0)" in problem.found
+    assert "1 of 72 values missing in 1 cell, first at (lat, lon) = (62, 0)" in problem.found

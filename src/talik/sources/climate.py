@@ -86,12 +86,11 @@ def read_climate(
         climate.attrs.update(_inputs(files))
     else:
         with ExitStack() as opened:
-            climate = _read_grids(files, layout, wanted, period, calendar, asked, opened)
+            climate = _read_grids(files, layout, wanted, period, calendar, asked, lazy, opened)
             climate.attrs.update(_inputs(files))
             if lazy:
                 opened.pop_all()
                 return climate
-            climate = climate.compute()
     climate.attrs["notes"] += [f"{p.column}: {p.found}" for p in require_climate(climate)]
     return climate
 
@@ -103,6 +102,7 @@ def _read_grids(
     period: tuple[int, int] | None,
     calendar: str,
     asked: Sequence[ClimateVariable],
+    lazy: bool,
     opened: ExitStack,
 ) -> xr.Dataset:
     pieces: list[Piece] = []
@@ -119,14 +119,11 @@ def _read_grids(
     series = {v.name: _join(sorted((p for p in pieces if p.variable is v), key=_first), period) for v in read}
     _require_same_months(series)
     places, place_notes = _places(series, wanted)
-    index = {
-        id(grid): _index(grid, places)
-        for grid in grids
-        if any(grid is p.points for h in series.values() for p in h)
-    }
+    used = {id(p.points): p.points for held in series.values() for p in held}
+    index = {key: _index(points, places) for key, points in used.items()}
     arrays = {}
     for name, held in series.items():
-        parts = [monthly(p, index[id(p.points)]) for p in held]
+        parts = [_part(p, index[id(p.points)], lazy) for p in held]
         arrays[name] = xr.concat(parts, dim="time", combine_attrs="override") if len(parts) > 1 else parts[0]
         arrays[name].attrs = held[0].variable.attributes(
             str(held[0].data.name), held[0].units, ", ".join(p.path.name for p in held)
@@ -143,6 +140,15 @@ def _read_grids(
         "notes": list(dict.fromkeys([*notes, *place_notes])),
     }
     return assemble(arrays, places, attrs)
+
+
+def _part(piece: Piece, index: IntArray, lazy: bool) -> xr.DataArray:
+    """Months of a piece; one that is read now gives its memory back, for there may be hundreds of files."""
+    part = monthly(piece, index)
+    if not lazy:
+        part = part.compute()
+        piece.close()
+    return part
 
 
 def _asked_variables(names: Sequence[str] | None) -> list[ClimateVariable]:

@@ -157,7 +157,7 @@ def _values(climate: xr.Dataset) -> Iterator[Problem]:
             yield Problem(
                 "error",
                 limit.variable,
-                f"{label}: {missing} of {total} values missing in {cells} cells, first at (lat, lon) = {place}",
+                f"{label}: {missing} of {total} values missing in {counted(cells, 'cell')}, first at (lat, lon) = {place}",
                 "Leave these cells out with cells, or fill them.",
                 missing,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,8 @@ class Piece:
     points: Points
     layout: Layout
     name: FileName | None
+    close: Callable[[], None]
+    """Gives back the memory the file holds; it opens again when it is read."""
 
     @property
     def units(self) -> str:
@@ -120,7 +122,18 @@ def pieces_of(
         axis = time_axis(dataset, times[0], path)
         if name is not None:
             name.require(axis, path)
-        pieces.append(Piece(path, variable, data.transpose(times[0], *points.dims), axis, points, kind, name))
+        pieces.append(
+            Piece(
+                path,
+                variable,
+                data.transpose(times[0], *points.dims),
+                axis,
+                points,
+                kind,
+                name,
+                dataset.close,
+            )
+        )
     return pieces
 
 

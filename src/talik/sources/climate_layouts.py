@@ -250,6 +250,11 @@ def to_model_units(data: xr.DataArray, variable: ClimateVariable, *, daily: bool
     Raises:
         UnitsError: missing, unknown or unfitting units.
     """
+    if not str(data.attrs.get("units", "")).strip():
+        raise UnitsError(
+            f"{data.name!r} has no units; expected some that become {variable.units!r}. Set the attribute units in the "
+            "file; units are never guessed."
+        )
     if variable.name == "pr":
         return _without_noise(_monthly_sums(data, variable, daily=daily))
     converted = as_units(data, variable.units)
