@@ -530,9 +530,6 @@ def test_round_off_below_zero_is_zero(tmp_path: Path) -> None:
     assert (climate["rsds"][4] == 0).all()
 
 
-lengths = st.lists(st.integers(0, 40), min_size=1, max_size=8)
-
-
 @settings(deadline=None, max_examples=60)
 @given(
     first=st.integers(1600 * 12, 2200 * 12),

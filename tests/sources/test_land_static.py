@@ -105,6 +105,36 @@ def made(
     return path
 
 
+def test_files_of_one_curvilinear_grid_go_point_by_point(tmp_path: Path) -> None:
+    rows, columns = np.meshgrid(np.arange(3), np.arange(4), indexing="ij")
+    lat, lon = 68.6 + 0.009 * rows, -149.6 + 0.0245 * columns
+    sand = 10.0 + 4 * rows + columns
+    for name, shift in (("vegetation", 0.0), ("soil", 0.6 * 0.0245)):
+        with netCDF4.Dataset(tmp_path / f"{name}.nc", "w") as file:
+            file.createDimension("Y", 3)
+            file.createDimension("X", 4)
+            held = {"lat": lat, "lon": lon + shift}
+            held |= {"veg_class": rows + 1} if name == "vegetation" else {}
+            held |= (
+                {"pct_sand": sand, "pct_silt": 60 - sand, "pct_clay": 40 + 0 * sand} if name == "soil" else {}
+            )
+            for key, values in held.items():
+                file.createVariable(key, "f8", ("Y", "X"))[:] = values
+    files = [tmp_path / "vegetation.nc", tmp_path / "soil.nc"]
+    static = read_static(
+        files, vegetation_types={1: 2, 2: 3, 3: 4}, cells=[(68.609, -149.5755), (68.618, -149.551)]
+    )
+    np.testing.assert_array_equal(static["sand"], [15.0, 20.0])
+
+
+def test_shifted_axes_go_by_position(tmp_path: Path) -> None:
+    land = made(tmp_path / "a.nc", (65.25, 65.75), elevation=("m", [1, 2, 3, 4]))
+    soil = {"sand": ("%", [40, 40, 50, 50]), "silt": ("%", [40, 40, 30, 30]), "clay": ("%", 20.0)}
+    further_south = made(tmp_path / "b.nc", (64.75, 65.25), **soil)
+    static = read_static([land, further_south], cells=[(65.25, -159.75)])
+    assert (static["elevation"].item(), static["sand"].item()) == (1.0, 50.0)
+
+
 def test_texture_must_sum_to_a_hundred(tmp_path: Path) -> None:
     sand = [40.0, 40.5, 42.0, 30.0]
     path = made(tmp_path / "a.nc", sand=("percent", sand), silt=("percent", 35.0), clay=("percent", 25.0))

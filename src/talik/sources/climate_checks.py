@@ -153,11 +153,11 @@ def _values(climate: xr.Dataset) -> Iterator[Problem]:
         if missing:
             k = int(np.argmax(stats["missing"].values > 0))
             place = f"({float(climate['lat'][k]):g}, {float(climate['lon'][k]):g})"
-            cells = int((stats["missing"] > 0).sum())
+            cells = counted(int((stats["missing"] > 0).sum()), "cell")
             yield Problem(
                 "error",
                 limit.variable,
-                f"{label}: {missing} of {total} values missing in {counted(cells, 'cell')}, first at (lat, lon) = {place}",
+                f"{label}: {missing} of {total} values missing in {cells}, first at (lat, lon) = {place}",
                 "Leave these cells out with cells, or fill them.",
                 missing,
             )
