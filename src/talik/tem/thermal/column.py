@@ -16,6 +16,9 @@ Array = jax.Array
 GEOTHERMAL_W_M2 = 0.05
 """Upward heat flux at the bottom of the column, W m-2."""
 
+ITERATED = 23
+"""Layers from the top (moss and soil to 3 m) that Newton's method iterates on."""
+
 
 class Layers(NamedTuple):
     """What a layer is made of, each (layer, cell).
@@ -86,26 +89,63 @@ def one_day(
     of snow (and of moss too thin to be a layer), m2 K W-1. geothermal : upward flux at the bottom, W m-2.
 
     Newton steps on the piecewise linear temperature of heat, the conductivity renewed in each, until the liquid
-    share of no layer of the cell changes by more than `tolerance`, or `iterations` are done. Heat is changed by the
-    fluxes of a linear solution, so it is conserved to round-off however early that is. A step of 0 seconds changes
-    nothing. Each cell stops by itself: its result does not depend on its neighbours.
+    share of no layer of the cell changes by more than `tolerance`, or `iterations` are done. Layers below the first
+    `ITERATED` are solved with them but linearised once: a day's heat moves their fronts by less than a millimetre.
+    Heat is changed by the fluxes of a linear solution, so it is conserved to round-off however early that is. A step
+    of 0 seconds changes nothing. Each cell stops by itself: its result does not depend on its neighbours.
     """
+    half = _half_resistance(heat, layers)
+    upper, lower = Layers(*(a[:ITERATED] for a in layers)), Layers(*(a[ITERATED:] for a in layers))
+    zero = jnp.zeros_like(heat[0])
+    deep_resistance = half[ITERATED:] + half[ITERATED - 1 : -1]
+    deep = heat[ITERATED:]
+    boundary, deep_below = _eliminate(deep, deep, deep_resistance, lower, seconds, (zero, zero + geothermal))
 
-    def newton(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        guess, flux, active = state
-        liquid = liquid_fraction(guess, layers)
-        half = layers.half_resistance * _exp(-layers.log_ratio * liquid)
+    def newton(state: _Newton, half: Array) -> _Newton:
         resistance = half + jnp.concatenate([cover_resistance[None], half[:-1]])
-        after, into = _solve(heat, guess, resistance, layers, surface_c, seconds, geothermal)
-        change = jnp.max(jnp.abs(liquid_fraction(after, layers) - liquid), axis=0)
-        return jnp.where(active, after, guess), jnp.where(active, into, flux), active & (change > tolerance)
+        start = heat[:ITERATED]
+        (conductance, source), below = _eliminate(start, state.heat, resistance, upper, seconds, boundary)
+        into = conductance * surface_c - source
 
-    def again(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
-        return lax.cond(jnp.any(state[2]), newton, lambda s: s, state), None
+        def settle(above: tuple[Array, Array, Array], layer: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
+            temperature_c, flux, change = above
+            conductance, source, start, guess, per_latent, r = layer
+            own = temperature_c - flux * r
+            out = conductance * own - source
+            after = start + seconds * (flux - out)
+            melted = jnp.clip(after * per_latent, 0.0, 1.0) - jnp.clip(guess * per_latent, 0.0, 1.0)
+            kept = jnp.where(state.active, after, guess)
+            return (own, out, jnp.maximum(change, jnp.abs(melted))), kept
 
-    state = newton((heat, jnp.zeros_like(surface_c), jnp.ones(surface_c.shape, bool)))
-    (after, flux, _), _ = lax.scan(again, state, length=iterations - 1)
-    return after, flux
+        rows = (*below, start, state.heat, upper.per_latent, resistance)
+        (own, out, change), after = lax.scan(settle, (surface_c, into, zero), rows)
+        now = [jnp.where(state.active, new, old) for new, old in ((into, state.into), (own, state.own), (out, state.out))]
+        return _Newton(after, *now, state.active & (change > tolerance))
+
+    def again(state: _Newton, _: None) -> tuple[_Newton, None]:
+        renewed = lambda s: newton(s, _half_resistance(s.heat, upper))  # noqa: E731
+        return lax.cond(jnp.any(state.active), renewed, lambda s: s, state), None
+
+    first = _Newton(heat[:ITERATED], zero, zero, zero, jnp.ones(surface_c.shape, bool))
+    last, _ = lax.scan(again, newton(first, half[:ITERATED]), length=iterations - 1)
+    after = _substitute(last.own, last.out, deep, deep_resistance, deep_below, seconds)
+    return jnp.concatenate([last.heat, after]), last.into
+
+
+class _Newton(NamedTuple):
+    """Heat of the upper layers, fluxes into the top and out of their bottom, temperature of the last, and which cells
+    still change."""
+
+    heat: Array
+    into: Array
+    own: Array
+    out: Array
+    active: Array
+
+
+def _half_resistance(heat: Array, layers: Layers) -> Array:
+    """Half the layer's resistance at k_frozen^(1 - liquid) k_thawed^liquid, m2 K W-1."""
+    return layers.half_resistance * _exp(-layers.log_ratio * liquid_fraction(heat, layers))
 
 
 def _exp(x: Array) -> Array:
@@ -117,19 +157,17 @@ def _exp(x: Array) -> Array:
     return jnp.square(jnp.square(jnp.square(series)))
 
 
-def _solve(
+def _eliminate(
     heat: Array,
     guess: Array,
     resistance: Array,
     layers: Layers,
-    surface_c: Array,
     seconds: float | Array,
-    geothermal: float | Array,
-) -> tuple[Array, Array]:
-    """Heat after a step whose temperatures are linear in heat around `guess`, and the flux into the top.
+    below: tuple[Array, Array],
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """From the bottom up: the flux into a layer as ``conductance T(layer above) - source``, linearised at `guess`.
 
-    From the bottom up, the flux into layer j is eliminated to ``conductance T(j-1) - source``; from the top down,
-    fluxes and heat follow.
+    Returns conductance and source of the top layer, and of the layer below each, (layer, cell).
     """
 
     def upward(below: tuple[Array, Array], layer: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
@@ -143,6 +181,20 @@ def _solve(
         divided = 1.0 / (r * stiff + warming)
         return (stiff * divided, (before + warming * source) * divided), below
 
+    rows = (heat, guess, layers.per_heat_frozen, layers.per_heat_thawed, layers.latent, resistance)
+    return lax.scan(upward, below, rows, reverse=True)
+
+
+def _substitute(
+    temperature_c: Array,
+    flux: Array,
+    heat: Array,
+    resistance: Array,
+    below: tuple[Array, Array],
+    seconds: float | Array,
+) -> Array:
+    """From the top down: heat after the step, from the temperature above and the flux into the first layer."""
+
     def downward(above: tuple[Array, Array], layer: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         temperature_c, flux = above
         conductance, source, start, r = layer
@@ -150,9 +202,5 @@ def _solve(
         out = conductance * own - source
         return (own, out), start + seconds * (flux - out)
 
-    zero = jnp.zeros_like(heat[0])
-    rows = (heat, guess, layers.per_heat_frozen, layers.per_heat_thawed, layers.latent, resistance)
-    (conductance, source), below = lax.scan(upward, (zero, zero + geothermal), rows, reverse=True)
-    top = conductance * surface_c - source
-    _, after = lax.scan(downward, (surface_c, top), (*below, heat, resistance))
-    return after, top
+    _, after = lax.scan(downward, (temperature_c, flux), (*below, heat, resistance))
+    return after

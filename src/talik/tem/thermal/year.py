@@ -1,0 +1,194 @@
+"""A year of soil heat under snow, day by day, with moisture that changes from month to month."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from talik.tem.thermal import snow
+from talik.tem.thermal.column import GEOTHERMAL_W_M2, Layers, heat_at, liquid_fraction, one_day, temperature
+from talik.tem.thermal.daily import MAX_DAYS, MONTH_DAYS, at_noon, months
+from talik.tem.thermal.grid import LAYERS, SOIL_THICKNESS_M, interpolation
+
+Array = jax.Array
+
+DAY_S = 86400.0
+_SURFACE = interpolation(0.05)[0]
+_NEAR = [int(i) for i in np.flatnonzero(_SURFACE)]
+
+
+class Heat(NamedTuple):
+    """State of the column: heat (43, cell) of moss and soil, J m-2; snow water (cell,), mm; saturation (cell,) of the
+    root zone that `heat` was counted with."""
+
+    heat: Array
+    swe: Array
+    saturation: Array
+
+
+class Weather(NamedTuple):
+    """What drives a year: air temperature (14, cell), degC, from the December before to the January after;
+    precipitation (12, cell), mm month-1; saturation (12, cell) of the root zone; snow_resistance (cell,) for each mm of
+    snow water, m2 K W-1 mm-1."""
+
+    tair: Array
+    precipitation: Array
+    saturation: Array
+    snow_resistance: Array
+
+
+class SoilClimate(NamedTuple):
+    """A year of the soil. tsoil (12, 42, cell) monthly mean, degC; liquid (12, 42, cell) largest liquid share of the
+    month; thawed_days (12, cell) share of days with more than 0 degC at 5 cm; swe (12, cell) snow water at the end of
+    the month, mm; surface_heat, bottom_heat, water_heat (cell,) heat that came in by the surface, by the bottom, and
+    with water that changed, J m-2 in the year; throughput (cell,) sum of the daily heat moved, J m-2."""
+
+    tsoil: Array
+    liquid: Array
+    thawed_days: Array
+    swe: Array
+    surface_heat: Array
+    bottom_heat: Array
+    water_heat: Array
+    throughput: Array
+
+
+class _Sums(NamedTuple):
+    """What the days of a month add up to."""
+
+    temperature: Array
+    liquid: Array
+    thawed: Array
+    surface: Array
+    moved: Array
+
+
+def one_year(
+    state: Heat,
+    weather: Weather,
+    layers_of: Callable[[Array], Layers],
+    *,
+    geothermal: float = GEOTHERMAL_W_M2,
+    tolerance: float = 0.01,
+    iterations: int = 12,
+    steps_per_day: int = 1,
+) -> tuple[Heat, SoilClimate]:
+    """The state after a year, and the year's soil climate.
+
+    layers_of : `Layers` (43, cell) for a root-zone saturation (cell,). At the start of a month every layer keeps its
+    temperature and liquid share while its water changes; the heat that this takes is booked as `water_heat`. Snowfall
+    is spread over its month and melts by degree-days; what is left after two months at -1 degC or above goes.
+    """
+    knots = months(weather.tair)
+    snowfall = jnp.where(weather.tair[1:-1] < snow.SNOWFALL_BELOW_C, weather.precipitation, 0.0)
+    thawing = weather.tair >= snow.SNOWFALL_BELOW_C
+    both = thawing[:-2] & thawing[1:-1]
+    days = jnp.asarray(MONTH_DAYS, weather.tair.dtype)
+
+    def month(carried: tuple[Heat, Layers], now: tuple[Any, ...]) -> tuple[tuple[Heat, Layers], tuple[Array, ...]]:
+        knot, snowing, saturation, gone, length = now
+        state, before = carried
+        layers = layers_of(saturation)
+        start = heat_at(temperature(state.heat, before), liquid_fraction(state.heat, before), layers)
+        water_heat = jnp.sum(start - state.heat, axis=0)
+
+        def day(carry: tuple[Array, Array, _Sums], index: Array) -> tuple[tuple[Array, Array, _Sums], None]:
+            heat, swe, sums = carry
+            length_of_step = 1.0 / steps_per_day
+            number = index * length_of_step
+            exists = (number < length).astype(heat.dtype) * length_of_step
+            tair = at_noon(knot, number + 0.5 * length_of_step - 0.5, length)
+            swe = snow.snow_water_after(swe, snowing / length, tair, exists)
+            surface = jnp.where(swe > snow.COVERED_MM, jnp.minimum(tair, 0.0), tair)
+            seconds = DAY_S * exists
+            heat, flux = one_day(
+                heat,
+                layers,
+                surface,
+                swe * weather.snow_resistance,
+                seconds,
+                geothermal=geothermal,
+                tolerance=tolerance,
+                iterations=iterations,
+            )
+            return (heat, swe, _add(sums, heat, layers, flux, seconds, geothermal)), None
+
+        carry = (start, state.swe, _no_sums(state.heat))
+        (heat, swe, sums), _ = lax.scan(day, carry, jnp.arange(MAX_DAYS * steps_per_day, dtype=days.dtype))
+        swe = jnp.where(gone, 0.0, swe)
+        seconds = DAY_S * length
+        out = (sums.temperature / seconds, sums.liquid, sums.thawed / seconds, swe, sums.surface, water_heat, sums.moved)
+        return (Heat(heat, swe, saturation), layers), out
+
+    (state, _), (tsoil, liquid, thawed, swe, surface, water, moved) = lax.scan(
+        month, (state, layers_of(state.saturation)), (knots, snowfall, weather.saturation, both, days)
+    )
+    bottom = jnp.full_like(state.swe, geothermal * DAY_S * MONTH_DAYS.sum())
+    return state, SoilClimate(
+        tsoil, liquid, thawed, swe, surface.sum(0), bottom, water.sum(0), moved.sum(0) + jnp.abs(bottom)
+    )
+
+
+def _no_sums(heat: Array) -> _Sums:
+    soil, cell = jnp.zeros_like(heat[1:]), jnp.zeros_like(heat[0])
+    return _Sums(soil, soil, cell, cell, cell)
+
+
+def _add(
+    sums: _Sums, heat: Array, layers: Layers, flux: Array, seconds: Array, geothermal: float
+) -> _Sums:
+    soil = Layers(*(a[1:] for a in layers))
+    tsoil = temperature(heat[1:], soil)
+    near = sum(float(_SURFACE[i]) * tsoil[i] for i in _NEAR)
+    exists = seconds > 0.0
+    return _Sums(
+        sums.temperature + seconds * tsoil,
+        jnp.maximum(sums.liquid, jnp.where(exists, liquid_fraction(heat[1:], soil), 0.0)),
+        sums.thawed + seconds * (near > 0.0),
+        sums.surface + seconds * flux,
+        sums.moved + seconds * jnp.abs(flux),
+    )
+
+
+def heat_residual(before: Heat, after: Heat, year: SoilClimate) -> Array:
+    """(cell,) heat that a year's books do not explain, as a share of the heat moved through the boundaries."""
+    gained = jnp.sum(after.heat - before.heat, axis=0)
+    explained = year.surface_heat + year.bottom_heat + year.water_heat
+    return (gained - explained) / (year.throughput + jnp.abs(year.water_heat))
+
+
+def thaw_depth(liquid: Array) -> Array:
+    """Depth to the first layer that is not all thawed, m, from liquid shares (..., 42, cell) without the moss.
+
+    The front stands inside that layer at its liquid share. With the largest liquid share of each layer in a year it is
+    the active-layer thickness, which holds taliks; 50 m, the bottom, is no permafrost.
+    """
+    thickness = jnp.asarray(SOIL_THICKNESS_M[:, None], liquid.dtype)
+    thawed_above = jnp.cumprod(jnp.concatenate([jnp.ones_like(liquid[..., :1, :]), liquid[..., :-1, :] >= 1.0], axis=-2), axis=-2)
+    return jnp.sum(thawed_above * thickness * liquid, axis=-2)
+
+
+def initial_heat(tair: Array, layers: Layers, saturation: Array, geothermal: float = GEOTHERMAL_W_M2) -> Heat:
+    """A start for the spin-up: mean annual surface temperature (cell,) + 2 degC and the geothermal gradient below."""
+    half = layers.half_resistance * jnp.where(tair + 2.0 > 0.0, jnp.exp(-layers.log_ratio), 1.0)
+    to_centre = jnp.cumsum(2.0 * half, axis=0) - half
+    profile = tair + 2.0 + geothermal * to_centre
+    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), layers)
+    return Heat(heat, jnp.zeros_like(tair), saturation)
+
+
+__all__ = [
+    "LAYERS",
+    "Heat",
+    "SoilClimate",
+    "Weather",
+    "heat_residual",
+    "initial_heat",
+    "one_year",
+    "thaw_depth",
+]
