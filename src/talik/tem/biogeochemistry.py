@@ -471,34 +471,40 @@ def runge_kutta(
     The flows are summed with the weights of the pools, so that pools and flows close.
     """
     step = 1.0 / settings.substeps
+    kind = pools.C_V.dtype
+    reach = jnp.asarray([0.5 * step, 0.5 * step, step, 0.0], kind)
+    weight = jnp.asarray([step / 6.0, step / 3.0, step / 3.0, step / 6.0], kind)
+    nothing = Rates(*(jnp.zeros_like(pools.C_V) for _ in Rates._fields))
+
+    def stage(carry: _Stage, now: tuple[Array, Array]) -> tuple[_Stage, None]:
+        to, share = now
+        flow = rates(carry.at, month, parameters, site, year)
+        change = tendencies(flow, carry.at, month)
+        return carry._replace(
+            at=_along(carry.start, change, to),
+            after=_along(carry.after, change, share),
+            total=_along(carry.total, flow, share),
+        ), None
 
     def advance(_: int, carry: tuple[Pools, Rates]) -> tuple[Pools, Rates]:
         start, total = carry
-        f1 = rates(start, month, parameters, site, year)
-        d1 = tendencies(f1, start, month)
-        at = _along(start, d1, 0.5 * step)
-        f2 = rates(at, month, parameters, site, year)
-        d2 = tendencies(f2, at, month)
-        at = _along(start, d2, 0.5 * step)
-        f3 = rates(at, month, parameters, site, year)
-        d3 = tendencies(f3, at, month)
-        at = _along(start, d3, step)
-        f4 = rates(at, month, parameters, site, year)
-        d4 = tendencies(f4, at, month)
-        mean_flow = jax.tree.map(_simpson, f1, f2, f3, f4)
-        mean_change = jax.tree.map(_simpson, d1, d2, d3, d4)
-        return _along(start, mean_change, step), _along(total, mean_flow, step)
+        end, _none = jax.lax.scan(stage, _Stage(start, start, start, total), (reach, weight))
+        return end.after, end.total
 
-    nothing = Rates(*(jnp.zeros_like(pools.C_V) for _ in Rates._fields))
     after, total = jax.lax.fori_loop(0, settings.substeps, advance, (pools, nothing))
     return after, total
 
 
-def _simpson(a: Array, b: Array, c: Array, d: Array) -> Array:
-    return (a + 2.0 * (b + c) + d) * (1.0 / 6.0)
+class _Stage(NamedTuple):
+    """Inside a step: the pools at its start, at the stage, and with the weighted changes so far; flows so far."""
+
+    start: Pools
+    at: Pools
+    after: Pools
+    total: Rates
 
 
-def _along(start: _Tree, change: _Tree, step: float) -> _Tree:
+def _along(start: _Tree, change: _Tree, step: Array) -> _Tree:
     moved: _Tree = jax.tree.map(lambda x, d: x + step * d, start, change)
     return moved
 
