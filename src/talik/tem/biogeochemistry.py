@@ -1,7 +1,8 @@
 """One year of carbon, nitrogen and water of many cells: drivers of twelve months in, monthly fluxes and new pools out.
 
-The path: `initial_pools`, `initial_memory`, then `one_year` again and again. A month is a system of ordinary differential
-equations with constant drivers (`constants_of_month`, `rates`, `tendencies`) that a method of integration carries through.
+The path: `initial_pools`, `initial_memory`, then `one_year` again and again. A month is a system of ordinary
+differential equations with constant drivers (`constants_of_month`, `rates`, `tendencies`) that a method of
+integration carries through.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class Settings:
 
     substeps : Runge-Kutta steps a month. co2_reference : carbon dioxide of the spin-up in ppm, at which the C:N of
     production is that of the parameters; co2_cn : let that C:N follow carbon dioxide (McGuire et al. 1997).
-    leaf_max_cap : hold last year's largest leaf phenology at 1 or less, as TEM 6 does. baseline : reset soil nitrogen to
-    the C:N of soil at the end of each year (spin-up only). thawed_layer : only the thawed share of the root zone
-    decomposes and gives nitrogen, as in an early TEM 6; needs `Drivers.thaw_depth`.
+    leaf_max_cap : hold last year's largest leaf phenology at 1 or less, as TEM 6 does. baseline : reset soil
+    nitrogen to the C:N of soil at the end of each year (spin-up only). thawed_layer : only the thawed share of the
+    root zone decomposes and gives nitrogen, as in an early TEM 6; needs `Drivers.thaw_depth`.
     """
 
     substeps: int = 8
@@ -47,9 +48,9 @@ class Settings:
 class Pools(NamedTuple):
     """What is stored, each (cell,), never negative.
 
-    C_V : vegetation carbon; N_VS, N_VL : structural and labile vegetation nitrogen; C_S, N_S : soil organic carbon and
-    nitrogen; N_A : available nitrogen, all g m-2. W : soil water above the wilting point; G_r, G_s : rain and melt water
-    on its way to the river; SWE : snow, all mm.
+    C_V : vegetation carbon; N_VS, N_VL : structural and labile vegetation nitrogen; C_S, N_S : soil organic carbon
+    and nitrogen; N_A : available nitrogen, all g m-2. W : soil water above the wilting point; G_r, G_s : rain and
+    melt water on its way to the river; SWE : snow, all mm.
     """
 
     C_V: Array
@@ -67,9 +68,10 @@ class Pools(NamedTuple):
 class Memory(NamedTuple):
     """What a year must know of the past, each (cell,).
 
-    leaf : unnormalised leaf phenology of last month; leaf_max, aet_max, t_opt : its maximum, the largest monthly AET (mm)
-    and the air temperature (degC) of the leafiest month, all of last year; litter_cn : C:N of last year's litter; wetness :
-    last year's AET/PET; tair_before, tair_two_before : air temperature of the last two months, degC; co2 : of last month, ppm.
+    leaf : unnormalised leaf phenology of last month; leaf_max, aet_max, t_opt : its maximum, the largest monthly
+    AET (mm) and the air temperature (degC) of the leafiest month, all of last year; litter_cn : C:N of last year's
+    litter; wetness : last year's AET/PET; tair_before, tair_two_before : air temperature of the last two months,
+    degC; co2 : of last month, ppm.
     """
 
     leaf: Array
@@ -86,10 +88,10 @@ class Memory(NamedTuple):
 class Drivers(NamedTuple):
     """Twelve months of forcing, (12, cell) unless said otherwise.
 
-    tair : air temperature, degC; precip : mm month-1; irradiance, par : at the ground and photosynthetically active, cal cm-2
-    d-1; t20 : soil temperature at 20 cm, degC; thaw_fraction : of the month without frost in the top soil, 0..1;
-    days : (12,), of each month; co2 : ppm, a number, (cell,) or (12, cell); n_input, n_loss : nitrogen that comes and goes with
-    air and water, g m-2 month-1; thaw_depth : m, for `Settings.thawed_layer`.
+    tair : air temperature, degC; precip : mm month-1; irradiance, par : at the ground and photosynthetically
+    active, cal cm-2 d-1; t20 : soil temperature at 20 cm, degC; thaw_fraction : of the month without frost in the
+    top soil, 0..1; days : (12,), of each month; co2 : ppm, a number, (cell,) or (12, cell); n_input, n_loss :
+    nitrogen that comes and goes with air and water, g m-2 month-1; thaw_depth : m, for `Settings.thawed_layer`.
     """
 
     tair: Array
@@ -130,12 +132,13 @@ class Rates(NamedTuple):
 class Fluxes(NamedTuple):
     """Monthly totals (12, cell), g m-2 month-1 or mm month-1, and `pools` at the end of each month.
 
-    Carbon: gpp, npp (to the land), r_maintenance, r_growth, rh (to the air), nep = npp - rh (to the land), litter_c;
-    *_potential are without limit by nitrogen. Nitrogen: litter_n, mineralised (soil organic to available),
-    uptake = uptake_structural + uptake_labile, uptake_capacity, mobilised (labile to structural), resorbed (structural to
-    labile), n_input, n_loss, n_baseline (added to soil organic nitrogen in December by `Settings.baseline`, may be negative).
-    Water: rain, snowfall, melt, pet, aet, percolation_rain, percolation_melt, runoff_rain, runoff_melt.
-    States: leaf (unnormalised phenology) and moisture (m3 m-3, end of month).
+    Carbon: gpp, npp (to the land), r_maintenance, r_growth, rh (to the air), nep = npp - rh (to the land),
+    litter_c; *_potential are without limit by nitrogen. Nitrogen: litter_n, mineralised (soil organic to
+    available), uptake = uptake_structural + uptake_labile, uptake_capacity, mobilised (labile to structural),
+    resorbed (structural to labile), n_input, n_loss, n_baseline (added to soil organic nitrogen in December by
+    `Settings.baseline`, may be negative). Water: rain, snowfall, melt, pet, aet, percolation_rain,
+    percolation_melt, runoff_rain, runoff_melt. States: leaf (unnormalised phenology) and moisture (m3 m-3, end of
+    month).
     """
 
     gpp_potential: Array
@@ -251,7 +254,9 @@ def initial_memory(parameters: Parameters, drivers: Drivers) -> Memory:
     The optimum temperature is that of the month of largest PET; litter has the C:N at which decomposition was set.
     """
     q = parameters
-    pet = water.potential_evapotranspiration(drivers.tair, drivers.irradiance, jnp.asarray(drivers.days)[:, None])
+    pet = water.potential_evapotranspiration(
+        drivers.tair, drivers.irradiance, jnp.asarray(drivers.days)[:, None]
+    )
     one = jnp.ones_like(drivers.tair[0])
     return Memory(
         leaf=q.unleaf12 * one,
@@ -269,7 +274,8 @@ def initial_memory(parameters: Parameters, drivers: Drivers) -> Memory:
 def dormant(drivers: Drivers) -> Array:
     """True (cell,) where no month reaches -1 degC or no precipitation falls in the year: TEM runs no plants there.
 
-    `one_year` holds such a cell still: all fluxes 0, pools and memory kept. A spin-up that follows TEM sets its pools to 0.
+    `one_year` holds such a cell still: all fluxes 0, pools and memory kept. A spin-up that follows TEM sets its
+    pools to 0.
     """
     return (jnp.max(drivers.tair, axis=0) < water.FREEZING) | (jnp.sum(drivers.precip, axis=0) <= 0.0)
 
@@ -286,8 +292,8 @@ def one_year(
     """Pools and memory at the end of a year, and its monthly fluxes, by the classical Runge-Kutta method.
 
     All arrays have cells last; the result has the float type of `pools`. Carbon, nitrogen and water close to
-    round-off: the change of each pool is the sum of its fluxes. Source: TEM 4.3 (Raich et al. 1991, McGuire et al. 1992, 1997,
-    Zhuang et al. 2003), integrated with fixed steps instead of adaptive ones.
+    round-off: the change of each pool is the sum of its fluxes. Source: TEM 4.3 (Raich et al. 1991, McGuire et al.
+    1992, 1997, Zhuang et al. 2003), integrated with fixed steps instead of adaptive ones.
     """
     return year_with(runge_kutta, pools, memory, drivers, site, parameters, settings)
 
@@ -303,7 +309,8 @@ def year_with(
 ) -> tuple[Pools, Memory, Fluxes]:
     """`one_year` with another method of integration for the months; not compiled here."""
     kind = pools.C_V.dtype
-    memory, drivers, site, parameters = (_as(t, kind) for t in (memory, drivers, site, parameters))
+    memory, drivers = _as(memory, kind), _as(drivers, kind)
+    site, parameters = _as(site, kind), _as(parameters, kind)
     constants = constants_of_year(memory, site, parameters, settings)
     forcing = _Forcing(*(_monthly(v, drivers.tair) for v in drivers._replace(days=drivers.days[:, None])))
 
@@ -369,7 +376,10 @@ def constants_of_month(
     supply = snow.rain + snow.melt
     leaf_floor = jnp.maximum(q.leaf_min, 0.5 * q.leaf_min / memory.leaf_max)
     return Month(
-        assimilation=year.cmax * light * vegetation.temperature_factor(now.tair, memory.t_opt, q) * now.thaw_fraction,
+        assimilation=year.cmax
+        * light
+        * vegetation.temperature_factor(now.tair, memory.t_opt, q)
+        * now.thaw_fraction,
         co2=now.co2,
         leaf_slope=q.leaf_a / (memory.aet_max * memory.leaf_max),
         leaf_offset=(q.leaf_b * memory.leaf + q.leaf_c) / memory.leaf_max,
@@ -391,8 +401,8 @@ def constants_of_month(
 def rates(pools: Pools, month: Month, parameters: Parameters, site: Site, year: Year) -> Rates:
     """All flows for the pools of this moment, with the limits that keep every pool from becoming negative.
 
-    Immobilisation takes the available nitrogen at most `month.fastest` times a month (the number of sub-steps), which
-    keeps a step from taking more than there is; it acts only where the pool turns over faster than that.
+    Immobilisation takes the available nitrogen at most `month.fastest` times a month (the number of sub-steps),
+    which keeps a step from taking more than there is; it acts only where the pool turns over faster than that.
     """
     q = parameters
     c_v, labile, available = (jnp.maximum(x, 0.0) for x in (pools.C_V, pools.N_VL, pools.N_A))

@@ -1,4 +1,4 @@
-"""Parameters of the seven plant communities of the Terrestrial Ecosystem Model, and which vegetation type is which community."""
+"""Parameters of the seven plant communities of TEM, and the communities of each of its vegetation types."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ COMMUNITIES = (
 
 TEM_COMMUNITY = "parameter files of TEM 4.2/4.3 (k_C = 400 ppm set; McGuire et al. 1992, Zhuang et al. 2003)"
 TEM_PHENOLOGY = "vegetation and leaf files of TEM 4.2/4.3 (Raich et al. 1991, McGuire et al. 1992)"
-TEM_ROOTS = "rooting-depth file of TEM 4.2/4.3 (Vörösmarty et al. 1989)"
+TEM_ROOTS = "rooting-depth file of TEM 4.2/4.3"
 
 
 class Parameters(NamedTuple):
     """Parameters of every cell, each an array (cell,). Units, sources and values by community: `TABLE`.
 
-    `_replace(krb=...)` changes one. The letter p is silt + clay as a fraction; `_fine` is the branch of a line in p that
-    holds above the cut. A parameter that is a line in p is slope * p + offset.
+    `_replace(krb=...)` changes one. The letter p is silt + clay as a fraction; `_fine` is the branch of a line in
+    p that holds above the cut. A parameter that is a line in p is slope * p + offset.
     """
 
     cmax_slope: Array
@@ -209,7 +209,7 @@ TABLE: tuple[Row, ...] = (
          -0.02873, -0.02873, 0.32228, 0.00976, 0.28739, -0.07540, -0.00677),
     _row("k_c", "ppm", "carbon dioxide in the leaf at half of the largest assimilation", _F, 400.0),
     _row("k_i", "cal cm-2 d-1", "light at half of the largest assimilation", _F, 75.0),
-    _row("k_n", "g mm-1", "nitrogen in soil water at half of the largest uptake, by plants and by microbes", _F, 0.0042),
+    _row("k_n", "g mm-1", "nitrogen in reach at half of the largest uptake, by plants and microbes", _F, 0.0042),
     _row("labncon", "1", "largest labile nitrogen per structural nitrogen", _F, 0.2),
     _row("log_rhq10", "K-1", "heterotrophic respiration: change of ln rate with temperature (Q10 = 2)", _F, 0.069),
     _row("cn_per_co2", "ppm-1", "relative change of the C:N of production with carbon dioxide", "McGuire et al. 1997",
@@ -252,8 +252,8 @@ def communities_of(vegetation: int) -> tuple[tuple[str, float], ...]:
     """
     if vegetation not in VEGETATION_TYPES:
         raise InputError(
-            f"vegetation type {vegetation}: expected one of {sorted(VEGETATION_TYPES)} (types of TEM with parameters for "
-            "the north). Mask the cell, or map it to one of these."
+            f"vegetation type {vegetation}: expected one of {sorted(VEGETATION_TYPES)}, the types of TEM with "
+            "parameters here. Mask the cell, or map it to one of these."
         )
     return VEGETATION_TYPES[vegetation]
 
@@ -271,7 +271,7 @@ def parameters_for(communities: Sequence[str] | npt.NDArray[np.integer]) -> Para
 def _indices(communities: Sequence[str] | npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
     given = np.atleast_1d(np.asarray(communities))
     if given.dtype.kind in "iu":
-        if given.size and not (0 <= int(given.min()) and int(given.max()) < len(COMMUNITIES)):
+        if given.size and (given.min() < 0 or given.max() >= len(COMMUNITIES)):
             raise InputError(
                 f"community indices run {given.min()}..{given.max()}; expected 0..{len(COMMUNITIES) - 1}, the order of "
                 "COMMUNITIES."

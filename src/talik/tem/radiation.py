@@ -1,4 +1,4 @@
-"""Sunlight of every month: above the air from latitude, at the ground from cloudiness or the other way round, and for leaves."""
+"""Sunlight by month: above the air from latitude, at the ground from cloudiness and back, and for leaves."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _CLEAR, _PER_CLEAR_SKY = 0.251, 0.509
 def gross_irradiance(latitude: Array, days: tuple[int, ...] = MONTH_LENGTHS) -> Array:
     """Mean irradiance of a level surface above the air, (12, cell), cal cm-2 d-1, 0 in the polar night.
 
-    latitude : (cell,), degrees north. days : days of each month. The day is a sum over 24 clock hours with the sun above
-    the horizon (Turton 1986, as in TEM 4.3), so it differs from the integral over the day by about a percent where
-    the sun rises and sets.
+    latitude : (cell,), degrees north. days : days of each month. The day is a sum over 24 clock hours with the sun
+    above the horizon (TEM 4.3), so it differs from the integral over the day by about a percent where the sun
+    rises and sets.
     """
     latitude = jnp.asarray(latitude)
     day = np.arange(1, sum(days) + 1)
@@ -49,14 +49,15 @@ def irradiance_from_flux(shortwave: Array) -> Array:
 
 
 def irradiance_from_cloudiness(gross: Array, cloudiness: Array) -> Array:
-    """Irradiance at the ground (cal cm-2 d-1) from that above the air and cloudiness 0..1 (Black 1956 as in TEM 4.3)."""
+    """Irradiance at the ground (cal cm-2 d-1) from that above the air and cloudiness 0..1 (TEM 4.3)."""
     return gross * (_CLEAR + _PER_CLEAR_SKY * (1.0 - cloudiness))
 
 
 def cloudiness_from_irradiance(gross: Array, irradiance: Array) -> Array:
     """Cloudiness 0..1 from irradiance above the air and at the ground: the inverse of the line of the other function.
 
-    Clipped to 0..1; 0 in the polar night. TEM 4.3 inverts with other constants than it uses forward; here both are one.
+    Clipped to 0..1; 0 in the polar night. TEM 4.3 inverts with other constants than it uses forward; here both are
+    one.
     """
     day = gross > 0.0
     through = irradiance / jnp.where(day, gross, 1.0)

@@ -16,7 +16,7 @@ MOISTURE_RANGE = (0.0, 0.5, 1.0)
 def moisture_factor(moisture: Array) -> Array:
     """Response of decomposition to volumetric moisture (m3 m-3), 0..1, floored at 0.
 
-    The curve of Raich et al. (1991), (M-M0)(M-M1) / [(M-M0)(M-M1) - (M-Mopt)^2], is this parabola when the optimum lies
+    The curve of TEM 4.3, (M-M0)(M-M1) / [(M-M0)(M-M1) - (M-Mopt)^2], is this parabola when the optimum lies
     half way between its ends; `MOISTURE_RANGE`.
     """
     return jnp.maximum(0.0, 4.0 * moisture * (1.0 - moisture))

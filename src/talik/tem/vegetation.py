@@ -72,7 +72,8 @@ def saturating(value: Array, half: Array) -> Array:
 def leaf_phenology(aet: Array, aet_max: Array, before: Array, parameters: Parameters) -> Array:
     """Unnormalised leaf phenology of a month (Raich et al. 1991).
 
-    aet : of this month, and aet_max : of the wettest month of the year before, mm month-1. before : last month's value.
+    aet : of this month, and aet_max : of the wettest month of the year before, mm month-1. before : last month's
+    value.
     """
     q = parameters
     return jnp.maximum(0.5 * q.leaf_min, q.leaf_a * aet / aet_max + q.leaf_b * before + q.leaf_c)
@@ -89,7 +90,7 @@ def leaf_area_index(c_v: Array, leaf: Array, parameters: Parameters) -> Array:
 
 
 def log_respiration_factor(tair: Array) -> Array:
-    """ln of the response of plant respiration to air temperature (degC), 0 at 0 degC (McGuire et al. 1992).
+    """ln of the response of plant respiration to air temperature (degC), 0 at 0 degC (TEM 4.3).
 
     The factor is q(T)^(T/10) with a cubic q(T) fitted to measured Q10; q is held at its value of -50 and 50 degC
     beyond them, because the cubic turns negative above 56 degC.
@@ -132,11 +133,11 @@ def grow(
 ) -> Growth:
     """Production and nitrogen use under the limits of carbon and nitrogen (Raich et al. 1991, McGuire et al. 1992).
 
-    npp_potential : net production without nitrogen limit, g C m-2 month-1. capacity : uptake capacity, g N m-2 month-1.
-    labile : N_VL, g N m-2. n_per_c : N_VS / C_V. cn : C:N of production, of vegetation (resorption), and the smallest
-    one, g g-1. Labile nitrogen is not yet capped here: `labile_uptake`.
-    Where more carbon is at hand than nitrogen at the C:N of production, nitrogen sets production and all of it is
-    used; else carbon does, and uptake is down-regulated along a parabola that is 1 at that C:N and 0 at the smallest.
+    npp_potential : net production without nitrogen limit, g C m-2 month-1. capacity : uptake capacity, g N m-2
+    month-1. labile : N_VL, g N m-2. n_per_c : N_VS / C_V. cn : C:N of production, of vegetation (resorption), and
+    the smallest one, g g-1. Labile nitrogen is not yet capped here: `labile_uptake`. Where more carbon is at hand
+    than nitrogen at the C:N of production, nitrogen sets production and all of it is used; else carbon does, and
+    uptake is down-regulated along a parabola that is 1 at that C:N and 0 at the smallest.
     """
     cn_even, cn_res, cn_min = cn
     offered = npp_potential / (jnp.maximum(capacity, SMALLEST_UPTAKE) + labile)

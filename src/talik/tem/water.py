@@ -65,7 +65,7 @@ class Bucket(NamedTuple):
 
 
 def rooting_depth(parameters: Parameters, p: Array) -> Array:
-    """Rooting depth in m, (cell,): a parabola in p with a floor (TEM 4.3, Vörösmarty et al. 1989)."""
+    """Rooting depth in m, (cell,): a parabola in p with a floor (TEM 4.3)."""
     q = parameters
     return jnp.maximum(q.root_min, (q.root_a * p + q.root_b) * p + q.root_c)
 
@@ -73,7 +73,7 @@ def rooting_depth(parameters: Parameters, p: Array) -> Array:
 def site_for(parameters: Parameters, p: Array, elevation: Array) -> Site:
     """The site of every cell from silt + clay as a fraction (floored at 0.01) and elevation in m, both (cell,).
 
-    Porosity (28 p + 33) %, wilting point (24.75 p + 3.025) %, field capacity 13 % above it (Vörösmarty et al. 1989).
+    Porosity (28 p + 33) %, wilting point (24.75 p + 3.025) %, field capacity 13 % above it (TEM 4.3).
     """
     p = jnp.maximum(jnp.asarray(p), 0.01)
     return Site(
@@ -124,8 +124,9 @@ def snow_release(tair: Array, tair_before: Array, tair_two_before: Array, elevat
 def bucket(supply: Array, pet: Array, days: Array, site: Site) -> Bucket:
     """What `evapotranspiration` needs of a month: supply (rain + melt) and pet in mm month-1, days of the month.
 
-    Storms are drawn from an exponential distribution: with supply X, a share 1 - exp(-0.005 X) of the days is wet and
-    brings X / (days * share) mm each (Vörösmarty et al. 1989). Without supply the size of a storm does not matter.
+    Storms are drawn from an exponential distribution: with supply X, a share 1 - exp(-0.005 X) of the days is wet
+    and brings X / (days * share) mm each (Vörösmarty et al. 1989). Without supply the size of a storm does not
+    matter.
     """
     safe = jnp.maximum(supply, SMALLEST_SUPPLY)
     storm = safe / (-jnp.expm1(-0.005 * safe) * days)
@@ -148,7 +149,8 @@ def evapotranspiration(water: Array, month: Bucket) -> Array:
     """
     g = -jnp.expm1(-5.0 * water / month.capacity) / 0.9932620530009145
     taken = (
-        month.supply * ((1.0 - g) * month.drying + jnp.exp(water * month.storm - month.dryness)) + month.pet * g
+        month.supply * ((1.0 - g) * month.drying + jnp.exp(water * month.storm - month.dryness))
+        + month.pet * g
     )
     some = jnp.minimum(month.pet, taken)
     return jnp.minimum(jnp.where(month.wet, month.pet, some), water + month.supply)
