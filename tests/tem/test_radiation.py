@@ -15,7 +15,10 @@ def daily_integral(latitude: float, day: int) -> float:
     """cal cm-2 d-1 from the integral of sin(beta) over hour angle, written from astronomy."""
     declination = np.radians(-23.4856 * np.cos(2 * np.pi * (day + 10) / 365.25))
     r = 1 - 0.016729 * np.cos(np.radians(0.9856 * (day - 4)))
-    a, b = np.sin(np.radians(latitude)) * np.sin(declination), np.cos(np.radians(latitude)) * np.cos(declination)
+    a, b = (
+        np.sin(np.radians(latitude)) * np.sin(declination),
+        np.cos(np.radians(latitude)) * np.cos(declination),
+    )
     half_day = np.arccos(np.clip(-a / b, -1.0, 1.0))
     return 1368 * 3600 / 41860 / r**2 * 24 / np.pi * (half_day * a + b * np.sin(half_day))
 

@@ -51,7 +51,11 @@ def test_immobilisation_capacity(community: str, capacity: float) -> None:
 
 @settings(deadline=None)
 @given(
-    st.floats(0.001, 300.0), st.floats(100.0, 2e4), st.floats(5.0, 60.0), st.floats(0.0, 0.2), st.floats(5.0, 40.0)
+    st.floats(0.001, 300.0),
+    st.floats(100.0, 2e4),
+    st.floats(5.0, 60.0),
+    st.floats(0.0, 0.2),
+    st.floats(5.0, 40.0),
 )
 def test_mineralisation_by_hand(rh: float, c_s: float, cn: float, immobilised: float, cn_soil: float) -> None:
     n_s = c_s / cn

@@ -50,7 +50,9 @@ def by_month(table: pd.DataFrame, year: str, column: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def comparison(shared: Path) -> Comparison:
     folder = shared / "data" / "tem-reference"
-    cells = sorted(json.loads((folder / "bgc_test_initial_1900.json").read_text()).items(), key=lambda c: float(c[0]))
+    cells = sorted(
+        json.loads((folder / "bgc_test_initial_1900.json").read_text()).items(), key=lambda c: float(c[0])
+    )
     forcing = pd.read_csv(folder / "bgc_test_drivers_1901_1966.csv")
     theirs = pd.read_csv(folder / "tem423_monthly.csv")
     theirs = theirs[theirs.year.isin(YEARS)]
@@ -66,7 +68,9 @@ def run(cells: list[tuple[str, dict]], forcing: pd.DataFrame) -> Fluxes:
     past = {k: jnp.array([float(f["memory"][k]) for f in facts]) for k in facts[0]["memory"]}
     parameters = parameters_for([COMMUNITIES[f["veg"] - 2] for f in facts])
     site = site_for(
-        parameters, jnp.array([f["p_silt_clay"] for f in facts]), jnp.array([float(f["elev_m"]) for f in facts])
+        parameters,
+        jnp.array([f["p_silt_clay"] for f in facts]),
+        jnp.array([float(f["elev_m"]) for f in facts]),
     )
     pools = Pools(*(state[name] for name in Pools._fields))
     memory = Memory(
@@ -105,7 +109,9 @@ def run(cells: list[tuple[str, dict]], forcing: pd.DataFrame) -> Fluxes:
 
 
 @pytest.mark.parametrize(("name", "least"), [(theirs, least) for (_, theirs), least in LEAST_R2.items()])
-def test_monthly_values_follow_the_reference_in_every_cell(comparison: Comparison, name: str, least: float) -> None:
+def test_monthly_values_follow_the_reference_in_every_cell(
+    comparison: Comparison, name: str, least: float
+) -> None:
     ours, theirs = comparison.ours[name], comparison.theirs[name]
     r2 = np.array([np.corrcoef(ours[:, i], theirs[:, i])[0, 1] ** 2 for i in range(ours.shape[1])])
     rmse = np.sqrt(((ours - theirs) ** 2).mean(axis=0))

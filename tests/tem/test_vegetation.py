@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from talik.errors import InputError
 from talik.tem import vegetation
-from talik.tem.communities import COMMUNITIES, TABLE, VEGETATION_TYPES, Parameters, communities_of, parameters_for
+from talik.tem.communities import (
+    COMMUNITIES,
+    TABLE,
+    VEGETATION_TYPES,
+    Parameters,
+    communities_of,
+    parameters_for,
+)
 
 TUNDRA, WET, BOREAL = COMMUNITIES[:3]
 
@@ -41,7 +48,11 @@ def test_vegetation_types_have_shares_that_add_up() -> None:
 
 @pytest.mark.parametrize(
     ("community", "cmax", "nmax", "maintenance", "c_v"),
-    [(TUNDRA, 404.7, 35.7, 0.01051, 478.2), (WET, 726.6, 73.4, 0.01140, 821.8), (BOREAL, 723.6, 342.2, 0.00203, 10089.1)],
+    [
+        (TUNDRA, 404.7, 35.7, 0.01051, 478.2),
+        (WET, 726.6, 73.4, 0.01140, 821.8),
+        (BOREAL, 723.6, 342.2, 0.00203, 10089.1),
+    ],
 )
 def test_derived_rates_at_the_texture_of_the_reference(
     community: str, cmax: float, nmax: float, maintenance: float, c_v: float

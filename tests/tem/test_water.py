@@ -39,7 +39,9 @@ def test_site_has_the_hydraulic_constants_and_floors_texture() -> None:
 
 def test_jensen_haise_by_hand_and_its_floor() -> None:
     by_hand = (0.014 * (1.8 * 10.0 + 32.0) - 0.37) * 0.016742 * 400.0 * 31
-    found = water.potential_evapotranspiration(jnp.array([10.0, -40.0, 10.0]), jnp.array([400.0, 100.0, 0.0]), 31)
+    found = water.potential_evapotranspiration(
+        jnp.array([10.0, -40.0, 10.0]), jnp.array([400.0, 100.0, 0.0]), 31
+    )
     np.testing.assert_allclose(found, [by_hand, 0.001, 0.001], rtol=1e-12)
 
 
@@ -52,16 +54,26 @@ def test_jensen_haise_by_hand_and_its_floor() -> None:
         (4.0, -0.5, 501.0, (30.0, 0.0, 80.0)),
     ],
 )
-def test_rain_snow_and_melt(tair: float, before: float, elevation: float, expected: tuple[float, ...]) -> None:
+def test_rain_snow_and_melt(
+    tair: float, before: float, elevation: float, expected: tuple[float, ...]
+) -> None:
     found = water.snow(*(jnp.array([x]) for x in (80.0, tair, before, 30.0, elevation)))
     assert tuple(float(x[0]) for x in found) == expected
 
 
 @pytest.mark.parametrize(
     ("tair", "before", "two_before", "elevation", "share"),
-    [(-2, 3, 3, 0, 0.0), (2, -2, -9, 0, 0.1), (5, 2, -2, 500, 0.5), (5, 2, -2, 501, 0.25), (5, 5, 2, 900, 0.5)],
+    [
+        (-2, 3, 3, 0, 0.0),
+        (2, -2, -9, 0, 0.1),
+        (5, 2, -2, 500, 0.5),
+        (5, 2, -2, 501, 0.25),
+        (5, 5, 2, 900, 0.5),
+    ],
 )
-def test_release_of_melt_water(tair: float, before: float, two_before: float, elevation: float, share: float) -> None:
+def test_release_of_melt_water(
+    tair: float, before: float, two_before: float, elevation: float, share: float
+) -> None:
     found = water.snow_release(*(jnp.array([float(x)]) for x in (tair, before, two_before, elevation)))
     assert float(found[0]) == share
 
