@@ -69,7 +69,7 @@ def bench_tem_biogeochemistry() -> list[Row]:
 
 
 def bench_sub_steps(cells: int = 250) -> list[Row]:
-    """Monthly fluxes of random cell-years that miss 1e-4 of themselves and 1e-3 g m-2 or mm, against a converged run."""
+    """Monthly fluxes of random cell-years that miss 1e-4 of themselves and 1e-3 g m-2 or mm of a converged run."""
     from talik.tem.biogeochemistry import Settings, one_year
     from talik.tem.fehlberg import one_year_checked, one_year_fehlberg
 

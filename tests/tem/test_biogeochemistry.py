@@ -131,7 +131,7 @@ def test_everything_closes_and_nothing_is_negative(seed: int, warm: float, wet: 
         still = np.asarray(model.dormant(drivers))
         assert all((np.asarray(x)[:, still] == 0.0).all() for x in fluxes[:-1])
         awake = np.flatnonzero(~still)
-        assert_closed(*jax.tree.map(lambda x, i=awake: x[..., i], (before, fluxes)))
+        assert_closed(*jax.tree.map(lambda x, i=awake: np.asarray(x)[..., i], (before, fluxes)))
 
 
 def test_frozen_and_rainless_cells_are_held_still() -> None:
