@@ -1,0 +1,360 @@
+"""The year as a whole: closure, extremes, gradients, other integrators, and equilibrium."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
+from talik.tem import biogeochemistry as model
+from talik.tem import radiation, water
+from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools, Settings, one_year
+from talik.tem.communities import COMMUNITIES, Parameters, parameters_for
+from talik.tem.fehlberg import one_year_checked, one_year_fehlberg
+
+CELLS = 6
+SETTINGS = Settings(co2_reference=286.596)
+SPIN_UP = Settings(substeps=4, co2_reference=340.0, baseline=True)
+
+TAKEN = jax.jit(
+    jax.grad(
+        lambda parameters, drivers, pools, memory, site: _score(
+            one_year(pools, memory, drivers, site, parameters, SETTINGS)
+        ),
+        argnums=(0, 1, 2),
+    )
+)
+
+
+class World(NamedTuple):
+    pools: Pools
+    memory: Memory
+    drivers: Drivers
+    site: water.Site
+    parameters: Parameters
+
+
+def _score(result: tuple[Pools, Memory, Fluxes]) -> jax.Array:
+    pools, _, fluxes = result
+    return (
+        fluxes.npp.sum() + fluxes.rh.sum() + 10.0 * fluxes.uptake.sum() + fluxes.aet.sum() + pools.N_A.sum()
+    )
+
+
+def world(
+    seed: int, *, warm: float = 0.0, wet: float = 1.0, soils: tuple[float, ...] = (0.01, 0.2, 0.5, 0.8, 1.0)
+) -> World:
+    """Random northern climate, soils, communities; `warm` adds to air temperature, `wet` multiplies precipitation."""
+    rng = np.random.default_rng(seed)
+    parameters = parameters_for(rng.integers(0, 7, CELLS))
+    p = rng.choice(soils, CELLS)
+    site = water.site_for(parameters, jnp.asarray(p), jnp.asarray(rng.uniform(0, 1500, CELLS)))
+    cloud = jnp.asarray(rng.uniform(0.2, 0.9, (12, CELLS)))
+    light = radiation.irradiance_from_cloudiness(
+        radiation.gross_irradiance(jnp.asarray(rng.uniform(50, 80, CELLS))), cloud
+    )
+    season = -np.cos(2 * np.pi * (np.arange(12)[:, None] - 0.5) / 12)
+    tair = (
+        rng.uniform(-15, 5, CELLS)
+        + rng.uniform(8, 20, CELLS) * season
+        + rng.normal(0, 1.5, (12, CELLS))
+        + warm
+    )
+    drivers = Drivers(
+        tair=jnp.asarray(tair),
+        precip=jnp.asarray(wet * rng.gamma(1.5, 20.0, (12, CELLS)) * (rng.random((12, CELLS)) > 0.2)),
+        irradiance=light,
+        par=radiation.photosynthetic(light, cloud),
+        t20=jnp.asarray(0.6 * np.roll(tair, 1, axis=0)),
+        thaw_fraction=jnp.asarray(np.clip((tair + 2) / 6, 0, 1)),
+        days=jnp.array(radiation.MONTH_LENGTHS, float),
+        co2=jnp.full((12, CELLS), 350.0),
+        n_input=jnp.asarray(rng.choice([0.0, 0.05], (12, CELLS))),
+        n_loss=jnp.asarray(rng.choice([0.0, 0.02], (12, CELLS))),
+        thaw_depth=jnp.full((12, CELLS), 0.4),
+    )
+    return World(
+        model.initial_pools(parameters, site),
+        model.initial_memory(parameters, drivers),
+        drivers,
+        site,
+        parameters,
+    )
+
+
+def assert_closed(before: Pools, fluxes: Fluxes) -> None:
+    """Every monthly change of every pool is the sum of its fluxes."""
+    f, after = fluxes, fluxes.pools
+    flows = {
+        "C_V": (f.gpp, -f.r_maintenance, -f.r_growth, -f.litter_c),
+        "N_VS": (f.uptake_structural, -f.litter_n, -f.resorbed, f.mobilised),
+        "N_VL": (f.uptake_labile, f.resorbed, -f.mobilised),
+        "C_S": (f.litter_c, -f.rh),
+        "N_S": (f.litter_n, -f.mineralised, f.n_baseline),
+        "N_A": (f.n_input, -f.n_loss, f.mineralised, -f.uptake),
+        "W": (f.rain, f.melt, -f.aet, -f.percolation_rain, -f.percolation_melt),
+        "G_r": (f.percolation_rain, -f.runoff_rain),
+        "G_s": (f.percolation_melt, -f.runoff_melt),
+        "SWE": (f.snowfall, -f.melt),
+    }
+    for name, parts in flows.items():
+        end = np.asarray(getattr(after, name))
+        start = np.concatenate([np.asarray(getattr(before, name))[None], end[:-1]])
+        scale = np.maximum(start, end) + sum(np.abs(np.asarray(p)) for p in parts)
+        residual = np.abs(end - start - sum(np.asarray(p) for p in parts))
+        assert (residual <= 1e-11 * scale + 1e-300).all(), name
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([-30.0, 0.0, 25.0]),
+    st.sampled_from([0.0, 0.05, 1.0, 8.0]),
+    st.booleans(),
+)
+def test_everything_closes_and_nothing_is_negative(seed: int, warm: float, wet: float, night: bool) -> None:
+    pools, memory, drivers, site, parameters = world(seed, warm=warm, wet=wet)
+    if night:
+        drivers = drivers._replace(irradiance=0.0 * drivers.irradiance, par=0.0 * drivers.par)
+    for _ in range(3):
+        before = pools
+        pools, memory, fluxes = one_year(pools, memory, drivers, site, parameters, SETTINGS)
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves((pools, memory, fluxes)))
+        assert min(float(x.min()) for x in jax.tree.leaves(fluxes.pools)) >= 0.0
+        still = np.asarray(model.dormant(drivers))
+        assert all((np.asarray(x)[:, still] == 0.0).all() for x in fluxes[:-1])
+        awake = np.flatnonzero(~still)
+        assert_closed(*jax.tree.map(lambda x, i=awake: np.asarray(x)[..., i], (before, fluxes)))
+
+
+def test_frozen_and_rainless_cells_are_held_still() -> None:
+    pools, memory, drivers, site, parameters = world(3)
+    tair = drivers.tair.at[:, 0].set(-1.5)
+    precip = drivers.precip.at[:, 1].set(0.0)
+    drivers = drivers._replace(tair=tair, precip=precip)
+    assert np.asarray(model.dormant(drivers))[:3].tolist() == [True, True, False]
+    after, _, fluxes = one_year(pools, memory, drivers, site, parameters, SETTINGS)
+    assert [float(x) for x in after.C_V[:2]] == [float(x) for x in pools.C_V[:2]]
+    assert float(fluxes.rh[:, :2].max()) == 0.0
+    assert float(fluxes.rh[:, 2].min()) > 0.0
+
+
+def test_cells_do_not_know_each_other() -> None:
+    given_world = world(5)
+    order = np.array([3, 1, 5, 0, 2, 4])
+    shuffled = World(*(_cells(part, order) for part in given_world))
+    whole, other = one_year(*given_world, SETTINGS), one_year(*shuffled, SETTINGS)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(np.asarray(a)[..., order], b)
+
+
+def _cells(part: tuple, index: np.ndarray) -> tuple:
+    chosen = jax.tree.map(lambda x: x[..., index] if x.shape[-1] == CELLS else x, part)
+    assert type(chosen) is type(part)
+    return chosen
+
+
+def test_carbon_dioxide_raises_production_and_its_effect_on_nitrogen_can_be_switched() -> None:
+    pools, memory, drivers, site, parameters = world(11)
+    potential = []
+    for co2 in (250.0, 350.0, 700.0):
+        rich = drivers._replace(co2=jnp.full((12, CELLS), co2))
+        potential.append(
+            np.asarray(one_year(pools, memory, rich, site, parameters, SETTINGS)[2].gpp_potential.sum(0))
+        )
+    assert (np.diff(potential, axis=0) > 0).all()
+    year = model.constants_of_year(memory._replace(co2=jnp.full(CELLS, 386.596)), site, parameters, SETTINGS)
+    np.testing.assert_allclose(year.cn_even, (1 + 0.000519 * 100) * parameters.cneven)
+    off = Settings(co2_reference=286.596, co2_cn=False)
+    np.testing.assert_allclose(
+        model.constants_of_year(memory, site, parameters, off).cn_even, parameters.cneven
+    )
+
+
+PERTURBED = (
+    *(
+        "cmax_offset",
+        "cfall",
+        "kra",
+        "krb",
+        "kdb",
+        "nmax_offset",
+        "nfall",
+        "nupb",
+        "cneven",
+        "c2nmin",
+        "cnsoil",
+    ),
+    *("leaf_a", "foliage_c", "k_c", "k_i", "k_n", "lcclnc"),
+)
+
+
+def test_gradients_are_central_differences() -> None:
+    pools, memory, drivers, site, parameters = world(20)
+    gradient = TAKEN(parameters, drivers, pools, memory, site)[0]
+    agreed = 0
+    for name in PERTURBED:
+        value = getattr(parameters, name)
+        step = 1e-6 * value
+        up, down = (
+            _score(one_year(pools, memory, drivers, site, parameters._replace(**{name: value + s}), SETTINGS))
+            for s in (step, -step)
+        )
+        numeric = float(up - down) / 2e-6
+        exact = float((getattr(gradient, name) * value).sum())
+        assert exact == pytest.approx(numeric, rel=1e-5, abs=1e-5), name
+        agreed += exact != 0.0
+    assert agreed >= 10
+
+
+def test_gradients_are_finite_at_the_edges() -> None:
+    pools, memory, drivers, site, parameters = world(21)
+    night = drivers._replace(
+        irradiance=drivers.irradiance.at[:, 0].set(0.0),
+        par=drivers.par.at[:, 0].set(0.0),
+        precip=drivers.precip.at[:, 1].set(0.0).at[4:9, 2].set(0.0),
+        tair=drivers.tair.at[:, 3].set(-20.0),
+    )
+    empty = pools._replace(N_VL=0.0 * pools.N_VL, W=0.0 * pools.W, N_A=pools.N_A.at[4].set(0.0))
+    gradient = TAKEN(parameters, night, empty, memory, site)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient))
+
+
+def test_one_month_is_the_one_of_scipy() -> None:
+    pools, memory, drivers, site, parameters = world(20, soils=(0.35, 0.55, 0.8))
+    year = model.constants_of_year(memory, site, parameters, SETTINGS)
+    now = model._Forcing(
+        *(x[7] for x in drivers._replace(days=jnp.asarray(drivers.days)[:, None] + jnp.zeros(CELLS)))
+    )
+    pet = water.potential_evapotranspiration(now.tair, now.irradiance, now.days)
+    snow = water.snow(pools.SWE, now.tair, drivers.tair[6], now.precip, site.elevation)
+    past = memory._replace(tair_before=drivers.tair[6], tair_two_before=drivers.tair[5])
+    fine = Settings(substeps=256)
+    month = model.constants_of_month(snow, pet, past, now, site, parameters, year, fine)
+
+    @jax.jit
+    def slope(y: jax.Array) -> jax.Array:
+        at = Pools(*y.reshape(len(Pools._fields), CELLS))
+        flows = model.rates(at, month, parameters, site, year)
+        return jnp.stack(model.tendencies(flows, at, month)).ravel()
+
+    start = np.stack([np.asarray(x) for x in pools]).ravel()
+    solved = solve_ivp(lambda _, y: np.asarray(slope(y)), (0, 1), start, method="RK45", rtol=1e-9, atol=1e-10)
+    ours, _ = jax.jit(partial(model.runge_kutta, settings=fine))(pools, month, parameters, site, year)
+    np.testing.assert_allclose(np.stack(ours).ravel(), solved.y[:, -1], rtol=3e-5, atol=1e-5)
+
+
+def flux_errors(ours: Fluxes, exact: Fluxes) -> np.ndarray:
+    """Error of each monthly flux in units of what is allowed: 1e-4 of it, or 1e-3 g m-2 or mm."""
+    pairs = zip(ours[:-1], exact[:-1], strict=True)
+    errors = [np.abs(np.asarray(a) - b) / np.maximum(1e-4 * np.abs(np.asarray(b)), 1e-3) for a, b in pairs]
+    return np.array(errors)
+
+
+def test_fixed_steps_agree_with_the_adaptive_ones_and_doubling_meets_the_tolerance() -> None:
+    given_world = world(20, soils=(0.35, 0.55, 0.8))
+    exact = one_year_fehlberg(*given_world, SETTINGS, tolerance=1e-6, absolute=1e-7)
+    assert np.isfinite(exact[2].gpp).all()
+    assert_closed(given_world.pools, exact[2])
+    plain = flux_errors(one_year(*given_world, SETTINGS)[2], exact[2])
+    assert np.mean(plain > 1.0) < 0.1
+    *checked, steps = one_year_checked(*given_world, SETTINGS, most=32)
+    assert set(steps) <= {16, 32}
+    assert flux_errors(checked[2], exact[2])[..., steps < 32].max() <= 1.0
+    assert flux_errors(checked[2], exact[2]).mean() < plain.mean()
+
+
+SITES = {
+    "Toolik": {
+        "latitude": 68.6,
+        "elevation": 740.0,
+        "tair": (-22, -22, -20, -12, -1, 8.5, 11.5, 8, 1, -9, -17, -20),
+        "precip": (10, 9, 9, 9, 14, 37, 60, 62, 36, 19, 14, 13),
+        "t20": (-8, -9, -9, -8, -4, -0.3, 2.5, 3.5, 1.5, -0.2, -2.5, -5.5),
+        "thaw_fraction": (0, 0, 0, 0, 0.4, 1, 1, 1, 0.8, 0.1, 0, 0),
+    },
+    "Bonanza Creek": {
+        "latitude": 64.7,
+        "elevation": 120.0,
+        "tair": (-22.2, -18.4, -11, 0.7, 9.9, 16, 16.9, 13.5, 7.3, -3.7, -16, -19.8),
+        "precip": (15, 11, 6, 8, 15, 35, 55, 48, 28, 21, 17, 16),
+        "t20": (-3, -3.5, -3, -1.5, 0, 4, 8, 8, 5, 1.5, 0, -1.5),
+        "thaw_fraction": (0, 0, 0.1, 0.5, 0.9, 1, 1, 1, 1, 0.5, 0, 0),
+    },
+}
+"""Rough monthly climate; soil temperature, thaw and a cloudiness of 0.65 are our guesses, not measurements."""
+
+PUBLISHED = {
+    "C_V": (450.0, 750.0, 9000.0),
+    "N_VS": (6.5, 15.0, 24.0),
+    "C_S": (6000.0, 12000.0, 11000.0),
+    "N_S": (260.0, 733.0, 370.0),
+    "N_VL": (0.95, 2.0, 0.73),
+    "npp": (65.0, 120.0, 220.0),
+    "uptake": (0.50, 0.80, 2.30),
+}
+"""Calibration targets of McGuire et al. (1992) for alpine tundra, wet tundra and boreal forest, p = 0.35."""
+
+
+def at_sites() -> World:
+    sites = [SITES["Toolik"], SITES["Toolik"], SITES["Bonanza Creek"]] * 2
+    parameters = parameters_for(list(COMMUNITIES[:3]) * 2)
+    column = {name: jnp.array([s[name] for s in sites], float).T for name in sites[0]}
+    site = water.site_for(parameters, jnp.full(6, 0.35), column["elevation"])
+    light = radiation.irradiance_from_cloudiness(radiation.gross_irradiance(column["latitude"]), 0.65)
+    none = jnp.zeros((12, 6))
+    drivers = Drivers(
+        *(column["tair"], column["precip"], light, radiation.photosynthetic(light, 0.65)),
+        *(column["t20"], column["thaw_fraction"], jnp.array(radiation.MONTH_LENGTHS, float), none + 340.0),
+        *(none, none, none),
+    )
+    return World(
+        model.initial_pools(parameters, site),
+        model.initial_memory(parameters, drivers),
+        drivers,
+        site,
+        parameters,
+    )
+
+
+def test_spin_up_reaches_an_equilibrium_near_the_published_one() -> None:
+    start, memory, drivers, site, parameters = at_sites()
+    pools = start
+    for year in range(600):
+        before = pools
+        pools, memory, fluxes = one_year(pools, memory, drivers, site, parameters, SPIN_UP)
+        if year == 0:
+            assert_closed(before, fluxes)
+            first = fluxes
+    np.testing.assert_allclose(pools.N_S * parameters.cnsoil, pools.C_S, rtol=1e-12)
+    assert np.abs(np.asarray(fluxes.nep.sum(0)))[:2].max() < 1.0
+    np.testing.assert_allclose(fluxes.npp.sum(0), fluxes.litter_c.sum(0), rtol=5e-3)
+    np.testing.assert_allclose(first.npp.sum(0)[:3], PUBLISHED["npp"], rtol=0.20)
+    for name, targets in PUBLISHED.items():
+        found = getattr(pools, name) if name in Pools._fields else getattr(fluxes, name).sum(axis=0)
+        ratio = np.asarray(found)[:3] / targets
+        print(name, ratio.round(2))
+        assert (ratio > 0.85).all(), name
+        assert (ratio < 1.7).all(), name
+
+
+def test_a_thawed_share_of_the_soil_decomposes_more_slowly_also_in_float32() -> None:
+    given_world = world(13)
+    small = World(*(jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), part) for part in given_world))
+    whole = one_year(*given_world, SETTINGS)[2]
+    switched = Settings(co2_reference=286.596, thawed_layer=True, leaf_max_cap=True)
+    result = one_year(*small, switched)
+    assert {x.dtype for x in jax.tree.leaves(result)} == {jnp.dtype("float32")}
+    shares = np.minimum(0.4 / np.asarray(given_world.site.rooting_depth), 1.0)
+    expected = np.where(shares < 1, 2 * shares / (1 + shares), 1.0)
+    _, memory, part = result
+    np.testing.assert_allclose(part.rh[0] / whole.rh[0], expected, rtol=0.02)
+    np.testing.assert_allclose(part.aet, whole.aet, rtol=1e-4, atol=1e-4)
+    assert float(memory.leaf_max.max()) <= 1.0
