@@ -25,7 +25,9 @@ TEST = Material()
 def column(thickness: np.ndarray, material: Material = TEST) -> Layers:
     """One column of a material, (layer, 1)."""
     m, dz = material, jnp.asarray(thickness)[:, None]
-    return layers_from(dz, *(jnp.full_like(dz, v) for v in (m.c_frozen, m.c_thawed, m.latent, m.k_frozen, m.k_thawed)))
+    return layers_from(
+        dz, *(jnp.full_like(dz, v) for v in (m.c_frozen, m.c_thawed, m.latent, m.k_frozen, m.k_thawed))
+    )
 
 
 @partial(jax.jit, static_argnames=("geothermal", "tolerance", "iterations"))
@@ -75,7 +77,9 @@ def test_stefan_limit() -> None:
     for days, depth in ((30, 0.4654), (120, 0.9307), (365, 1.6233)):
         assert np.sqrt(2 * TEST.k_thawed * 5.0 * days * DAY / TEST.latent) == pytest.approx(depth, abs=6e-5)
     soft = Material(latent=1e11)
-    assert Neumann(soft, 5.0, -1e-9).front(3e7) == pytest.approx(np.sqrt(2 * 1.2 * 5.0 * 3e7 / 1e11), rel=1e-3)
+    assert Neumann(soft, 5.0, -1e-9).front(3e7) == pytest.approx(
+        np.sqrt(2 * 1.2 * 5.0 * 3e7 / 1e11), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(("surface", "initial", "number", "fronts"), TABLE)
@@ -90,7 +94,9 @@ def test_neumann_front_and_temperature(surface, initial, number, fronts) -> None
     z = midpoints(SOIL_THICKNESS_M)
     exact = Neumann(TEST, surface, initial).temperature(z, 365 * DAY)
     computed = np.asarray(temperature(heat[-1], layers))[:, 0]
-    apart = np.abs(z - fronts[365]) > 0.3  # within the layer of the front the temperature is that of the phase change
+    apart = (
+        np.abs(z - fronts[365]) > 0.3
+    )  # within the layer of the front the temperature is that of the phase change
     assert np.abs(computed - exact)[apart].max() < 0.03 * (abs(surface) + abs(initial))
 
 
@@ -188,6 +194,7 @@ def test_heat_closes_every_year(dtype: type, limit: float) -> None:
         heat = states[-1]
 
 
+a_day = jax.jit(one_day, static_argnames=("geothermal", "tolerance", "iterations"))
 material = st.builds(
     Material,
     k_thawed=st.floats(0.05, 3.0),
@@ -199,16 +206,27 @@ material = st.builds(
 
 
 @settings(max_examples=25, deadline=None)
-@given(material, st.floats(-60, 40), st.floats(-30, 30), st.integers(1, 6), st.floats(0.0, 20.0))
-def test_any_column_conserves_heat_and_stays_between_its_boundaries(m, surface, initial, iterations, cover) -> None:
+@given(material, st.floats(-60, 40), st.floats(-30, 30), st.sampled_from([1, 3, 12]), st.floats(0.0, 20.0))
+def test_any_column_conserves_heat_and_stays_between_its_boundaries(
+    m, surface, initial, iterations, cover
+) -> None:
     layers = column(SOIL_THICKNESS_M, m)
     start = start_at(initial, layers)
-    after, flux = one_day(
+    after, flux = a_day(
         start, layers, jnp.array([surface]), jnp.array([cover]), DAY, geothermal=0.0, iterations=iterations
     )
     gained = float(jnp.sum(after - start))
     assert abs(gained - float(flux[0]) * DAY) <= 1e-10 * (float(jnp.sum(jnp.abs(start))) + abs(gained) + 1.0)
-    settled = one_day(start, layers, jnp.array([surface]), jnp.array([cover]), DAY, geothermal=0.0, iterations=40, tolerance=1e-9)
+    settled = a_day(
+        start,
+        layers,
+        jnp.array([surface]),
+        jnp.array([cover]),
+        DAY,
+        geothermal=0.0,
+        iterations=40,
+        tolerance=1e-9,
+    )
     reached = np.asarray(temperature(settled[0], layers))
     assert reached.min() > min(surface, initial, 0.0) - 1e-6
     assert reached.max() < max(surface, initial, 0.0) + 1e-6
@@ -223,7 +241,7 @@ def test_no_time_changes_nothing_and_cells_do_not_touch() -> None:
     together, _ = one_day(heat, layers, surface, cover)
     for cell in range(5):
         one = Layers(*(a[:, cell : cell + 1] for a in layers))
-        alone, _ = one_day(heat[:, [cell]], one, surface[[cell]], cover[[cell]])
+        alone, _ = one_day(heat[:, cell : cell + 1], one, surface[cell : cell + 1], cover[cell : cell + 1])
         np.testing.assert_allclose(alone[:, 0], together[:, cell], rtol=1e-12, atol=1e-3)
 
 

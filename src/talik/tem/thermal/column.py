@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 Array = jax.Array
+_Above = tuple[Array, Array, Array]
 
 GEOTHERMAL_W_M2 = 0.05
 """Upward heat flux at the bottom of the column, W m-2."""
@@ -37,7 +38,12 @@ class Layers(NamedTuple):
 
 
 def layers_from(
-    thickness_m: Array, capacity_frozen: Array, capacity_thawed: Array, latent: Array, k_frozen: Array, k_thawed: Array
+    thickness_m: Array,
+    capacity_frozen: Array,
+    capacity_thawed: Array,
+    latent: Array,
+    k_frozen: Array,
+    k_thawed: Array,
 ) -> Layers:
     """`Layers` from volumetric properties, all of shape (layer, cell) or broadcast to it.
 
@@ -107,7 +113,9 @@ def one_day(
         (conductance, source), below = _eliminate(start, state.heat, resistance, upper, seconds, boundary)
         into = conductance * surface_c - source
 
-        def settle(above: tuple[Array, Array, Array], layer: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
+        def settle(
+            above: tuple[Array, Array, Array], layer: tuple[Array, ...]
+        ) -> tuple[tuple[Array, ...], Array]:
             temperature_c, flux, change = above
             conductance, source, start, guess, per_latent, r = layer
             own = temperature_c - flux * r
@@ -117,10 +125,13 @@ def one_day(
             kept = jnp.where(state.active, after, guess)
             return (own, out, jnp.maximum(change, jnp.abs(melted))), kept
 
-        rows = (*below, start, state.heat, upper.per_latent, resistance)
+        rows: tuple[Array, ...] = (*below, start, state.heat, upper.per_latent, resistance)
         (own, out, change), after = lax.scan(settle, (surface_c, into, zero), rows)
-        now = [jnp.where(state.active, new, old) for new, old in ((into, state.into), (own, state.own), (out, state.out))]
-        return _Newton(after, *now, state.active & (change > tolerance))
+        into, own, out = (
+            jnp.where(state.active, new, old)
+            for new, old in ((into, state.into), (own, state.own), (out, state.out))
+        )
+        return _Newton(after, into, own, out, state.active & (change > tolerance))
 
     def again(state: _Newton, _: None) -> tuple[_Newton, None]:
         renewed = lambda s: newton(s, _half_resistance(s.heat, upper))  # noqa: E731
@@ -151,7 +162,7 @@ def _half_resistance(heat: Array, layers: Layers) -> Array:
 def _exp(x: Array) -> Array:
     """exp(x) for abs(x) < 3 to 1e-8, by the series at x / 8: a quarter of the cost of XLA's own, which takes all x."""
     small = 0.125 * x
-    series = 1.0 / 5040.0
+    series = jnp.full_like(small, 1.0 / 5040.0)
     for coefficient in (1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0):
         series = series * small + coefficient
     return jnp.square(jnp.square(jnp.square(series)))
@@ -170,11 +181,13 @@ def _eliminate(
     Returns conductance and source of the top layer, and of the layer below each, (layer, cell).
     """
 
-    def upward(below: tuple[Array, Array], layer: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    def upward(
+        below: tuple[Array, Array], layer: tuple[Array, ...]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         conductance, source = below
         start, around, per_frozen, per_thawed, latent, r = layer
         frozen = around < 0.0
-        slope = jnp.where(frozen, per_frozen, jnp.where(around > latent, per_thawed, 0.0))
+        slope = jnp.where(frozen, per_frozen, jnp.where(around >= latent, per_thawed, 0.0))
         before = slope * jnp.where(frozen, start, start - latent)
         warming = slope * seconds
         stiff = 1.0 + warming * conductance

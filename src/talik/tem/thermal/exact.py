@@ -82,7 +82,12 @@ class Neumann:
 
 
 def periodic(
-    depth_m: npt.ArrayLike, seconds: npt.ArrayLike, mean_c: float, amplitude_k: float, period_s: float, diffusivity: float
+    depth_m: npt.ArrayLike,
+    seconds: npt.ArrayLike,
+    mean_c: float,
+    amplitude_k: float,
+    period_s: float,
+    diffusivity: float,
 ) -> Array:
     """Temperature (degC) under a surface at mean + amplitude sin(2 pi t / period), without phase change.
 
@@ -90,5 +95,7 @@ def periodic(
     """
     damping = np.sqrt(diffusivity * period_s / np.pi)
     z, t = np.asarray(depth_m, float), np.asarray(seconds, float)
-    out: Array = mean_c + amplitude_k * np.exp(-z / damping) * np.sin(2.0 * np.pi * t / period_s - z / damping)
+    out: Array = mean_c + amplitude_k * np.exp(-z / damping) * np.sin(
+        2.0 * np.pi * t / period_s - z / damping
+    )
     return out

@@ -39,7 +39,9 @@ def interpolation(depth_m: npt.ArrayLike, thickness_m: Array = SOIL_THICKNESS_M)
     Above the first and below the last centre the nearest layer counts alone.
     """
     centres = midpoints(thickness_m)
-    return np.stack([np.interp(np.atleast_1d(depth_m), centres, unit) for unit in np.eye(centres.size)], axis=1)
+    return np.stack(
+        [np.interp(np.atleast_1d(depth_m), centres, unit) for unit in np.eye(centres.size)], axis=1
+    )
 
 
 def carbon_layer_means() -> Array:

@@ -58,7 +58,7 @@ ORGANIC = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class LegacyLayer:
-    """A layer of the published soil thermal model: water in kg per kg of soil of 1000 kg m-3, k and c thawed, frozen."""
+    """A layer of the published soil thermal model: water in kg per kg of soil (1000 kg m-3); k, c thawed and frozen."""
 
     thickness_m: float
     water: float
@@ -67,8 +67,14 @@ class LegacyLayer:
 
 
 _LEGACY_MINERAL = LegacyLayer(42.0, 0.43, (1.20, 2.10), (3100.0, 1700.0))
-_FOREST = (LegacyLayer(0.20, 0.18, (0.25, 0.15), (1700, 1500)), LegacyLayer(0.35, 0.20, (0.50, 1.00), (2600, 2400)))
-_GRASS = (LegacyLayer(0.05, 0.14, (0.25, 0.201), (240, 230)), LegacyLayer(2.00, 0.65, (0.20, 1.60), (2600, 2400)))
+_FOREST = (
+    LegacyLayer(0.20, 0.18, (0.25, 0.15), (1700, 1500)),
+    LegacyLayer(0.35, 0.20, (0.50, 1.00), (2600, 2400)),
+)
+_GRASS = (
+    LegacyLayer(0.05, 0.14, (0.25, 0.201), (240, 230)),
+    LegacyLayer(2.00, 0.65, (0.20, 1.60), (2600, 2400)),
+)
 LEGACY = MappingProxyType(
     {
         "alpine_tundra_polar_desert": (
@@ -92,9 +98,9 @@ LEGACY = MappingProxyType(
 class Ground(NamedTuple):
     """What does not change in a cell: shares of the layers by material, and mineral soil.
 
-    moss_m (cell,); fibric, humic, mineral (layer, cell), shares of the 42 soil layers; rooted (layer, cell), 1 where the
-    layer's centre is above the rooting depth; porosity, k_solid (W m-1 K-1), c_solid (J m-3 K-1) of the mineral soil
-    and deep_saturation below the roots, (cell,).
+    moss_m (cell,); fibric, humic, mineral (layer, cell), shares of the 42 soil layers; rooted (layer, cell), 1 where
+    the layer's centre is above the rooting depth; porosity, k_solid (W m-1 K-1), c_solid (J m-3 K-1) of the mineral
+    soil and deep_saturation below the roots, (cell,).
     """
 
     moss_m: Array
@@ -160,7 +166,9 @@ class _Material(NamedTuple):
     resistivity_thawed: Array
 
 
-def _material(saturation: Array, porosity: Array | float, k_solid: Array | float, c_solid: Array | float, k_dry: Array) -> _Material:
+def _material(
+    saturation: Array, porosity: Array | float, k_solid: Array | float, c_solid: Array | float, k_dry: Array
+) -> _Material:
     """Johansen (1975): conductivity between dry and saturated by the Kersten number, frozen and thawed apart."""
     water = saturation * porosity
     solid = c_solid * (1.0 - porosity)
@@ -168,7 +176,9 @@ def _material(saturation: Array, porosity: Array | float, k_solid: Array | float
     thawed_kersten = jnp.clip(jnp.log10(jnp.maximum(saturation, 1e-3)) + 1.0, 0.0, 1.0)
     frozen = saturation * matrix * K_ICE**porosity + (1.0 - saturation) * k_dry
     thawed = thawed_kersten * matrix * K_WATER**porosity + (1.0 - thawed_kersten) * k_dry
-    return _Material(solid + C_ICE * water, solid + C_WATER * water, LATENT * water, 1.0 / frozen, 1.0 / thawed)
+    return _Material(
+        solid + C_ICE * water, solid + C_WATER * water, LATENT * water, 1.0 / frozen, 1.0 / thawed
+    )
 
 
 def _organic(saturation: Array, porosity: float) -> _Material:
@@ -194,7 +204,12 @@ def physical_layers(saturation: Array, ground: Ground) -> Layers:
         share = ground.deep_saturation if deep else saturation
         parts = (_organic(share, 0.95), _organic(share, 0.80), _mineral(share, ground))
         weights = (ground.fibric, ground.humic, ground.mineral)
-        mixed.append([sum(w * getattr(m, name) for w, m in zip(weights, parts, strict=True)) for name in _Material._fields])
+        mixed.append(
+            [
+                sum(w * getattr(m, name) for w, m in zip(weights, parts, strict=True))
+                for name in _Material._fields
+            ]
+        )
     soil = _Material(*(jnp.where(ground.rooted > 0.0, wet, deep) for wet, deep in zip(*mixed, strict=True)))
     thickness = jnp.asarray(SOIL_THICKNESS_M[:, None], saturation.dtype)
     return _with_moss(moss, ground.moss_m, soil, thickness)

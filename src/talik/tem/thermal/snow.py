@@ -33,7 +33,9 @@ def snow_density(tair: Array, precipitation: Array, windy: Array) -> Array:
     cooling = jnp.sum(jnp.maximum(0.0, 10.0 - tair), axis=0)
     cold = tair < 10.0
     days = 365.0 / 12.0
-    rate = jnp.sum(jnp.where(cold, precipitation, 0.0), axis=0) / jnp.maximum(days * jnp.sum(cold, axis=0), days)
+    rate = jnp.sum(jnp.where(cold, precipitation, 0.0), axis=0) / jnp.maximum(
+        days * jnp.sum(cold, axis=0), days
+    )
     very_cold = jnp.where(windy, 0.28, 0.225)
     middle = jnp.where(rate < 2.0, 0.25, 0.30)
     return jnp.where(cooling > 125.0, very_cold, jnp.where(cooling >= 50.0, middle, 0.35))

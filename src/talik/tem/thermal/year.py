@@ -90,7 +90,9 @@ def one_year(
     both = thawing[:-2] & thawing[1:-1]
     days = jnp.asarray(MONTH_DAYS, weather.tair.dtype)
 
-    def month(carried: tuple[Heat, Layers], now: tuple[Any, ...]) -> tuple[tuple[Heat, Layers], tuple[Array, ...]]:
+    def month(
+        carried: tuple[Heat, Layers], now: tuple[Any, ...]
+    ) -> tuple[tuple[Heat, Layers], tuple[Array, ...]]:
         knot, snowing, saturation, gone, length = now
         state, before = carried
         layers = layers_of(saturation)
@@ -122,7 +124,15 @@ def one_year(
         (heat, swe, sums), _ = lax.scan(day, carry, jnp.arange(MAX_DAYS * steps_per_day, dtype=days.dtype))
         swe = jnp.where(gone, 0.0, swe)
         seconds = DAY_S * length
-        out = (sums.temperature / seconds, sums.liquid, sums.thawed / seconds, swe, sums.surface, water_heat, sums.moved)
+        out = (
+            sums.temperature / seconds,
+            sums.liquid,
+            sums.thawed / seconds,
+            swe,
+            sums.surface,
+            water_heat,
+            sums.moved,
+        )
         return (Heat(heat, swe, saturation), layers), out
 
     (state, _), (tsoil, liquid, thawed, swe, surface, water, moved) = lax.scan(
@@ -139,9 +149,7 @@ def _no_sums(heat: Array) -> _Sums:
     return _Sums(soil, soil, cell, cell, cell)
 
 
-def _add(
-    sums: _Sums, heat: Array, layers: Layers, flux: Array, seconds: Array, geothermal: float
-) -> _Sums:
+def _add(sums: _Sums, heat: Array, layers: Layers, flux: Array, seconds: Array, geothermal: float) -> _Sums:
     soil = Layers(*(a[1:] for a in layers))
     tsoil = temperature(heat[1:], soil)
     near = sum(float(_SURFACE[i]) * tsoil[i] for i in _NEAR)
@@ -169,7 +177,9 @@ def thaw_depth(liquid: Array) -> Array:
     the active-layer thickness, which holds taliks; 50 m, the bottom, is no permafrost.
     """
     thickness = jnp.asarray(SOIL_THICKNESS_M[:, None], liquid.dtype)
-    thawed_above = jnp.cumprod(jnp.concatenate([jnp.ones_like(liquid[..., :1, :]), liquid[..., :-1, :] >= 1.0], axis=-2), axis=-2)
+    thawed_above = jnp.cumprod(
+        jnp.concatenate([jnp.ones_like(liquid[..., :1, :]), liquid[..., :-1, :] >= 1.0], axis=-2), axis=-2
+    )
     return jnp.sum(thawed_above * thickness * liquid, axis=-2)
 
 
