@@ -237,7 +237,9 @@ def _with_moss(moss: _Material, moss_m: Array, soil: _Material, thickness: Array
         per_heat_thawed=jnp.full_like(moss_m, 1.0 / _NO_HEAT),
         latent=jnp.zeros_like(moss_m),
         per_latent=jnp.zeros_like(moss_m),
-        half_resistance=0.5 * moss_m * moss.resistivity_thawed,
+        half_resistance=jnp.maximum(
+            0.5 * moss_m * moss.resistivity_thawed, 1e-6
+        ),  # a step of 0 s divides by it
         log_ratio=jnp.zeros_like(moss_m),
     )
     is_layer = moss_m > MOSS_AS_LAYER_M

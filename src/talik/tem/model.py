@@ -1,0 +1,251 @@
+"""The model as a value: ``state, outputs = step(state, forcing, parameters)``, a year of every cell at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from talik.tem import biogeochemistry, communities, radiation
+from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools
+from talik.tem.thermal import year as soil_heat
+from talik.tem.thermal.column import GEOTHERMAL_W_M2, Layers
+from talik.tem.thermal.grid import DEPTHS_M, interpolation
+from talik.tem.thermal.materials import Ground, physical_layers
+from talik.tem.thermal.year import Heat, SoilClimate, Weather
+from talik.tem.water import Site
+
+Array = jax.Array
+
+_AT_20_CM = interpolation(0.2)
+_AT_DEPTHS = interpolation(DEPTHS_M)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Choices of a run; hashable, static under jit.
+
+    biogeochemistry : see there. geothermal : upward heat flux at 50 m, W m-2; tolerance, iterations, steps_per_day : of
+    the soil column.
+    """
+
+    biogeochemistry: biogeochemistry.Settings = field(default_factory=biogeochemistry.Settings)
+    geothermal: float = GEOTHERMAL_W_M2
+    tolerance: float = 0.01
+    iterations: int = 12
+    steps_per_day: int = 1
+
+    def with_baseline(self, baseline: bool) -> Settings:
+        """The same with soil nitrogen reset each year, or not."""
+        return replace(self, biogeochemistry=replace(self.biogeochemistry, baseline=baseline))
+
+
+class Parameters(NamedTuple):
+    """Everything that is constant in time, by cell: `plants` of the community, `site` (texture, elevation, hydraulics),
+    `ground` (`Ground` of the physical layer set, or fixed `Layers`), snow_resistance (cell,), m2 K W-1 per mm of snow
+    water."""
+
+    plants: communities.Parameters
+    site: Site
+    ground: Ground | Layers
+    snow_resistance: Array
+
+
+class State(NamedTuple):
+    """Where a cell stands at the end of a year: soil heat, pools, memory, and the year's root-zone saturation
+    (12, cell), which the soil heat of the next year takes for its water."""
+
+    heat: Heat
+    pools: Pools
+    memory: Memory
+    saturation: Array
+
+
+class Forcing(NamedTuple):
+    """A year of climate: tair (14, cell), degC, from the December before to the January after; precip (12, cell),
+    mm month-1; irradiance, par (12, cell), cal cm-2 d-1; co2, ppm, a number or (cell,)."""
+
+    tair: Array
+    precip: Array
+    irradiance: Array
+    par: Array
+    co2: Array | float
+
+
+class Outputs(NamedTuple):
+    """A year's results. `fluxes` and `soil` by month; tsoil (12, 6, cell) at `DEPTHS_M`, degC; thaw_depth (12, cell), the
+    largest of the month, and alt (cell,), of the year, m; residual (4, cell): see `closure`."""
+
+    fluxes: Fluxes
+    soil: SoilClimate
+    tsoil: Array
+    thaw_depth: Array
+    alt: Array
+    residual: Array
+
+
+@partial(jax.jit, static_argnames=("settings",))
+def step(state: State, forcing: Forcing, parameters: Parameters, settings: Settings) -> tuple[State, Outputs]:
+    """The state a year later, and what happened in between; pure, compiled, differentiable, cells independent.
+
+    Soil heat runs first, with the root-zone moisture of the year before; then plants, soil and water by month. Where
+    results have a kink (phase change, limits of uptake, rain or snow) derivatives are one-sided; the share of days with
+    frost is piecewise constant, so its derivative is 0.
+    """
+    heat, soil = _soil_year(state, forcing, parameters, settings)
+    drivers = drivers_of(forcing, soil)
+    pools, memory, fluxes = biogeochemistry.one_year(
+        state.pools, state.memory, drivers, parameters.site, parameters.plants, settings.biogeochemistry
+    )
+    after = State(heat, pools, memory, saturation_of(fluxes, parameters.site, state.saturation))
+    kind = state.heat.heat.dtype
+    outputs = Outputs(
+        fluxes=fluxes,
+        soil=soil,
+        tsoil=jnp.einsum("dl,mlc->mdc", jnp.asarray(_AT_DEPTHS, kind), soil.tsoil),
+        thaw_depth=soil_heat.thaw_depth(soil.liquid),
+        alt=soil_heat.thaw_depth(soil.liquid.max(axis=0)),
+        residual=closure(state, after, fluxes, soil),
+    )
+    return after, outputs
+
+
+@partial(jax.jit, static_argnames=("settings",))
+def soil_step(
+    state: State, forcing: Forcing, parameters: Parameters, settings: Settings
+) -> tuple[State, SoilClimate]:
+    """A year of soil heat alone; pools, memory and moisture stay."""
+    heat, soil = _soil_year(state, forcing, parameters, settings)
+    return state._replace(heat=heat), soil
+
+
+@partial(jax.jit, static_argnames=("settings",))
+def biogeochemistry_step(
+    state: State, forcing: Forcing, soil: SoilClimate, parameters: Parameters, settings: Settings
+) -> tuple[State, Fluxes]:
+    """A year of plants, soil and water under a soil climate that is given; soil heat stays."""
+    pools, memory, fluxes = biogeochemistry.one_year(
+        state.pools,
+        state.memory,
+        drivers_of(forcing, soil),
+        parameters.site,
+        parameters.plants,
+        settings.biogeochemistry,
+    )
+    moisture = saturation_of(fluxes, parameters.site, state.saturation)
+    return State(state.heat, pools, memory, moisture), fluxes
+
+
+def _soil_year(
+    state: State, forcing: Forcing, parameters: Parameters, settings: Settings
+) -> tuple[Heat, SoilClimate]:
+    weather = Weather(forcing.tair, forcing.precip, state.saturation, parameters.snow_resistance)
+    return soil_heat.one_year(
+        state.heat,
+        weather,
+        partial(layers_of, ground=parameters.ground),
+        geothermal=settings.geothermal,
+        tolerance=settings.tolerance,
+        iterations=settings.iterations,
+        steps_per_day=settings.steps_per_day,
+    )
+
+
+def layers_of(saturation: Array, ground: Ground | Layers) -> Layers:
+    """The layers at a root-zone saturation (cell,); layers of fixed water stay as they are."""
+    return ground if isinstance(ground, Layers) else physical_layers(saturation, ground)
+
+
+def drivers_of(forcing: Forcing, soil: SoilClimate) -> Drivers:
+    """What the biogeochemistry needs of climate and soil."""
+    kind = forcing.tair.dtype
+    at_20_cm = jnp.einsum("dl,mlc->mc", jnp.asarray(_AT_20_CM, kind), soil.tsoil)
+    return Drivers(
+        tair=forcing.tair[1:-1],
+        precip=forcing.precip,
+        irradiance=forcing.irradiance,
+        par=forcing.par,
+        t20=at_20_cm,
+        thaw_fraction=soil.thawed_days,
+        days=jnp.asarray(radiation.MONTH_LENGTHS, kind),
+        co2=forcing.co2,
+        thaw_depth=soil_heat.thaw_depth(soil.liquid),
+    )
+
+
+def saturation_of(fluxes: Fluxes, site: Site, before: Array) -> Array:
+    """Share of the root zone's pores that is full of water at the end of each month, (12, cell).
+
+    A cell that lies dormant all year has no water balance; it keeps what it had.
+    """
+    share = jnp.clip(fluxes.moisture / site.porosity, 0.05, 1.0)
+    return jnp.where(jnp.any(fluxes.moisture > 0.0, axis=0), share, before)
+
+
+def initial_state(forcing: Forcing, parameters: Parameters, settings: Settings) -> State:
+    """A start for the spin-up: initial pools, half-full pores, soil 2 degC warmer than the year's air."""
+    half = jnp.full_like(forcing.precip, 0.5)
+    layers = layers_of(half[-1], parameters.ground)
+    heat = soil_heat.initial_heat(forcing.tair[1:-1].mean(axis=0), layers, half[-1], settings.geothermal)
+    zero = jnp.zeros_like(forcing.precip)
+    drivers = Drivers(
+        tair=forcing.tair[1:-1],
+        precip=forcing.precip,
+        irradiance=forcing.irradiance,
+        par=forcing.par,
+        t20=zero,
+        thaw_fraction=zero,
+        days=jnp.asarray(radiation.MONTH_LENGTHS, forcing.tair.dtype),
+        co2=forcing.co2,
+    )
+    pools = biogeochemistry.initial_pools(parameters.plants, parameters.site)
+    memory = biogeochemistry.initial_memory(parameters.plants, drivers)
+    as_forcing = partial(jnp.asarray, dtype=forcing.tair.dtype)
+    return jax.tree.map(as_forcing, State(heat, pools, memory, half))
+
+
+CLOSURES = ("carbon", "nitrogen", "water", "heat")
+"""What `closure` closes."""
+
+
+def closure(before: State, after: State, fluxes: Fluxes, soil: SoilClimate) -> Array:
+    """What a year's fluxes do not explain of the change of carbon, nitrogen, water and heat, (4, cell).
+
+    Relative to pools plus throughput (to the heat moved through the boundaries); round-off is all there should be.
+    """
+    p, q = before.pools, after.pools
+    in_c, out_c = fluxes.gpp, fluxes.r_maintenance + fluxes.r_growth + fluxes.rh
+    in_n, out_n = fluxes.n_input + fluxes.n_baseline, fluxes.n_loss
+    in_w, out_w = fluxes.rain + fluxes.snowfall, fluxes.aet + fluxes.runoff_rain + fluxes.runoff_melt
+    carbon = _residual([p.C_V, p.C_S], [q.C_V, q.C_S], in_c, out_c)
+    nitrogen = _residual([p.N_VS, p.N_VL, p.N_S, p.N_A], [q.N_VS, q.N_VL, q.N_S, q.N_A], in_n, out_n)
+    water = _residual([p.W, p.G_r, p.G_s, p.SWE], [q.W, q.G_r, q.G_s, q.SWE], in_w, out_w)
+    return jnp.stack([carbon, nitrogen, water, soil_heat.heat_residual(before.heat, after.heat, soil)])
+
+
+def _residual(before: list[Array], after: list[Array], inflow: Array, outflow: Array) -> Array:
+    start, end = sum(before), sum(after)
+    unexplained = end - start - jnp.sum(inflow - outflow, axis=0)
+    scale = jnp.abs(start) + jnp.abs(end) + jnp.sum(jnp.abs(inflow) + jnp.abs(outflow), axis=0)
+    return unexplained / jnp.maximum(scale, 1e-30)
+
+
+def light(
+    latitude: np.ndarray, shortwave: np.ndarray | None, cloudiness: np.ndarray | None
+) -> tuple[Array, Array]:
+    """Irradiance and photosynthetically active radiation (..., 12, cell), cal cm-2 d-1.
+
+    latitude : (cell,). shortwave : (..., 12, cell) W m-2, preferred; else cloudiness, 0..1.
+    """
+    gross = radiation.gross_irradiance(jnp.asarray(latitude))
+    if shortwave is not None:
+        irradiance = radiation.irradiance_from_flux(jnp.asarray(shortwave))
+        clouds = radiation.cloudiness_from_irradiance(gross, irradiance)
+    else:
+        clouds = jnp.asarray(cloudiness)
+        irradiance = radiation.irradiance_from_cloudiness(gross, clouds)
+    return irradiance, radiation.photosynthetic(irradiance, clouds)
