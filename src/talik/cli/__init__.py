@@ -7,6 +7,7 @@ import typer
 from talik.cli.budget import audit, budget
 from talik.cli.check import check
 from talik.cli.report import demo, report
+from talik.cli.tem import app as tem
 from talik.cli.trends import trends
 from talik.cli.upscale import app as upscale
 
@@ -45,3 +46,4 @@ app.command()(report)
 app.command()(check)
 app.command()(trends)
 app.add_typer(upscale, name="upscale")
+app.add_typer(tem, name="tem")

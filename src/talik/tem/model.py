@@ -77,14 +77,15 @@ class Forcing(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """A year's results. `fluxes` and `soil` by month; tsoil (12, 6, cell) at `DEPTHS_M`, degC; thaw_depth (12, cell), the
-    largest of the month, and alt (cell,), of the year, m; residual (4, cell): see `closure`."""
+    """A year's results. `fluxes` and `soil` by month; tsoil (12, 6, cell) at `DEPTHS_M`, degC; thaw_depth (12, cell),
+    the largest of the month, alt and talik (cell,), m; residual (4, cell): see `closure`."""
 
     fluxes: Fluxes
     soil: SoilClimate
     tsoil: Array
     thaw_depth: Array
     alt: Array
+    talik: Array
     residual: Array
 
 
@@ -103,12 +104,14 @@ def step(state: State, forcing: Forcing, parameters: Parameters, settings: Setti
     )
     after = State(heat, pools, memory, saturation_of(fluxes, parameters.site, state.saturation))
     kind = state.heat.heat.dtype
+    alt = soil_heat.thaw_depth(soil.liquid.max(axis=0))
     outputs = Outputs(
         fluxes=fluxes,
         soil=soil,
         tsoil=jnp.einsum("dl,mlc->mdc", jnp.asarray(_AT_DEPTHS, kind), soil.tsoil),
         thaw_depth=soil_heat.thaw_depth(soil.liquid),
-        alt=soil_heat.thaw_depth(soil.liquid.max(axis=0)),
+        alt=alt,
+        talik=soil_heat.talik_thickness(soil.tsoil, alt),
         residual=closure(state, after, fluxes, soil),
     )
     return after, outputs
@@ -204,8 +207,8 @@ def initial_state(forcing: Forcing, parameters: Parameters, settings: Settings) 
     )
     pools = biogeochemistry.initial_pools(parameters.plants, parameters.site)
     memory = biogeochemistry.initial_memory(parameters.plants, drivers)
-    as_forcing = partial(jnp.asarray, dtype=forcing.tair.dtype)
-    return jax.tree.map(as_forcing, State(heat, pools, memory, half))
+    kind = forcing.tair.dtype
+    return State(*jax.tree.map(lambda a: jnp.asarray(a, kind), (heat, pools, memory, half)))
 
 
 CLOSURES = ("carbon", "nitrogen", "water", "heat")

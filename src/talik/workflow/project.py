@@ -23,6 +23,7 @@ ENTRY_POINTS = "talik.approaches"
 _BUILT_IN = {
     "budget": "talik.budget.section:SECTION",
     "report": "talik.report.section:SECTION",
+    "tem": "talik.tem.section:SECTION",
 }
 
 

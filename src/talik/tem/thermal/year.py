@@ -13,7 +13,7 @@ from jax import lax
 from talik.tem.thermal import snow
 from talik.tem.thermal.column import GEOTHERMAL_W_M2, Layers, heat_at, liquid_fraction, one_day, temperature
 from talik.tem.thermal.daily import MAX_DAYS, MONTH_DAYS, at_noon, months
-from talik.tem.thermal.grid import LAYERS, SOIL_THICKNESS_M, interpolation
+from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds, interpolation, midpoints
 
 Array = jax.Array
 
@@ -192,13 +192,27 @@ def initial_heat(tair: Array, layers: Layers, saturation: Array, geothermal: flo
     return Heat(heat, jnp.zeros_like(tair), saturation)
 
 
-__all__ = [
-    "LAYERS",
-    "Heat",
-    "SoilClimate",
-    "Weather",
-    "heat_residual",
-    "initial_heat",
-    "one_year",
-    "thaw_depth",
-]
+def deep_profile(state: Heat, year: SoilClimate, layers: Layers, geothermal: float = GEOTHERMAL_W_M2) -> Heat:
+    """The heat with the soil below 3.6 m on the conductive profile that hangs on the year's mean there.
+
+    The deep soil nears it in thousands of years; set to it, a spin-up needs a hundred.
+    """
+    start = int(np.searchsorted(midpoints(SOIL_THICKNESS_M), 3.6))
+    mean = year.tsoil.mean(axis=0)[start]
+    deep = Layers(*(a[start + 1 :] for a in layers))
+    half = deep.half_resistance * jnp.where(mean > 0.0, jnp.exp(-deep.log_ratio), 1.0)
+    to_centre = jnp.cumsum(2.0 * half, axis=0) - half
+    profile = mean + geothermal * (to_centre - half[0])
+    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), deep)
+    return state._replace(heat=state.heat.at[start + 1 :].set(heat))
+
+
+def talik_thickness(tsoil: Array, alt: Array) -> Array:
+    """Ground above the permafrost table that stays above 0 degC in every month, m, (cell,).
+
+    tsoil : (12, 42, cell) monthly means, degC; alt : (cell,) active-layer thickness, m.
+    """
+    top = jnp.asarray(bounds(SOIL_THICKNESS_M)[:-1, None], tsoil.dtype)
+    thickness = jnp.asarray(SOIL_THICKNESS_M[:, None], tsoil.dtype)
+    above = jnp.clip(alt - top, 0.0, thickness)
+    return jnp.sum(jnp.where(tsoil.min(axis=0) > 0.0, above, 0.0), axis=0)

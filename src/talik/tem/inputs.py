@@ -1,0 +1,313 @@
+"""From project settings to arrays: which columns run, under which climate, with which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from talik.errors import ConfigError, InputError
+from talik.sources.climate import read_climate
+from talik.sources.co2 import read_co2
+from talik.sources.land_static import read_static
+from talik.tem import communities, model, water
+from talik.tem.model import Forcing, Parameters
+from talik.tem.settings import TemSettings
+from talik.tem.thermal import materials, snow
+from talik.tem.thermal.column import Layers
+
+Array = npt.NDArray[np.float64]
+CHECKED_TOGETHER = 2000
+"""Cells whose climate is read at once when all of it is checked."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What runs: each cell has one column for each community that shares it.
+
+    lat, lon, area_m2 (cell,); cell, community (names), share, p, sand, clay, elevation (column,).
+    """
+
+    lat: Array
+    lon: Array
+    area_m2: Array
+    cell: npt.NDArray[np.int64]
+    community: tuple[str, ...]
+    share: Array
+    sand: Array
+    silt: Array
+    clay: Array
+    elevation: Array
+
+    def blocks(self, size: int) -> list[range]:
+        """Ranges of cells with at most about `size` columns together."""
+        per_cell = np.bincount(self.cell, minlength=self.lat.size)
+        out, start, held = [], 0, 0
+        for cell, columns in enumerate(per_cell):
+            if held and held + columns > size:
+                out.append(range(start, cell))
+                start, held = cell, 0
+            held += int(columns)
+        return [*out, range(start, self.lat.size)]
+
+    def part(self, cells: range) -> Columns:
+        """The columns of some cells."""
+        inside = (self.cell >= cells.start) & (self.cell < cells.stop)
+        chosen = np.flatnonzero(inside)
+        at = slice(cells.start, cells.stop)
+        return Columns(
+            self.lat[at],
+            self.lon[at],
+            self.area_m2[at],
+            self.cell[chosen] - cells.start,
+            tuple(self.community[i] for i in chosen),
+            self.share[chosen],
+            self.sand[chosen],
+            self.silt[chosen],
+            self.clay[chosen],
+            self.elevation[chosen],
+        )
+
+    def mean(self, values: Array) -> Array:
+        """Cell means (..., cell) of column values (..., column), by share."""
+        mixing = np.zeros((self.cell.size, self.lat.size))
+        mixing[np.arange(self.cell.size), self.cell] = self.share
+        mean: Array = values @ mixing
+        return mean
+
+
+def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
+    """The columns of the project; ice has none. InputError, ConfigError: land files do not say what is needed."""
+    land = read_static(files, cells=settings.cells, vegetation_types=settings.land.vegetation_types or None)
+    names = ", ".join(p.name for p in files)
+    for needed in ("sand", "silt", "clay"):
+        if needed not in land:
+            raise InputError(f"{names}: no {needed}; expected soil texture. Add a soil file to land.files.")
+    elevation = _elevation(land, settings, names)
+    shares = _shares(land, settings, names)
+    area = land["area"].to_numpy() if "area" in land else np.full(land.sizes["cell"], np.nan)
+    kept = [i for i, of in enumerate(shares) if of]
+    if not kept:
+        raise InputError(
+            f"{names}: no cell has plants (all are ice). Check the vegetation types or the cells."
+        )
+    rows = [(new, old, name, share) for new, old in enumerate(kept) for name, share in shares[old]]
+    at = np.array([old for _, old, _, _ in rows])
+    return Columns(
+        land["lat"].to_numpy()[kept],
+        land["lon"].to_numpy()[kept],
+        area[kept],
+        np.array([new for new, _, _, _ in rows]),
+        tuple(name for _, _, name, _ in rows),
+        np.array([share for _, _, _, share in rows]),
+        land["sand"].to_numpy()[at],
+        land["silt"].to_numpy()[at],
+        land["clay"].to_numpy()[at],
+        elevation[at],
+    )
+
+
+def _elevation(land: xr.Dataset, settings: TemSettings, names: str) -> Array:
+    if "elevation" in land:
+        return land["elevation"].to_numpy()
+    if settings.land.elevation_m is None:
+        raise InputError(
+            f"{names}: no elevation, which decides how fast snow melts. Add a file with it to land.files, or set "
+            "land.elevation_m for all cells."
+        )
+    return np.full(land.sizes["cell"], settings.land.elevation_m)
+
+
+def _shares(land: xr.Dataset, settings: TemSettings, names: str) -> list[tuple[tuple[str, float], ...]]:
+    one = settings.land.community
+    if one is not None:
+        if one not in communities.COMMUNITIES:
+            raise ConfigError(
+                f"tem.land.community: {one!r} is unknown; choose one of: {', '.join(communities.COMMUNITIES)}."
+            )
+        return [((one, 1.0),)] * land.sizes["cell"]
+    if "vegetation" not in land:
+        raise InputError(f"{names}: no vegetation. Add a file with it to land.files, or set land.community.")
+    return [communities.communities_of(int(v)) for v in land["vegetation"].to_numpy()]
+
+
+def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climate) -> Parameters:
+    """Parameters of columns; ConfigError for an unknown community or parameter that the project wants to change."""
+    plants = communities.parameters_for(columns.community)
+    _require_known("parameters", settings.parameters, communities.Parameters._fields)
+    _require_known("organic_soil", settings.organic_soil, materials.OrganicSoil.__slots__)
+    for community, changes in settings.parameters.items():
+        here = jnp.asarray([name == community for name in columns.community])
+        plants = plants._replace(**{n: jnp.where(here, v, getattr(plants, n)) for n, v in changes.items()})
+    p = jnp.asarray(np.maximum((columns.silt + columns.clay) / 100.0, 0.01))
+    site = water.site_for(plants, p, jnp.asarray(columns.elevation))
+    windy = jnp.asarray([name in snow.WINDY for name in columns.community])
+    density = snow.snow_density(
+        jnp.asarray(first_climate.tair.mean(axis=0)), jnp.asarray(first_climate.precip.mean(axis=0)), windy
+    )
+    if settings.soil_heat.layers == "legacy":
+        ground: materials.Ground | Layers = materials.legacy_layers(columns.community)
+    else:
+        soils = [
+            replace(materials.ORGANIC[name], **settings.organic_soil.get(name, {}))
+            for name in columns.community
+        ]
+        filled = (site.wilting_point + 0.13) / site.porosity
+        ground = materials.ground_for(
+            columns.community,
+            jnp.asarray(columns.sand),
+            jnp.asarray(columns.clay),
+            site.rooting_depth,
+            filled,
+            soils,
+        )
+    return Parameters(
+        plants, site, ground, snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
+    )
+
+
+def _require_known(key: str, changes: dict[str, dict[str, float]], fields: Sequence[str]) -> None:
+    for community, values in changes.items():
+        if community not in communities.COMMUNITIES:
+            raise ConfigError(
+                f"tem.{key}: community {community!r} is unknown; choose one of: {', '.join(communities.COMMUNITIES)}."
+            )
+        for name in values:
+            if name not in fields:
+                raise ConfigError(
+                    f"tem.{key}.{community}: {name!r} is unknown; choose one of: {', '.join(fields)}."
+                )
+
+
+@dataclass(frozen=True)
+class Climate:
+    """Climate of columns: tair, precip, irradiance, par (year, 12, column), co2 (year,); notes of the readers."""
+
+    first_year: int
+    tair: Array
+    precip: Array
+    irradiance: Array
+    par: Array
+    co2: Array
+    notes: tuple[str, ...] = ()
+
+    @property
+    def years(self) -> range:
+        """Every year."""
+        return range(self.first_year, self.first_year + self.tair.shape[0])
+
+    def window(self, years: tuple[int, int], what: str) -> Climate:
+        """Some of the years; ConfigError if the climate does not hold them."""
+        if years[0] > years[1] or years[0] not in self.years or years[1] not in self.years:
+            raise ConfigError(
+                f"tem.{what}: years {years[0]}..{years[1]}; the climate holds {self.years[0]}..{self.years[-1]}."
+            )
+        at = slice(years[0] - self.first_year, years[1] - self.first_year + 1)
+        return Climate(
+            years[0],
+            self.tair[at],
+            self.precip[at],
+            self.irradiance[at],
+            self.par[at],
+            self.co2[at],
+            self.notes,
+        )
+
+    def mean(self) -> Climate:
+        """One year of the mean months, under the first year's carbon dioxide."""
+        tair, precip, irradiance, par = (
+            a.mean(axis=0, keepdims=True) for a in (self.tair, self.precip, self.irradiance, self.par)
+        )
+        return Climate(self.first_year, tair, precip, irradiance, par, self.co2[:1], self.notes)
+
+    def forcing(self, year: int, before: Array | None = None, loop: bool = False) -> Forcing:
+        """The forcing of a year. before : (column,) air temperature of the December before the first year.
+
+        In a loop the first year follows the last; else the first and last year border on themselves.
+        """
+        i, last = year - self.first_year, self.tair.shape[0] - 1
+        previous = self.tair[last, 11] if i == 0 and (loop or before is None) else None
+        if i == 0 and not loop:
+            previous = self.tair[0, 11] if before is None else before
+        following = self.tair[i + 1, 0] if i < last else self.tair[0 if loop else last, 0]
+        december = self.tair[i - 1, 11] if previous is None else previous
+        tair = np.concatenate([december[None], self.tair[i], following[None]])
+        return Forcing(
+            jnp.asarray(tair),
+            jnp.asarray(self.precip[i]),
+            jnp.asarray(self.irradiance[i]),
+            jnp.asarray(self.par[i]),
+            jnp.asarray(self.co2[i]),
+        )
+
+
+def read_run(
+    settings: TemSettings,
+    climate_files: Sequence[Path],
+    co2_files: Sequence[Path],
+    columns: Columns,
+    period: tuple[int, int] | None,
+) -> Climate:
+    """The climate of columns over a period; what is wrong with it is an error that lists everything."""
+    places = list(zip(columns.lat.tolist(), columns.lon.tolist(), strict=True))
+    how = settings.climate
+    ds = read_climate(
+        list(climate_files),
+        layout=how.layout,
+        cells=places,
+        period=period,
+        calendar=how.calendar,
+    )
+    first, last = int(ds["time"].dt.year[0]), int(ds["time"].dt.year[-1])
+    co2 = read_co2(list(co2_files), years=(first, last), scenario=settings.co2.scenario).to_numpy()
+    shape = (last - first + 1, 12, -1)
+    of_column = {n: ds[n].to_numpy().reshape(shape)[..., columns.cell] for n in ("tas", "pr")}
+    lat = columns.lat[columns.cell]
+    sun, clouds = (
+        ds[n].to_numpy().reshape(shape)[..., columns.cell] if n in ds else None for n in ("rsds", "clt")
+    )
+    if sun is None and clouds is None:
+        raise InputError(
+            f"{ds.attrs['source']}: neither rsds nor clt, but plants need light. Add a file of one to climate.files."
+        )
+    irradiance, par = (np.asarray(a) for a in model.light(lat, sun, clouds))
+    return Climate(first, of_column["tas"], of_column["pr"], irradiance, par, co2, tuple(_notes(ds)))
+
+
+def _notes(ds: xr.Dataset) -> list[str]:
+    notes = ds.attrs.get("notes", [])
+    return [notes] if isinstance(notes, str) else [str(n) for n in notes]
+
+
+def check_run(
+    settings: TemSettings,
+    climate_files: Sequence[Path],
+    co2_files: Sequence[Path],
+    columns: Columns,
+    period: tuple[int, int] | None,
+) -> Climate:
+    """Read all climate once, some cells at a time, so that a run starts only if all of it is good.
+
+    Returns the climate of the last cells read, for its years and notes.
+    """
+    notes: dict[str, None] = {}
+    for start in range(0, columns.lat.size, CHECKED_TOGETHER):
+        cells = range(start, min(start + CHECKED_TOGETHER, columns.lat.size))
+        climate = read_run(settings, climate_files, co2_files, columns.part(cells), period)
+        notes.update(dict.fromkeys(climate.notes))
+    climate.window(
+        settings.equilibrium.climate or (climate.first_year, climate.first_year), "equilibrium.climate"
+    )
+    climate.window(spin_up_years(settings, climate), "spin_up.climate")
+    return replace(climate, notes=tuple(notes))
+
+
+def spin_up_years(settings: TemSettings, climate: Climate) -> tuple[int, int]:
+    """First and last year of the spin-up's loop."""
+    first = climate.first_year
+    return settings.spin_up.climate or (first, min(first + 10, climate.years[-1]))

@@ -1,0 +1,148 @@
+"""The files of a whole run from the files of its blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from talik.flux.dataset import make_flux_dataset
+from talik.flux.io import write_netcdf
+from talik.provenance import stamp
+from talik.tem.model import CLOSURES
+from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable, month_stamps
+
+SOURCE = "Terrestrial Ecosystem Model of talik (TEM 4.3 with an enthalpy soil column)"
+STEP = "tem"
+SPARSEST = 10
+"""A grid that has more points for each cell that ran is written as a list of cells."""
+
+
+def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, grid: bool) -> None:
+    """The monthly carbon fluxes as a flux dataset of approach ``process``."""
+    with _whole(parts, FLUX_NAMES, grid) as ds:
+        coverage = ds["gpp"].isel(time=0, drop=True).notnull().astype(float)
+        fluxes = make_flux_dataset(
+            {name: ds[name] for name in FLUX_NAMES},
+            approach="process",
+            source=SOURCE,
+            coverage=coverage,
+            time_bounds=ds["time_bnds"],
+            title=title,
+        )
+        write_netcdf(fluxes, out, step=STEP)
+
+
+def write_land(parts: Sequence[Path], out: Path, *, title: str, grid: bool) -> None:
+    """Monthly pools, water, soil temperature and thaw depth."""
+    with _whole(parts, tuple(LAND), grid) as ds:
+        _write(ds.set_coords("time_bnds"), out, LAND, title)
+
+
+def write_annual(parts: Sequence[Path], out: Path, *, title: str, grid: bool) -> None:
+    """Annual active-layer thickness and taliks."""
+    with _whole(parts, tuple(ANNUAL), grid) as ds:
+        _write(ds, out, ANNUAL, title)
+
+
+def write_restart(parts: Sequence[Path], out: Path) -> None:
+    """The state at the end of the run, from which another can go on."""
+    with ExitStack() as opened:
+        states = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", group="restart")) for p in parts]
+        joined = xr.concat(states, dim="column", data_vars="all", combine_attrs="drop_conflicts")
+        stamp(joined, STEP).to_netcdf(out, engine="netcdf4")
+
+
+def audit(parts: Sequence[Path]) -> dict[str, Any]:
+    """Worst closure of all cells and years, how the spin-up ended, and the readers' notes."""
+    told = []
+    for path in parts:
+        with xr.open_dataset(path, engine="netcdf4") as ds:
+            told.append(json.loads(ds.attrs["audit"]))
+    spun = [t["spin_up"] for t in told if "spin_up" in t]
+    out: dict[str, Any] = {
+        "columns": sum(t["columns"] for t in told),
+        "years": told[0]["years"],
+        "closure": {name: max(t["closure"][name] for t in told) for name in CLOSURES},
+        "notes": list(dict.fromkeys(note for t in told for note in t["notes"])),
+    }
+    if spun:
+        out["spin_up"] = {
+            key: (sum if key.endswith("still") else max)(s[key] for s in spun) for key in spun[0]
+        }
+    return out
+
+
+@contextmanager
+def _whole(parts: Sequence[Path], names: Sequence[str], grid: bool) -> Iterator[xr.Dataset]:
+    """Some variables of all blocks, read as they are used, on a lat-lon grid if `grid` and the cells lie on one."""
+    with ExitStack() as opened:
+        pieces = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", chunks={})) for p in parts]
+        ds = xr.concat([p[[*names, "cell_area"]] for p in pieces], dim="cell", data_vars="minimal")
+        yield _placed(_dated(ds), grid)
+
+
+def _dated(ds: xr.Dataset) -> xr.Dataset:
+    """With bounds of the months, if there are months."""
+    if "time" not in ds.dims:
+        return ds
+    stamps = month_stamps(np.unique(ds["time"].dt.year).tolist())
+    bounds = xr.DataArray(np.stack([stamps[:-1], stamps[1:]], axis=1), dims=("time", "bnds"))
+    ds = ds.assign(time_bnds=bounds)
+    ds["time"].attrs.update(standard_name="time", axis="T", bounds="time_bnds")
+    return ds
+
+
+def _placed(ds: xr.Dataset, grid: bool) -> xr.Dataset:
+    """On axes lat and lon where the cells are points of an even grid; else (cell,) with their positions."""
+    ds["lat"].attrs.update(standard_name="latitude", units="degrees_north")
+    ds["lon"].attrs.update(standard_name="longitude", units="degrees_east")
+    if "depth" in ds.coords:
+        ds["depth"].attrs.update(standard_name="depth", units="m", positive="down", axis="Z")
+    if not grid:
+        return ds
+    axes = {name: _even_axis(ds[name].to_numpy()) for name in ("lat", "lon")}
+    lat, lon = axes["lat"], axes["lon"]
+    if lat is None or lon is None or lat.size * lon.size > SPARSEST * ds.sizes["cell"]:
+        return ds
+    row = np.rint((ds["lat"].to_numpy() - lat[0]) / (lat[1] - lat[0])).astype(int)
+    column = np.rint((ds["lon"].to_numpy() - lon[0]) / (lon[1] - lon[0])).astype(int)
+    place = np.full(lat.size * lon.size, -1)
+    place[row * lon.size + column] = np.arange(row.size)
+    held = xr.DataArray(place.reshape(lat.size, lon.size), dims=("lat", "lon"))
+    attrs = {name: ds[name].attrs for name in ("lat", "lon")}
+    spread = ds.drop_vars(["lat", "lon"]).isel(cell=held).where(held >= 0)
+    for name in ds.data_vars:  # variables without cells stay as they were
+        if "cell" not in ds[name].dims:
+            spread[name] = ds[name]
+    spread = spread.assign_coords(lat=("lat", lat, attrs["lat"]), lon=("lon", lon, attrs["lon"]))
+    for name in ds.data_vars:
+        spread[name].attrs = ds[name].attrs
+    return spread
+
+
+def _even_axis(values: np.ndarray) -> np.ndarray | None:
+    """Every coordinate between the smallest and the largest of an even grid; None where they lie on none."""
+    found = np.unique(np.round(values, 6))
+    if found.size < 3:  # any two are even
+        return None
+    step = float(np.diff(found).min())
+    places = (found - found[0]) / step
+    if np.abs(places - np.rint(places)).max() > 1e-3:
+        return None
+    axis: np.ndarray = found[0] + step * np.arange(int(np.rint(places[-1])) + 1)
+    return axis
+
+
+def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str) -> None:
+    ds = ds.assign_attrs(Conventions="CF-1.12", title=title, source=SOURCE)
+    encoding = {
+        name: {"zlib": True, "complevel": 4, "dtype": "float32", "_FillValue": np.float32(1e20)}
+        for name in table
+    }
+    stamp(ds, STEP).to_netcdf(out, engine="netcdf4", encoding=encoding)

@@ -1,0 +1,198 @@
+"""What a run writes: monthly fluxes and states, annual soil climate, the restart file, the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from talik.flux.table import FLUXES
+from talik.tem.inputs import Columns
+from talik.tem.model import CLOSURES, Outputs, State
+from talik.tem.phases import SpinReport
+from talik.tem.thermal.grid import DEPTHS_M
+
+Array = npt.NDArray[np.float64]
+
+FLUX_NAMES = ("gpp", "npp", "ra", "rh", "reco", "nep", "nee")
+"""Monthly carbon fluxes of the flux dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable beside the fluxes: CF units, name, and standard name where one means this."""
+
+    units: str
+    long_name: str
+    standard_name: str | None = None
+
+    def attributes(self) -> dict[str, str]:
+        """CF attributes."""
+        named = {} if self.standard_name is None else {"standard_name": self.standard_name}
+        return {"units": self.units, "long_name": self.long_name, **named}
+
+
+LAND: Mapping[str, Variable] = {
+    "cVeg": Variable("kg m-2", "carbon in vegetation, end of month", "vegetation_carbon_content"),
+    "cSoil": Variable(
+        "kg m-2", "soil organic carbon of the active layer, end of month", "soil_carbon_content"
+    ),
+    "nVeg": Variable("kg m-2", "nitrogen in vegetation, end of month", "vegetation_mass_content_of_nitrogen"),
+    "nSoil": Variable("kg m-2", "soil organic nitrogen, end of month"),
+    "nMineral": Variable("kg m-2", "available inorganic nitrogen, end of month"),
+    "fNup": Variable("kg m-2 s-1", "nitrogen taken up by plants"),
+    "fNnetmin": Variable("kg m-2 s-1", "net nitrogen mineralisation"),
+    "fVegLitter": Variable("kg m-2 s-1", "carbon in litterfall"),
+    "nppPotential": Variable("kg m-2 s-1", "net primary production if nitrogen did not limit it, as carbon"),
+    "evspsbl": Variable("kg m-2 s-1", "evapotranspiration", "water_evapotranspiration_flux"),
+    "mrro": Variable("kg m-2 s-1", "runoff", "runoff_flux"),
+    "mrso": Variable("kg m-2", "water in the root zone, end of month"),
+    "snw": Variable("kg m-2", "snow water of the bucket, end of month", "surface_snow_amount"),
+    "thawDepth": Variable("m", "largest thaw depth of the month"),
+    "thawedDays": Variable("1", "share of days above 0 degC at 5 cm"),
+    "tsl": Variable("degC", "soil temperature", "soil_temperature"),
+}
+ANNUAL: Mapping[str, Variable] = {
+    "activeLayerThickness": Variable("m", "active-layer thickness (50 m, the bottom, is no permafrost)"),
+    "talikThickness": Variable("m", "ground above the permafrost table that stays above 0 degC all year"),
+}
+_G_TO_KG = 1e-3
+
+
+@dataclass
+class Collected:
+    """The years of a run as they come; `column` arrays are averaged to cells at once."""
+
+    columns: Columns
+    monthly: dict[str, list[Array]] = field(default_factory=dict)
+    annual: dict[str, list[Array]] = field(default_factory=dict)
+    residual: Array = field(default_factory=lambda: np.zeros(len(CLOSURES)))
+    years: list[int] = field(default_factory=list)
+
+    def add(self, year: int, outputs: Outputs, wilting_mm: Array, seconds: Array) -> None:
+        """Keep a year. wilting_mm : (column,) water below the wilting point; seconds : (12,) of the year's months."""
+        f, n = outputs.fluxes, self.columns.cell.size
+        pools = f.pools
+        flux = _G_TO_KG / seconds[:, None]
+        rates = {
+            "gpp": f.gpp,
+            "npp": f.npp,
+            "ra": f.r_maintenance + f.r_growth,
+            "rh": f.rh,
+            "reco": f.r_maintenance + f.r_growth + f.rh,
+            "nep": f.nep,
+            "nee": -f.nep,
+            "fNup": f.uptake,
+            "fNnetmin": f.mineralised,
+            "fVegLitter": f.litter_c,
+            "nppPotential": f.npp_potential,
+        }
+        water = {"evspsbl": f.aet, "mrro": f.runoff_rain + f.runoff_melt}
+        stocks = {
+            "cVeg": pools.C_V,
+            "cSoil": pools.C_S,
+            "nVeg": pools.N_VS + pools.N_VL,
+            "nSoil": pools.N_S,
+            "nMineral": pools.N_A,
+        }
+        plain = {
+            "mrso": pools.W + wilting_mm,
+            "snw": pools.SWE,
+            "thawDepth": outputs.thaw_depth,
+            "thawedDays": outputs.soil.thawed_days,
+            "tsl": outputs.tsoil,
+        }
+        months = {name: np.asarray(a)[..., :n] * flux for name, a in rates.items()}
+        months |= {name: np.asarray(a)[..., :n] / seconds[:, None] for name, a in water.items()}
+        months |= {name: np.asarray(a)[..., :n] * _G_TO_KG for name, a in stocks.items()}
+        months |= {name: np.asarray(a)[..., :n] for name, a in plain.items()}
+        for name, values in months.items():
+            self.monthly.setdefault(name, []).append(self.columns.mean(values))
+        for name, values in (("activeLayerThickness", outputs.alt), ("talikThickness", outputs.talik)):
+            self.annual.setdefault(name, []).append(self.columns.mean(np.asarray(values)[:n]))
+        worst: Array = np.abs(np.asarray(outputs.residual)[:, :n]).max(axis=1)
+        np.fmax(self.residual, np.where(np.isnan(worst), np.inf, worst), out=self.residual)
+        self.years.append(year)
+
+    def dataset(self) -> xr.Dataset:
+        """Everything as one dataset: (time, cell), (time, depth, cell) and (year, cell)."""
+        months = month_stamps(self.years)
+        out = xr.Dataset(
+            coords={"time": months[:-1], "year": np.array(self.years), "depth": np.array(DEPTHS_M)}
+        )
+        out = out.assign_coords(lat=("cell", self.columns.lat), lon=("cell", self.columns.lon))
+        for name, parts in self.monthly.items():
+            dims = ("time", "depth", "cell") if parts[0].ndim == 3 else ("time", "cell")
+            attributes = LAND[name].attributes() if name in LAND else FLUXES[name].attributes
+            out[name] = (dims, np.concatenate(parts), attributes)
+        for name, parts in self.annual.items():
+            out[name] = (("year", "cell"), np.stack(parts), ANNUAL[name].attributes())
+        out["cell_area"] = ("cell", self.columns.area_m2, {"units": "m2", "standard_name": "cell_area"})
+        return out
+
+
+def month_stamps(years: list[int]) -> npt.NDArray[np.datetime64]:
+    """First days of the months of consecutive years, and of the month after."""
+    start = np.datetime64(f"{years[0]:04d}-01", "M")
+    stamps: npt.NDArray[np.datetime64] = (start + np.arange(12 * len(years) + 1)).astype("datetime64[s]")
+    return stamps
+
+
+def month_seconds(year: int) -> Array:
+    """Length of the months of a calendar year, s (12,)."""
+    seconds: Array = np.diff(month_stamps([year])) / np.timedelta64(1, "s")
+    return seconds
+
+
+def state_dataset(state: State, columns: Columns, year: int) -> xr.Dataset:
+    """The state of columns at the end of a year, as a restart file holds it."""
+    n = columns.cell.size
+    out = xr.Dataset(attrs={"year": year})
+    for name, values in _leaves(state):
+        array = np.asarray(values)[..., :n]
+        dims = {1: (), 2: ("layer" if array.shape[0] != 12 else "month",)}[array.ndim]
+        out[name] = ((*dims, "column"), array)
+    place = columns.cell
+    return out.assign_coords(
+        lat=("column", columns.lat[place]),
+        lon=("column", columns.lon[place]),
+        community=("column", np.array(columns.community)),
+        share=("column", columns.share),
+    )
+
+
+def state_from(ds: xr.Dataset, template: State) -> State:
+    """The state of a restart dataset, in the shape of a template."""
+    values = [ds[name].to_numpy() for name, _ in _leaves(template)]
+    filled: State = jax.tree.unflatten(jax.tree.structure(template), values)
+    return filled
+
+
+def _leaves(state: State) -> list[tuple[str, Any]]:
+    """Every array of the state by name."""
+    paths, _ = jax.tree.flatten_with_path(state)
+    return [("_".join(str(part).lstrip(".") for part in path), leaf) for path, leaf in paths]
+
+
+def audit_of(collected: Collected, report: SpinReport | None, notes: tuple[str, ...]) -> dict[str, Any]:
+    """What a block tells of itself: worst closures, how the spin-up ended, what the readers noted."""
+    n = collected.columns.cell.size
+    audit: dict[str, Any] = {
+        "columns": n,
+        "years": [collected.years[0], collected.years[-1]],
+        "closure": dict(zip(CLOSURES, collected.residual.tolist(), strict=True)),
+        "notes": list(notes),
+    }
+    if report is not None:
+        audit["spin_up"] = {
+            "soil_years": int(report.soil_years[:n].max()),
+            "soil_still": int(report.soil_still[:n].sum()),
+            "equilibrium_years": int(report.equilibrium_years[:n].max()),
+            "equilibrium_still": int(report.equilibrium_still[:n].sum()),
+        }
+    return audit

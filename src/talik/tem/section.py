@@ -1,0 +1,154 @@
+"""The `tem` section of a project file, and its steps: blocks of cells, then the files of the whole run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from talik.config import Frozen
+from talik.errors import ConfigError
+from talik.tem.settings import TemSettings
+from talik.workflow.plan import Cost, Step
+from talik.workflow.project import Project, Section
+from talik.workflow.unit import Job
+
+SECONDS_PER_CELL_YEAR = 4e-4
+"""Soil heat and biogeochemistry of a cell for a year on one core."""
+SECONDS_TO_COMPILE = 15.0
+BYTES_PER_CELL_MONTH = 110.0
+"""What a block's file takes, compressed."""
+PUBLISHED = {
+    "fluxes": "tem-fluxes.nc",
+    "land": "tem-land.nc",
+    "annual": "tem-annual.nc",
+    "restart": "tem-restart.nc",
+    "audit": "tem-audit.json",
+}
+"""Results of a run by name in the output folder."""
+
+
+class Files(Frozen):
+    """The files of a run, with whole paths, and what does not stand in its section."""
+
+    climate: tuple[str, ...]
+    co2: tuple[str, ...]
+    land: tuple[str, ...]
+    restart: str | None
+    period: tuple[int, int] | None
+
+    def paths(self, kind: str) -> list[Path]:
+        """The files of a kind."""
+        return [Path(name) for name in getattr(self, kind)]
+
+
+def files_of(project: Project, settings: TemSettings) -> Files:
+    """The files that the section names, resolved; ConfigError if the periods of project and section differ."""
+    stated = project.base.period
+    whole = None if stated is None else (stated.first_year, stated.last_year)
+    if whole and settings.period and whole != settings.period:
+        raise ConfigError(
+            f"tem.period is {settings.period}, the project's period is {whole}. State one of them."
+        )
+
+    def resolved(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(p) for name in names for p in _expanded(project, name))
+
+    return Files(
+        climate=resolved(settings.climate.files),
+        co2=resolved(settings.co2.files),
+        land=resolved(settings.land.files),
+        restart=None if settings.restart is None else str(project.resolve(settings.restart)),
+        period=settings.period or whole,
+    )
+
+
+def _expanded(project: Project, name: str) -> list[Path]:
+    """A path, or all files that a pattern with * or ? stands for, in order."""
+    path = project.resolve(name)
+    if not any(sign in path.name for sign in "*?"):
+        return [path]
+    found = sorted(path.parent.glob(path.name))
+    if not found:
+        raise ConfigError(f"tem: no file fits {name!r} in {path.parent}. Correct the pattern.")
+    return found
+
+
+def steps(project: Project, settings: TemSettings) -> list[Step]:
+    """Blocks of cells that run by themselves, and the files of all of them."""
+    from talik.tem.inputs import read_columns
+
+    files = files_of(project, settings)
+    inputs = {str(p): p for kind in ("climate", "co2", "land") for p in files.paths(kind)}
+    if files.restart:
+        inputs[files.restart] = Path(files.restart)
+    columns = read_columns(settings, files.paths("land"))
+    blocks = columns.blocks(settings.block)
+    names = tuple(f"cells-{b.start:06d}-{b.stop - 1:06d}" for b in blocks)
+    largest = max(len(b) for b in blocks)
+    years = _years_of(settings, files)
+    spin = 0 if settings.restart else settings.soil_heat.years + settings.spin_up.years
+    config = {**settings.model_dump(mode="json"), "period": files.period}
+    return [
+        Step(
+            name="tem-cells",
+            units=names,
+            work=partial(
+                _run_block,
+                settings=settings,
+                files=files,
+                blocks=dict(zip(names, _pairs(blocks), strict=True)),
+            ),
+            config=config,
+            inputs=inputs,
+            suffix=".nc",
+            cost=Cost(
+                seconds=SECONDS_TO_COMPILE + largest * SECONDS_PER_CELL_YEAR * (years + spin),
+                memory_bytes=8e8 + largest * years * 12 * 8 * 40.0,
+                disk_bytes=largest * years * 12 * BYTES_PER_CELL_MONTH,
+            ),
+        ),
+        Step(
+            name="tem",
+            units=tuple(PUBLISHED),
+            work=partial(_merge, title=project.base.title or project.base.name, grid=settings.cells is None),
+            config={"title": project.base.title or project.base.name},
+            needs=("tem-cells",),
+            publish=dict(PUBLISHED),
+        ),
+    ]
+
+
+def _pairs(blocks: list[range]) -> list[tuple[int, int]]:
+    return [(b.start, b.stop) for b in blocks]
+
+
+def _years_of(settings: TemSettings, files: Files) -> int:
+    """How many years are written, or a guess where only the climate says so."""
+    return 150 if files.period is None else files.period[1] - files.period[0] + 1
+
+
+def _run_block(job: Job, settings: TemSettings, files: Files, blocks: dict[str, tuple[int, int]]) -> None:
+    from talik.tem.run import run_block
+
+    run_block(job.out, settings, files, range(*blocks[job.unit]))
+
+
+def _merge(job: Job, title: str, grid: bool) -> None:
+    from talik.tem import merge
+
+    parts = [job.needs["tem-cells"][name] for name in sorted(job.needs["tem-cells"])]
+    writers: dict[str, Callable[[list[Path], Path], None]] = {
+        "fluxes": partial(merge.write_fluxes, title=title, grid=grid),
+        "land": partial(merge.write_land, title=title, grid=grid),
+        "annual": partial(merge.write_annual, title=title, grid=grid),
+        "restart": merge.write_restart,
+    }
+    if job.unit == "audit":
+        job.out.write_text(json.dumps(merge.audit(parts), indent=1) + "\n", encoding="utf-8", newline="\n")
+    else:
+        writers[job.unit](parts, job.out)
+
+
+SECTION = Section("tem", TemSettings, steps)

@@ -1,0 +1,101 @@
+"""The `tem` section of a project file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from talik.config import Frozen
+from talik.sources.climate_layouts import Layout
+
+Years = tuple[Annotated[int, Field(ge=1, le=9999)], Annotated[int, Field(ge=1, le=9999)]]
+LatLon = tuple[Annotated[float, Field(ge=-90, le=90)], Annotated[float, Field(ge=-180, le=360)]]
+
+
+class ClimateFiles(Frozen):
+    """Monthly or daily climate: see the guide on climate for the layouts."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    layout: Layout = "auto"
+    calendar: Literal["real", "as-is"] = "real"
+
+
+class Co2Files(Frozen):
+    """Carbon dioxide by year."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    scenario: str | None = None
+
+
+class LandFiles(Frozen):
+    """Soil texture, elevation and vegetation."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    vegetation_types: Annotated[dict[int, int], Field(default_factory=dict)]
+    """TEM type of each code of the file, where its codes are others."""
+    community: str | None = None
+    """One community for every cell, instead of the file's vegetation."""
+    elevation_m: float | None = None
+    """Elevation where no file holds it; 500 m is where snow begins to melt over two months."""
+
+
+class Equilibrium(Frozen):
+    """The first phase: one climate repeated until carbon and nitrogen stand still."""
+
+    years: Annotated[int, Field(ge=1, le=20_000)] = 3000
+    """At most."""
+    climate: Years | None = None
+    """Years whose mean months are repeated; the first year of the run if not given."""
+    carbon_g_m2: Annotated[float, Field(gt=0)] = 0.1
+    """Pools stand still when none changes more in a year."""
+    nitrogen_g_m2: Annotated[float, Field(gt=0)] = 0.002
+
+
+class SpinUp(Frozen):
+    """The second phase: some years in a loop, without the reset of soil nitrogen."""
+
+    years: Annotated[int, Field(ge=0, le=20_000)] = 500
+    climate: Years | None = None
+    """Years of the loop; the first eleven of the run if not given."""
+
+
+class SoilHeat(Frozen):
+    """The soil column."""
+
+    layers: Literal["physical", "legacy"] = "physical"
+    years: Annotated[int, Field(ge=1, le=5000)] = 300
+    """At most so many years of the first climate until deep temperatures stand still."""
+    drift_k_per_year: Annotated[float, Field(gt=0)] = 0.01
+    """Temperatures stand still when no layer's annual mean drifts faster over ten years."""
+    geothermal_w_m2: Annotated[float, Field(ge=0, le=1)] = 0.05
+    snow_conductivity: Literal["calonne", "sturm"] = "calonne"
+    tolerance: Annotated[float, Field(gt=0, le=1)] = 0.01
+    iterations: Annotated[int, Field(ge=1, le=50)] = 12
+
+
+class TemSettings(Frozen):
+    """A run of the process model."""
+
+    climate: ClimateFiles
+    co2: Co2Files
+    land: LandFiles
+    cells: tuple[LatLon, ...] | None = None
+    """Latitude and longitude of the cells; every cell of the land files if not given."""
+    period: Years | None = None
+    """First and last year; those of the project file, or of the climate, if not given."""
+    equilibrium: Equilibrium = Equilibrium()
+    spin_up: SpinUp = SpinUp()
+    soil_heat: SoilHeat = SoilHeat()
+    substeps: Annotated[int, Field(ge=1, le=256)] = 8
+    """Integration steps a month of the biogeochemistry."""
+    co2_changes_cn: bool = True
+    """Carbon dioxide widens the C:N of production."""
+    parameters: Annotated[dict[str, dict[str, float]], Field(default_factory=dict)]
+    """Values that replace those of the table: community, then parameter."""
+    organic_soil: Annotated[dict[str, dict[str, float]], Field(default_factory=dict)]
+    """Thickness of moss, fibric and humic soil, and wetness below the roots, that replace those of the table."""
+    restart: str | None = None
+    """A restart file to go on from, instead of equilibrium and spin-up."""
+    block: Annotated[int, Field(ge=1, le=100_000)] = 128
+    """Cells that run together; a unit of work."""
