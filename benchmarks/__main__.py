@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.tem import bench_tem
+from benchmarks.tem_biogeochemistry import bench_tem_biogeochemistry
 from benchmarks.timing import Row, median_seconds
 from benchmarks.trends import bench_trends
 
@@ -132,6 +134,8 @@ BENCHES = {
     "regrid": bench_regrid,
     "monte_carlo": bench_monte_carlo,
     "demo": bench_demo,
+    "tem": bench_tem,
+    "tem_biogeochemistry": bench_tem_biogeochemistry,
     "trends": bench_trends,
 }
 

@@ -177,21 +177,3 @@ def test_derivatives_through_fifty_years_stay_finite(nep) -> None:
     exact = np.stack([slope(ONE, unit, 50) for unit in jnp.eye(ONE.size)])
     assert np.isfinite(exact).all()
     assert ((exact != 0.0).sum(axis=0) >= 10).all()
-
-
-@pytest.mark.science
-def test_a_gradient_backwards_equals_the_one_forwards(nep, grown) -> None:
-    """Reverse mode through five years, a year's inside computed again, in all parameters at once."""
-    start, forcing, parameters = grown
-
-    @jax.checkpoint
-    def year(state: State, factors: jax.Array) -> tuple[State, jax.Array]:
-        state, outputs = model.step(state, forcing, scaled(parameters, factors), SHARP)
-        return state, outputs.fluxes.nep.sum()
-
-    def total(factors: jax.Array) -> jax.Array:
-        return lax.scan(lambda state, _: year(state, factors), start, length=5)[1].sum()
-
-    backwards = np.asarray(jax.jit(jax.grad(total))(ONE))
-    forwards = np.stack([nep[1](ONE, unit, 5).sum() for unit in jnp.eye(ONE.size)])
-    np.testing.assert_allclose(backwards, forwards, rtol=1e-8, atol=1e-8 * np.abs(forwards).max())
