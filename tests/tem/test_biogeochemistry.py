@@ -13,11 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from talik.tem import biogeochemistry as model
 from talik.tem import radiation, water
-from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools, Settings, one_year
+from talik.tem.biogeochemistry import (
+    Drivers,
+    Fluxes,
+    Memory,
+    Pools,
+    Settings,
+    dormant,
+    initial_memory,
+    initial_pools,
+    one_year,
+)
 from talik.tem.communities import COMMUNITIES, Parameters, parameters_for
 from talik.tem.fehlberg import one_year_checked, one_year_fehlberg
+from talik.tem.pools import by_month
+from talik.tem.rates import constants_of_month, constants_of_year, rates, tendencies
+from talik.tem.runge_kutta import runge_kutta
 
 CELLS = 6
 SETTINGS = Settings(co2_reference=286.596)
@@ -29,8 +41,10 @@ TAKEN = jax.jit(
             one_year(pools, memory, drivers, site, parameters, SETTINGS)
         ),
         argnums=(0, 1, 2),
-    )
+    ),
+    compiler_options={"xla_backend_optimization_level": 0},
 )
+"""Not optimised, because the code runs thrice and takes six times as long to optimise."""
 
 
 class World(NamedTuple):
@@ -81,8 +95,8 @@ def world(
         thaw_depth=jnp.full((12, CELLS), 0.4),
     )
     return World(
-        model.initial_pools(parameters, site),
-        model.initial_memory(parameters, drivers),
+        initial_pools(parameters, site),
+        initial_memory(parameters, drivers),
         drivers,
         site,
         parameters,
@@ -128,7 +142,7 @@ def test_everything_closes_and_nothing_is_negative(seed: int, warm: float, wet: 
         pools, memory, fluxes = one_year(pools, memory, drivers, site, parameters, SETTINGS)
         assert all(np.isfinite(x).all() for x in jax.tree.leaves((pools, memory, fluxes)))
         assert min(float(x.min()) for x in jax.tree.leaves(fluxes.pools)) >= 0.0
-        still = np.asarray(model.dormant(drivers))
+        still = np.asarray(dormant(drivers))
         assert all((np.asarray(x)[:, still] == 0.0).all() for x in fluxes[:-1])
         awake = np.flatnonzero(~still)
         assert_closed(*jax.tree.map(lambda x, i=awake: np.asarray(x)[..., i], (before, fluxes)))
@@ -139,7 +153,7 @@ def test_frozen_and_rainless_cells_are_held_still() -> None:
     tair = drivers.tair.at[:, 0].set(-1.5)
     precip = drivers.precip.at[:, 1].set(0.0)
     drivers = drivers._replace(tair=tair, precip=precip)
-    assert np.asarray(model.dormant(drivers))[:3].tolist() == [True, True, False]
+    assert np.asarray(dormant(drivers))[:3].tolist() == [True, True, False]
     after, _, fluxes = one_year(pools, memory, drivers, site, parameters, SETTINGS)
     assert [float(x) for x in after.C_V[:2]] == [float(x) for x in pools.C_V[:2]]
     assert float(fluxes.rh[:, :2].max()) == 0.0
@@ -170,12 +184,10 @@ def test_carbon_dioxide_raises_production_and_its_effect_on_nitrogen_can_be_swit
             np.asarray(one_year(pools, memory, rich, site, parameters, SETTINGS)[2].gpp_potential.sum(0))
         )
     assert (np.diff(potential, axis=0) > 0).all()
-    year = model.constants_of_year(memory._replace(co2=jnp.full(CELLS, 386.596)), site, parameters, SETTINGS)
+    year = constants_of_year(memory._replace(co2=jnp.full(CELLS, 386.596)), site, parameters, SETTINGS)
     np.testing.assert_allclose(year.cn_even, (1 + 0.000519 * 100) * parameters.cneven)
     off = Settings(co2_reference=286.596, co2_cn=False)
-    np.testing.assert_allclose(
-        model.constants_of_year(memory, site, parameters, off).cn_even, parameters.cneven
-    )
+    np.testing.assert_allclose(constants_of_year(memory, site, parameters, off).cn_even, parameters.cneven)
 
 
 PERTURBED = (
@@ -229,25 +241,23 @@ def test_gradients_are_finite_at_the_edges() -> None:
 
 def test_one_month_is_the_one_of_scipy() -> None:
     pools, memory, drivers, site, parameters = world(20, soils=(0.35, 0.55, 0.8))
-    year = model.constants_of_year(memory, site, parameters, SETTINGS)
-    now = model._Forcing(
-        *(x[7] for x in drivers._replace(days=jnp.asarray(drivers.days)[:, None] + jnp.zeros(CELLS)))
-    )
+    year = constants_of_year(memory, site, parameters, SETTINGS)
+    now = jax.tree.map(lambda x: x[7], by_month(drivers))
     pet = water.potential_evapotranspiration(now.tair, now.irradiance, now.days)
     snow = water.snow(pools.SWE, now.tair, drivers.tair[6], now.precip, site.elevation)
     past = memory._replace(tair_before=drivers.tair[6], tair_two_before=drivers.tair[5])
     fine = Settings(substeps=256)
-    month = model.constants_of_month(snow, pet, past, now, site, parameters, year, fine)
+    month = constants_of_month(snow, pet, past, now, site, parameters, year, fine)
 
     @jax.jit
     def slope(y: jax.Array) -> jax.Array:
         at = Pools(*y.reshape(len(Pools._fields), CELLS))
-        flows = model.rates(at, month, parameters, site, year)
-        return jnp.stack(model.tendencies(flows, at, month)).ravel()
+        flows = rates(at, month, parameters, site, year)
+        return jnp.stack(tendencies(flows, at, month)).ravel()
 
     start = np.stack([np.asarray(x) for x in pools]).ravel()
     solved = solve_ivp(lambda _, y: np.asarray(slope(y)), (0, 1), start, method="RK45", rtol=1e-9, atol=1e-10)
-    ours, _ = jax.jit(partial(model.runge_kutta, settings=fine))(pools, month, parameters, site, year)
+    ours, _ = jax.jit(partial(runge_kutta, settings=fine))(pools, month, parameters, site, year)
     np.testing.assert_allclose(np.stack(ours).ravel(), solved.y[:, -1], rtol=3e-5, atol=1e-5)
 
 
@@ -316,8 +326,8 @@ def at_sites() -> World:
         *(none, none, none),
     )
     return World(
-        model.initial_pools(parameters, site),
-        model.initial_memory(parameters, drivers),
+        initial_pools(parameters, site),
+        initial_memory(parameters, drivers),
         drivers,
         site,
         parameters,
