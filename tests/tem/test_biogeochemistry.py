@@ -35,6 +35,10 @@ CELLS = 6
 SETTINGS = Settings(co2_reference=286.596)
 SPIN_UP = Settings(substeps=4, co2_reference=340.0, baseline=True)
 
+PLAIN = {"xla_backend_optimization_level": 0}
+"""For code that runs a few times only: optimising it takes longer than running it."""
+
+plain_year = jax.jit(one_year, static_argnames=("settings",), compiler_options=PLAIN)
 TAKEN = jax.jit(
     jax.grad(
         lambda parameters, drivers, pools, memory, site: _score(
@@ -42,9 +46,8 @@ TAKEN = jax.jit(
         ),
         argnums=(0, 1, 2),
     ),
-    compiler_options={"xla_backend_optimization_level": 0},
+    compiler_options=PLAIN,
 )
-"""Not optimised, because the code runs thrice and takes six times as long to optimise."""
 
 
 class World(NamedTuple):
@@ -249,7 +252,7 @@ def test_one_month_is_the_one_of_scipy() -> None:
     fine = Settings(substeps=256)
     month = constants_of_month(snow, pet, past, now, site, parameters, year, fine)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=PLAIN)
     def slope(y: jax.Array) -> jax.Array:
         at = Pools(*y.reshape(len(Pools._fields), CELLS))
         flows = rates(at, month, parameters, site, year)
@@ -257,7 +260,7 @@ def test_one_month_is_the_one_of_scipy() -> None:
 
     start = np.stack([np.asarray(x) for x in pools]).ravel()
     solved = solve_ivp(lambda _, y: np.asarray(slope(y)), (0, 1), start, method="RK45", rtol=1e-9, atol=1e-10)
-    ours, _ = jax.jit(partial(runge_kutta, settings=fine))(pools, month, parameters, site, year)
+    ours, _ = jax.jit(partial(runge_kutta, settings=fine), compiler_options=PLAIN)(pools, month, parameters, site, year)
     np.testing.assert_allclose(np.stack(ours).ravel(), solved.y[:, -1], rtol=3e-5, atol=1e-5)
 
 
@@ -270,7 +273,8 @@ def flux_errors(ours: Fluxes, exact: Fluxes) -> np.ndarray:
 
 def test_fixed_steps_agree_with_the_adaptive_ones_and_doubling_meets_the_tolerance() -> None:
     given_world = world(20, soils=(0.35, 0.55, 0.8))
-    exact = one_year_fehlberg(*given_world, SETTINGS, tolerance=1e-6, absolute=1e-7)
+    adaptive = partial(one_year_fehlberg, settings=SETTINGS, tolerance=1e-6, absolute=1e-7)
+    exact = jax.jit(adaptive, compiler_options=PLAIN)(*given_world)
     assert np.isfinite(exact[2].gpp).all()
     assert_closed(given_world.pools, exact[2])
     plain = flux_errors(one_year(*given_world, SETTINGS)[2], exact[2])
@@ -360,7 +364,7 @@ def test_a_thawed_share_of_the_soil_decomposes_more_slowly_also_in_float32() -> 
     small = World(*(jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), part) for part in given_world))
     whole = one_year(*given_world, SETTINGS)[2]
     switched = Settings(co2_reference=286.596, thawed_layer=True, leaf_max_cap=True)
-    result = one_year(*small, switched)
+    result = plain_year(*small, switched)
     assert {x.dtype for x in jax.tree.leaves(result)} == {jnp.dtype("float32")}
     shares = np.minimum(0.4 / np.asarray(given_world.site.rooting_depth), 1.0)
     expected = np.where(shares < 1, 2 * shares / (1 + shares), 1.0)

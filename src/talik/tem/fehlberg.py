@@ -164,10 +164,9 @@ def one_year_checked(
     done are run again among themselves, so this is not for use inside a compiled function.
     """
     cells = pools.C_V.shape[-1]
-    wide = Drivers(*by_month(drivers))
     steps = np.full(cells, settings.substeps)
-    result: _Result = one_year(pools, memory, wide, site, parameters, settings)
-    open_cells = np.arange(cells)
+    result: _Result = one_year(pools, memory, drivers, site, parameters, settings)
+    wide, open_cells = Drivers(*by_month(drivers)), np.arange(cells)
     before = _select(result[2], _padded(open_cells))
     while open_cells.size and steps.max() < most:
         count = 2 * int(steps.max())

@@ -167,6 +167,7 @@ def by_month(drivers: Drivers) -> Forcing:
     return Forcing(*(jnp.broadcast_to(jnp.asarray(value, kind), shape) for value in given))
 
 
+@jax.jit
 def initial_pools(parameters: Parameters, site: Site) -> Pools:
     """Pools to start a spin-up from: lines in p for each community, soil water at field capacity, no snow.
 
@@ -188,6 +189,7 @@ def initial_pools(parameters: Parameters, site: Site) -> Pools:
     )
 
 
+@jax.jit
 def initial_memory(parameters: Parameters, drivers: Drivers) -> Memory:
     """Memory to start a spin-up from, as if the year of `drivers` had gone before with AET equal to PET.
 
