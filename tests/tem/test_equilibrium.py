@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,23 +179,27 @@ def soil_climate(
     pools, memory = initial_pools(parameters, site), initial_memory(parameters, drivers)
     for _ in range(5):
         pools, memory, fluxes = one_year(pools, memory, drivers, site, parameters, SPIN_UP)
-    wet = fluxes.moisture / site.porosity
-    field_capacity = (site.wilting_point + 0.13) / site.porosity
-    soil = jnp.full(6, SAND), jnp.full(6, CLAY)
-    ground = materials.ground_for(names, *soil, site.rooting_depth, field_capacity)
     windy = jnp.array([name in snow.WINDY for name in names])
-    density = snow.snow_density(drivers.tair, drivers.precip, windy)
-    wrapped = jnp.concatenate([drivers.tair[-1:], drivers.tair, drivers.tair[:1]])
-    weather = thermal.Weather(wrapped, drivers.precip, wet, snow.resistance_per_mm(density))
 
-    def layers_of(saturation: jax.Array) -> materials.Layers:
-        return materials.physical_layers(saturation, ground)
+    @jax.jit
+    def settled(tair: jax.Array, precip: jax.Array, wet: jax.Array) -> tuple[jax.Array, jax.Array]:
+        field_capacity = (site.wilting_point + 0.13) / site.porosity
+        soil = jnp.full(6, SAND), jnp.full(6, CLAY)
+        ground = materials.ground_for(names, *soil, site.rooting_depth, field_capacity)
+        layers_of = partial(materials.physical_layers, ground=ground)
+        resistance = snow.resistance_per_mm(snow.snow_density(tair, precip, windy))
+        wrapped = jnp.concatenate([tair[-1:], tair, tair[:1]])
+        weather = thermal.Weather(wrapped, precip, wet, resistance)
 
-    heat = thermal.initial_heat(drivers.tair.mean(0), layers_of(wet[0]), wet[0])
-    step = jax.jit(lambda state: thermal.one_year(state, weather, layers_of))
-    for _ in range(150):
-        heat, climate = step(heat)
-    return jnp.einsum("l,mlc->mc", interpolation(0.2)[0], climate.tsoil), climate.thawed_days
+        def year(heat: thermal.Heat, _: None) -> tuple[thermal.Heat, tuple[jax.Array, jax.Array]]:
+            heat, climate = thermal.one_year(heat, weather, layers_of)
+            return heat, (jnp.tensordot(interpolation(0.2)[0], climate.tsoil, (0, 1)), climate.thawed_days)
+
+        start = thermal.initial_heat(tair.mean(0), layers_of(wet[0]), wet[0])
+        t20, thaw = jax.lax.scan(year, start, None, length=150)[1]
+        return t20[-1], thaw[-1]
+
+    return settled(drivers.tair, drivers.precip, fluxes.moisture / site.porosity)
 
 
 def test_equilibrium_is_near_the_pools_of_the_calibration(places: Place) -> None:
