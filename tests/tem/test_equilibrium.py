@@ -115,7 +115,7 @@ def test_spin_up_finds_the_equilibrium_of_the_reference(shared: Path) -> None:
         np.testing.assert_allclose(ratio[:4], 1.0, atol=0.03, err_msg=name)
     np.testing.assert_allclose(found.fluxes.npp.sum(0), of("NPP").sum(0), rtol=0.04)
     line = initial_pools(parameters, site)
-    assert float((target.C_V / line.C_V)[0]) == pytest.approx(1.44, abs=0.03)  # theirs, wet tundra
+    assert float((target.C_V / line.C_V)[0]) == pytest.approx(1.46, abs=0.01)  # theirs, wet tundra
 
 
 CALIBRATED = {
