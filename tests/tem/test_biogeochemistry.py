@@ -129,7 +129,8 @@ def test_everything_closes_and_nothing_is_negative(seed: int, warm: float, wet: 
         assert all(np.isfinite(x).all() for x in jax.tree.leaves((pools, memory, fluxes)))
         assert min(float(x.min()) for x in jax.tree.leaves(fluxes.pools)) >= 0.0
         still = np.asarray(dormant(drivers))
-        assert all((np.asarray(x)[:, still] == 0.0).all() for x in fluxes[:-1])
+        flows = fluxes._replace(leaf=fluxes.npp, moisture=fluxes.npp)[:-1]
+        assert all((np.asarray(x)[:, still] == 0.0).all() for x in flows)
         awake = np.flatnonzero(~still)
         assert_closed(*jax.tree.map(lambda x, i=awake: np.asarray(x)[..., i], (before, fluxes)))
 
@@ -140,10 +141,17 @@ def test_frozen_and_rainless_cells_are_held_still() -> None:
     precip = drivers.precip.at[:, 1].set(0.0)
     drivers = drivers._replace(tair=tair, precip=precip)
     assert np.asarray(dormant(drivers))[:3].tolist() == [True, True, False]
-    after, _, fluxes = one_year(pools, memory, drivers, site, parameters, SETTINGS)
+    drivers = drivers._replace(co2=drivers.co2.at[:].set(400.0))
+    after, past, fluxes = one_year(pools, memory, drivers, site, parameters, SETTINGS)
     assert [float(x) for x in after.C_V[:2]] == [float(x) for x in pools.C_V[:2]]
     assert float(fluxes.rh[:, :2].max()) == 0.0
     assert float(fluxes.rh[:, 2].min()) > 0.0
+    np.testing.assert_allclose(
+        fluxes.moisture[:, :2].T, (0.13 + site.wilting_point[:2])[:, None] + jnp.zeros(12)
+    )
+    np.testing.assert_array_equal(past.tair_before, tair[11])
+    np.testing.assert_array_equal(past.co2, 400.0)
+    np.testing.assert_array_equal(past.t_opt[:2], memory.t_opt[:2])
 
 
 def test_cells_do_not_know_each_other() -> None:

@@ -81,8 +81,8 @@ THEIRS = {
 def test_spin_up_finds_the_equilibrium_of_the_reference(shared: Path) -> None:
     """From the initial pools, in six cells, under the climate and soil temperature of that code's equilibrium year.
 
-    Its thaw fraction is found from its unlimited GPP, which goes with it. The two coldest cells differ most (C_S by
-    4 %), as that code stops when soil still loses 0.46 g C m-2 a year of 2500 to 3000.
+    Its thaw fraction is found from its unlimited GPP, which goes with it. The two coldest cells differ most (N_VL by
+    5 %): neither has converged there, and that code stopped while soil still lost 0.46 g C m-2 a year.
     """
     folder = shared / "data" / "tem-reference"
     year = pd.read_csv(folder / "tem423_monthly.csv").query("year == 1750")

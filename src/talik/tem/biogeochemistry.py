@@ -53,8 +53,8 @@ Integrator = Callable[[Pools, Month, Parameters, Site, Year, Settings], tuple[Po
 def dormant(drivers: Drivers) -> Array:
     """True (cell,) where no month reaches -1 degC or no precipitation falls in the year: TEM runs no plants there.
 
-    `one_year` holds such a cell still: all fluxes 0, pools and memory kept. A spin-up that follows TEM sets its
-    pools to 0.
+    `one_year` holds such a cell still: all fluxes 0; pools, moisture, and the memory of plants and soil kept. A
+    spin-up that follows TEM sets its pools to 0.
     """
     return (jnp.max(drivers.tair, axis=0) < water.FREEZING) | (jnp.sum(drivers.precip, axis=0) <= 0.0)
 
@@ -110,10 +110,11 @@ def year_with(
         )
     past = _remember(past, drivers, fluxes, parameters, settings)
     still = dormant(drivers)
+    asleep = memory._replace(tair_before=past.tair_before, tair_two_before=past.tair_two_before, co2=past.co2)
     return (
         _where(still, pools, after),
-        _where(still, memory, past),
-        _where(still, _nothing(fluxes, pools), fluxes),
+        _where(still, asleep, past),
+        _where(still, _stillness(fluxes, pools, memory, site), fluxes),
     )
 
 
@@ -196,7 +197,12 @@ def _where(condition: Array, one: _Tree, other: _Tree) -> _Tree:
     return chosen
 
 
-def _nothing(fluxes: Fluxes, pools: Pools) -> Fluxes:
-    """No fluxes for twelve months, and pools that stay."""
-    still = jax.tree.map(lambda f, p: jnp.broadcast_to(p, f.shape), fluxes.pools, pools)
-    return jax.tree.map(jnp.zeros_like, fluxes)._replace(pools=still)  # type: ignore[no-any-return]
+def _stillness(fluxes: Fluxes, pools: Pools, memory: Memory, site: Site) -> Fluxes:
+    """No fluxes for twelve months; pools, moisture and leaves that stay."""
+
+    def stay(value: Array) -> Array:
+        return jnp.broadcast_to(value, fluxes.npp.shape)
+
+    nothing: Fluxes = jax.tree.map(jnp.zeros_like, fluxes)
+    moisture = stay(pools.W / site.depth_mm + site.wilting_point)
+    return nothing._replace(leaf=stay(memory.leaf), moisture=moisture, pools=jax.tree.map(stay, pools))
