@@ -18,7 +18,7 @@ from talik.tem.communities import Parameters
 from talik.tem.pools import (
     Drivers,
     Fluxes,
-    Forcing,
+    MonthlyDrivers,
     Memory,
     Pools,
     Settings,
@@ -92,7 +92,7 @@ def year_with(
     site, parameters = _as(site, kind), _as(parameters, kind)
     constants = constants_of_year(memory, site, parameters, settings)
 
-    def month(carry: tuple[Pools, Memory], now: Forcing) -> tuple[tuple[Pools, Memory], Fluxes]:
+    def month(carry: tuple[Pools, Memory], now: MonthlyDrivers) -> tuple[tuple[Pools, Memory], Fluxes]:
         before, past = carry
         after, fluxes = _one_month(integrate, before, past, now, site, parameters, constants, settings)
         past = past._replace(
@@ -122,7 +122,7 @@ def _one_month(
     integrate: Integrator,
     pools: Pools,
     memory: Memory,
-    now: Forcing,
+    now: MonthlyDrivers,
     site: Site,
     parameters: Parameters,
     year: Year,

@@ -97,7 +97,7 @@ class Drivers(NamedTuple):
     thaw_depth: Array | float = 0.0
 
 
-class Forcing(NamedTuple):
+class MonthlyDrivers(NamedTuple):
     """`Drivers` with every month and cell spelled out, (12, cell), or one month of them, (cell,)."""
 
     tair: Array
@@ -159,12 +159,12 @@ class Fluxes(NamedTuple):
     pools: Pools
 
 
-def by_month(drivers: Drivers) -> Forcing:
+def by_month(drivers: Drivers) -> MonthlyDrivers:
     """Every driver as (12, cell), in the float type of the air temperature."""
     shape, kind = drivers.tair.shape, drivers.tair.dtype
     days = jnp.reshape(jnp.asarray(drivers.days), (12, -1))
     given = drivers._replace(days=days)
-    return Forcing(*(jnp.broadcast_to(jnp.asarray(value, kind), shape) for value in given))
+    return MonthlyDrivers(*(jnp.broadcast_to(jnp.asarray(value, kind), shape) for value in given))
 
 
 @jax.jit

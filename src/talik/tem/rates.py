@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from talik.tem import soil, vegetation, water
 from talik.tem.communities import Parameters
-from talik.tem.pools import Forcing, Memory, Pools, Settings
+from talik.tem.pools import MonthlyDrivers, Memory, Pools, Settings
 from talik.tem.water import Bucket, Site
 
 Array = jax.Array
@@ -93,7 +93,7 @@ def constants_of_month(
     snow: water.Snow,
     pet: Array,
     memory: Memory,
-    now: Forcing,
+    now: MonthlyDrivers,
     site: Site,
     parameters: Parameters,
     year: Year,
