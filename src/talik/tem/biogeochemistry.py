@@ -18,8 +18,8 @@ from talik.tem.communities import Parameters
 from talik.tem.pools import (
     Drivers,
     Fluxes,
-    MonthlyDrivers,
     Memory,
+    MonthlyDrivers,
     Pools,
     Settings,
     by_month,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from talik.tem import soil, vegetation, water
 from talik.tem.communities import Parameters
-from talik.tem.pools import MonthlyDrivers, Memory, Pools, Settings
+from talik.tem.pools import Memory, MonthlyDrivers, Pools, Settings
 from talik.tem.water import Bucket, Site
 
 Array = jax.Array
