@@ -11,21 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from talik.tem.biogeochemistry import (
-    Drivers,
-    Fluxes,
-    Memory,
-    Month,
-    Pools,
-    Rates,
-    Settings,
-    Year,
-    one_year,
-    rates,
-    tendencies,
-    year_with,
-)
+from talik.tem.biogeochemistry import one_year, year_with
 from talik.tem.communities import Parameters
+from talik.tem.pools import Drivers, Fluxes, Memory, Pools, Settings, by_month
+from talik.tem.rates import Month, Rates, Year, rates, tendencies
 from talik.tem.water import Site
 
 Array = jax.Array
@@ -39,16 +28,18 @@ GRID = 2**20
 PATIENCE = 100
 """Steps of the smallest size, taken although they miss the tolerance, after which a month is given up."""
 
-_STAGES = (
-    (),
-    (1 / 4,),
-    (3 / 32, 9 / 32),
-    (1932 / 2197, -7200 / 2197, 7296 / 2197),
-    (439 / 216, -8.0, 3680 / 513, -845 / 4104),
-    (-8 / 27, 2.0, -3544 / 2565, 1859 / 4104, -11 / 40),
+_STAGES = np.array(
+    [
+        [0, 0, 0, 0, 0, 0],
+        [1 / 4, 0, 0, 0, 0, 0],
+        [3 / 32, 9 / 32, 0, 0, 0, 0],
+        [1932 / 2197, -7200 / 2197, 7296 / 2197, 0, 0, 0],
+        [439 / 216, -8, 3680 / 513, -845 / 4104, 0, 0],
+        [-8 / 27, 2, -3544 / 2565, 1859 / 4104, -11 / 40, 0],
+    ]
 )
-_FOURTH = (25 / 216, 0.0, 1408 / 2565, 2197 / 4104, -1 / 5, 0.0)
-_FIFTH = (16 / 135, 0.0, 6656 / 12825, 28561 / 56430, -9 / 50, 2 / 55)
+_FOURTH = np.array([25 / 216, 0, 1408 / 2565, 2197 / 4104, -1 / 5, 0])
+_FIFTH = np.array([16 / 135, 0, 6656 / 12825, 28561 / 56430, -9 / 50, 2 / 55])
 
 
 class _Walk(NamedTuple):
@@ -96,6 +87,7 @@ def _month(
     absolute: float,
 ) -> tuple[Pools, Rates]:
     month = month._replace(fastest=jnp.full_like(month.fastest, float(GRID)))
+    kind = pools.C_V.dtype
     some = jnp.zeros(pools.C_V.shape, jnp.int32)
     nothing = Rates(*(jnp.zeros_like(pools.C_V) for _ in Rates._fields))
     start = _Walk(pools, nothing, some, some + GRID, some)
@@ -104,16 +96,23 @@ def _month(
         return (walk.position < GRID) & (walk.misses <= PATIENCE)
 
     def advance(walk: _Walk) -> _Walk:
-        size = walk.step / GRID
-        size = size.astype(pools.C_V.dtype)
-        changes: list[Pools] = []
-        flows: list[Rates] = []
-        for row in _STAGES:
-            at = _combine(walk.pools, changes, row, size)
-            flows.append(rates(at, month, parameters, site, year))
-            changes.append(tendencies(flows[-1], at, month))
-        fourth = _combine(walk.pools, changes, _FOURTH, size), _combine(walk.total, flows, _FOURTH, size)
-        fifth = _combine(walk.pools, changes, _FIFTH, size), _combine(walk.total, flows, _FIFTH, size)
+        size = (walk.step / GRID).astype(kind)
+
+        def stage(changes: Pools, now: tuple[Array, Array]) -> tuple[Pools, Rates]:
+            weights, number = now
+            at = _combine(walk.pools, changes, weights, size)
+            flow = rates(at, month, parameters, site, year)
+            change = tendencies(flow, at, month)
+            changes = jax.tree.map(lambda held, new: held.at[number].set(new), changes, change)
+            return changes, flow
+
+        none_yet = jax.tree.map(lambda x: jnp.zeros((len(_STAGES), *x.shape), kind), pools)
+        numbers = jnp.arange(len(_STAGES))
+        changes, flows = jax.lax.scan(stage, none_yet, (jnp.asarray(_STAGES, kind), numbers))
+        fourth, fifth = (
+            (_combine(walk.pools, changes, weights, size), _combine(walk.total, flows, weights, size))
+            for weights in (jnp.asarray(_FOURTH, kind), jnp.asarray(_FIFTH, kind))
+        )
         fine = jnp.ones(size.shape, bool)
         for a, b in zip(_watched(*fourth), _watched(*fifth), strict=True):
             fine = fine & (jnp.abs(a - b) <= tolerance * jnp.abs(a) + absolute)
@@ -134,16 +133,9 @@ def _month(
     return kept, jax.tree.map(lambda x: jnp.where(lost, jnp.nan, x), end.total)
 
 
-def _combine(start: _Tree, slopes: list[_Tree], weights: tuple[float, ...], size: Array) -> _Tree:
-    """start + size * sum of weights * slopes."""
-    terms = [(weight, slope) for weight, slope in zip(weights, slopes, strict=True) if weight != 0.0]
-
-    def move(x: Array, *changes: Array) -> Array:
-        for (weight, _), change in zip(terms, changes, strict=True):
-            x = x + size * (weight * change)
-        return x
-
-    moved: _Tree = jax.tree.map(move, start, *(slope for _, slope in terms))
+def _combine(start: _Tree, slopes: _Tree, weights: Array, size: Array) -> _Tree:
+    """start + size * sum of weights * slopes, which have the stages first."""
+    moved: _Tree = jax.tree.map(lambda x, d: x + size * jnp.tensordot(weights, d, 1), start, slopes)
     return moved
 
 
@@ -172,29 +164,15 @@ def one_year_checked(
     done are run again among themselves, so this is not for use inside a compiled function.
     """
     cells = pools.C_V.shape[-1]
-    wide = drivers._replace(
-        co2=jnp.broadcast_to(jnp.asarray(drivers.co2), drivers.tair.shape),
-        n_input=jnp.broadcast_to(jnp.asarray(drivers.n_input), drivers.tair.shape),
-        n_loss=jnp.broadcast_to(jnp.asarray(drivers.n_loss), drivers.tair.shape),
-        thaw_depth=jnp.broadcast_to(jnp.asarray(drivers.thaw_depth), drivers.tair.shape),
-    )
     steps = np.full(cells, settings.substeps)
-    result: _Result = one_year(pools, memory, wide, site, parameters, settings)
-    open_cells = np.arange(cells)
+    result: _Result = one_year(pools, memory, drivers, site, parameters, settings)
+    wide, open_cells = Drivers(*by_month(drivers)), np.arange(cells)
     before = _select(result[2], _padded(open_cells))
     while open_cells.size and steps.max() < most:
         count = 2 * int(steps.max())
         index = _padded(open_cells)
-        few = _select((pools, memory, wide._replace(days=jnp.zeros(cells)), site, parameters), index)
-        some_pools, some_memory, some_drivers, some_site, some_parameters = few
-        finer: _Result = one_year(
-            some_pools,
-            some_memory,
-            some_drivers._replace(days=drivers.days),
-            some_site,
-            some_parameters,
-            replace(settings, substeps=count),
-        )
+        few = _select((pools, memory, wide, site, parameters), index)
+        finer: _Result = one_year(*few, replace(settings, substeps=count))
         steps[open_cells] = count
         moved = _moved(before, finer[2], 0.5 * tolerance, 0.5 * absolute)
         result = jax.tree.map(lambda whole, part, i=index: whole.at[..., i].set(part), result, finer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ SOLAR_CONSTANT = 1368.0 * 3600.0 / 41860.0
 _CLEAR, _PER_CLEAR_SKY = 0.251, 0.509
 
 
+@partial(jax.jit, static_argnames=("days",))
 def gross_irradiance(latitude: Array, days: tuple[int, ...] = MONTH_LENGTHS) -> Array:
     """Mean irradiance of a level surface above the air, (12, cell), cal cm-2 d-1, 0 in the polar night.
 
