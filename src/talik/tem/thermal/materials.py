@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from talik.errors import ConfigError
-from talik.tem.thermal.column import Layers, layers_from
+from talik.tem.thermal.freezing import Layers, layers_from
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds
 
 Array = jax.Array
