@@ -63,7 +63,7 @@ def one_day(
 
         def settle(
             above: tuple[Array, Array, Array], layer: tuple[Array, ...]
-        ) -> tuple[tuple[Array, ...], Array]:
+        ) -> tuple[tuple[Array, Array, Array], Array]:
             temperature_c, flux, change = above
             conductance, source, start, guess, per_latent, r = layer
             own = temperature_c - flux * r

@@ -199,4 +199,3 @@ def initial_heat(tair: Array, layers: Layers, saturation: Array, geothermal: flo
     profile = tair + 2.0 + geothermal * to_centre
     heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), layers)
     return Heat(heat, jnp.zeros_like(tair), saturation)
-
