@@ -98,7 +98,8 @@ def test_materials_by_hand(saturation: float, sand: float, clay: float) -> None:
 def test_printed_values() -> None:
     """Numbers from a pocket calculator: the Kersten number is a logarithm to base 10 (Johansen 1975)."""
     found = by_volume(layers_of(wet(0.5), ground([DESERT])), np.r_[0.005, SOIL_THICKNESS_M])
-    # porosity 0.4386, solid 6.84, saturated 6.84**0.5614 * 0.6**0.4386 = 2.35233, dry (0.135*1515.78+64.7)/1264.556 = 0.21298
+    # porosity 0.4386, solid 6.84, saturated 6.84**0.5614 * 0.6**0.4386 = 2.35233,
+    # dry (0.135 * 1515.78 + 64.7) / 1264.556 = 0.21298
     assert found["k_thawed"][8, 0] == pytest.approx(0.69897 * 2.35233 + 0.30103 * 0.21298, abs=1e-5)
     assert found["latent"][8, 0] == pytest.approx(0.5 * 0.4386 * 3.34e8, rel=1e-6)
 

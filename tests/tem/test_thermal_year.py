@@ -13,6 +13,7 @@ import pytest
 from talik.errors import ConfigError
 from talik.tem.thermal import materials, snow
 from talik.tem.thermal.column import one_day
+from talik.tem.thermal.exact import Material, Neumann
 from talik.tem.thermal.freezing import Layers, UnfrozenWater, heat_at, layers_from, phase
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds
 from talik.tem.thermal.year import Heat, Weather, heat_residual, initial_heat, one_year, thaw_depth
@@ -79,19 +80,19 @@ def world(dtype: type = np.float64, cells: int = CELLS) -> World:
 
 @pytest.mark.parametrize(
     ("dtype", "unfrozen", "median", "worst"),
-    [(np.float64, None, 1e-12, 1e-10), (np.float64, UNFROZEN, 1e-12, 1e-10), (np.float32, None, 1e-5, 2e-4)],
+    [(np.float64, None, 1e-12, 1e-10), (np.float64, UNFROZEN, 1e-12, 1e-10), (np.float32, None, 1e-6, 1e-5)],
 )
 def test_heat_closes_while_water_changes(dtype, unfrozen, median, worst) -> None:
     """Extreme soils and climates, no rain, and water that is exchanged every month.
 
-    In float32 the rounding of deep layers, 64 J in 1e9 each day, shows where little heat passes the surface.
+    In float32 only heat itself is float64: deep layers hold 1e9 J and gain less than a rounding error a day.
     """
     now = world(dtype)
     water = 0.0
     for _ in range(3):
         after, climate = run(now, unfrozen)
         residual = heat_residual(now.state, after, climate)
-        assert after.heat.dtype == dtype
+        assert climate.tsoil.dtype == dtype
         assert bool(jnp.isfinite(after.heat).all())
         assert float(jnp.abs(residual).max()) < worst
         assert float(jnp.median(jnp.abs(residual))) < median
@@ -215,10 +216,11 @@ def test_gradients_are_central_differences() -> None:
     at, steps = np.array([0.063, 0.25, 1.0]), np.array([1e-5, 1e-5, 1e-4])
     values, slopes = outcome_and_slopes(at)
     assert np.isfinite(slopes).all()
-    assert (np.abs(slopes) > 1e-3).all()
+    assert (np.abs(slopes) > 1e-4).all()
     for column, step in enumerate(steps):
         above, below = (outcome_and_slopes(at + s * step * np.eye(3)[column])[0] for s in (1, -1))
-        np.testing.assert_allclose(slopes[:, column], (above - below) / (2 * step), rtol=2e-3)
+        centred = (above - below) / (2 * step)
+        np.testing.assert_allclose(slopes[:, column], centred, rtol=1e-3, atol=1e-4 * np.abs(centred).max())
     assert np.all((values[:2] > 0.2) & (values[:2] < 2.0))
 
 
@@ -313,16 +315,31 @@ def test_freezing_curve_by_hand() -> None:
         assert float(found.temperature[0, 0]) == pytest.approx(degrees, rel=1e-9)
 
 
-def test_steep_curve_is_the_isothermal_law() -> None:
-    """A large exponent and a limit near 0 degC freeze all water there: the same year of soil temperature and thaw."""
-    _, plain = run(tundra(), years=3)
-    _, steep = run(tundra(), UnfrozenWater(limit_c=-1e-3, exponent=50.0), years=3)
-    _, shallow = run(tundra(), UNFROZEN, years=3)
-    depth, same, other = (np.asarray(thaw_depth(c.liquid.max(0))) for c in (plain, steep, shallow))
-    np.testing.assert_allclose(same, depth, rtol=0.02)
-    assert np.abs(np.asarray(steep.tsoil - plain.tsoil)).mean() < 0.01
-    assert np.abs(np.asarray(shallow.tsoil - plain.tsoil)).mean() > 0.02
-    assert np.abs(other / depth - 1).max() > 0.005, (depth, other)
+@partial(jax.jit, static_argnames=("law",))
+def thawing_front(law):
+    """Front after 120 and 365 days at 5 degC over ground at -2 degC, and its temperature at the end."""
+    thickness = jnp.asarray(SOIL_THICKNESS_M)[:, None]
+    soil = layers_from(thickness, *(jnp.full_like(thickness, v) for v in (1.7e6, 3.1e6, 1.4362e8, 2.1, 1.2)))
+    start = heat_at(jnp.full((42, 1), -2.0), jnp.zeros((42, 1)), soil, law)
+
+    def day(heat, _):
+        heat, _ = one_day(heat, soil, jnp.array([5.0]), jnp.array([0.0]), geothermal=0.0, unfrozen=law)
+        return heat, phase(heat, soil, law)
+
+    _, days = jax.lax.scan(day, start, length=365)
+    depth = jnp.sum(thickness[:, 0] * (days.temperature[..., 0] > 0.0), axis=1)
+    return thaw_depth(days.liquid)[jnp.array([119, 364]), 0], depth[364], days.temperature[364, :, 0]
+
+
+def test_steep_curve_is_the_isothermal_law_and_the_exact_front() -> None:
+    """A large exponent freezes all water at once. Water that was never frozen at -2 degC lets the front run ahead."""
+    plain, steep, gentle = (thawing_front(law) for law in (None, UnfrozenWater(-1e-3, 50.0), UNFROZEN))
+    exact = Neumann(Material(), 5.0, -2.0).front([120 * 86400.0, 365 * 86400.0])
+    np.testing.assert_allclose(steep[0], exact, rtol=0.02)
+    np.testing.assert_allclose(steep[0], plain[0], rtol=0.01)
+    np.testing.assert_allclose(steep[2], plain[2], atol=0.03)
+    # at -2 degC a share of (0.05 / 2) ** 0.5 = 0.16 is liquid; the front goes with 1 / sqrt(latent heat) or so
+    assert 1.03 < float(gentle[1] / plain[1]) < 1.15
 
 
 def test_unfrozen_water_says_what_is_wrong() -> None:

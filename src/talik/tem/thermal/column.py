@@ -38,7 +38,8 @@ def one_day(
 
     heat : (layer, cell), J m-2. surface_c : (cell,) temperature above the cover, degC; cover_resistance : (cell,)
     of snow (and of moss too thin to be a layer), m2 K W-1. geothermal : upward flux at the bottom, W m-2. unfrozen :
-    water that stays liquid in frozen soil; None freezes all of it at 0 degC.
+    water that stays liquid in frozen soil; None freezes all of it at 0 degC. The arithmetic is that of `layers`: with
+    float32 layers, float64 heat still keeps what a deep layer gains in a day, and float32 heat loses it to rounding.
 
     Newton steps on the temperature as a function of heat, the conductivity renewed in each, until the heat of no layer
     of the cell moves by more than `tolerance` of its latent heat, or `iterations` are done. Layers below the first
@@ -46,18 +47,18 @@ def one_day(
     Heat is changed by the fluxes of a linear solution, so it is conserved to round-off however early that is. Each cell
     stops by itself: its result does not depend on its neighbours.
     """
+    given, heat = heat, heat.astype(layers.latent.dtype)
     half = _half_resistance(heat, layers, unfrozen)
     upper, lower = Layers(*(a[:ITERATED] for a in layers)), Layers(*(a[ITERATED:] for a in layers))
     zero = jnp.zeros_like(heat[0])
     deep_resistance = half[ITERATED:] + half[ITERATED - 1 : -1]
-    deep = heat[ITERATED:]
+    start, deep = heat[:ITERATED], heat[ITERATED:]
     line = tangent_rows(deep, deep, lower, unfrozen)
     boundary, deep_below = _eliminate(line, deep_resistance, seconds, (zero, zero + geothermal))
 
     def newton(state: _Newton, half: Array) -> _Newton:
         resistance = half + jnp.concatenate([cover_resistance[None], half[:-1]])
-        start = heat[:ITERATED]
-        line = tangent_rows(start, state.heat, upper, unfrozen)
+        line = tangent_rows(start, start + state.gain, upper, unfrozen)
         (conductance, source), below = _eliminate(line, resistance, seconds, boundary)
         into = conductance * surface_c - source
 
@@ -68,34 +69,34 @@ def one_day(
             conductance, source, start, guess, per_latent, r = layer
             own = temperature_c - flux * r
             out = conductance * own - source
-            after = start + seconds * (flux - out)
-            melted = jnp.clip(after * per_latent, 0.0, 1.0) - jnp.clip(guess * per_latent, 0.0, 1.0)
-            kept = jnp.where(state.active, after, guess)
-            return (own, out, jnp.maximum(change, jnp.abs(melted))), kept
+            gain = seconds * (flux - out)
+            share, guessed = (jnp.clip((start + g) * per_latent, 0.0, 1.0) for g in (gain, guess))
+            kept = jnp.where(state.active, gain, guess)
+            return (own, out, jnp.maximum(change, jnp.abs(share - guessed))), kept
 
-        rows: tuple[Array, ...] = (*below, start, state.heat, upper.per_latent, resistance)
-        (own, out, change), after = lax.scan(settle, (surface_c, into, zero), rows)
+        rows: tuple[Array, ...] = (*below, start, state.gain, upper.per_latent, resistance)
+        (own, out, change), gain = lax.scan(settle, (surface_c, into, zero), rows)
         into, own, out = (
             jnp.where(state.active, new, old)
             for new, old in ((into, state.into), (own, state.own), (out, state.out))
         )
-        return _Newton(after, into, own, out, state.active & (change > tolerance))
+        return _Newton(gain, into, own, out, state.active & (change > tolerance))
 
     def again(state: _Newton, _: None) -> tuple[_Newton, None]:
-        renewed = lambda s: newton(s, _half_resistance(s.heat, upper, unfrozen))  # noqa: E731
+        renewed = lambda s: newton(s, _half_resistance(start + s.gain, upper, unfrozen))  # noqa: E731
         return lax.cond(jnp.any(state.active), renewed, lambda s: s, state), None
 
-    first = _Newton(heat[:ITERATED], zero, zero, zero, jnp.ones(surface_c.shape, bool))
+    first = _Newton(jnp.zeros_like(start), zero, zero, zero, jnp.ones(surface_c.shape, bool))
     last, _ = lax.scan(again, newton(first, half[:ITERATED]), length=iterations - 1)
-    after = _substitute(last.own, last.out, deep, deep_resistance, deep_below, seconds)
-    return jnp.concatenate([last.heat, after]), last.into
+    gain = _substitute(last.own, last.out, deep_resistance, deep_below, seconds)
+    return given + jnp.concatenate([last.gain, gain]), last.into
 
 
 class _Newton(NamedTuple):
-    """Heat of the upper layers, fluxes into the top and out of their bottom, temperature of the last, and which cells
-    still change."""
+    """Heat gained by the upper layers, fluxes into the top and out of their bottom, temperature of the last, and which
+    cells still change."""
 
-    heat: Array
+    gain: Array
     into: Array
     own: Array
     out: Array
@@ -140,19 +141,18 @@ def _eliminate(
 def _substitute(
     temperature_c: Array,
     flux: Array,
-    heat: Array,
     resistance: Array,
     below: tuple[Array, Array],
     seconds: float | Array,
 ) -> Array:
-    """From the top down: heat after the step, from the temperature above and the flux into the first layer."""
+    """From the top down: heat that layers gain, from the temperature above and the flux into the first of them."""
 
     def downward(above: tuple[Array, Array], layer: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         temperature_c, flux = above
-        conductance, source, start, r = layer
+        conductance, source, r = layer
         own = temperature_c - flux * r
         out = conductance * own - source
-        return (own, out), start + seconds * (flux - out)
+        return (own, out), seconds * (flux - out)
 
-    _, after = lax.scan(downward, (temperature_c, flux), (*below, heat, resistance))
-    return after
+    _, gain = lax.scan(downward, (temperature_c, flux), (*below, resistance))
+    return gain

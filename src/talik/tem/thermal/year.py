@@ -24,8 +24,8 @@ _NEAR = [int(i) for i in np.flatnonzero(_SURFACE)]
 
 
 class Heat(NamedTuple):
-    """State of the column: heat (43, cell) of moss and soil, J m-2; snow water (cell,), mm; saturation (cell,) of the
-    root zone that `heat` was counted with."""
+    """State of the column: heat (43, cell) of moss and soil, J m-2, in float64 to close the books even if all else is
+    float32; snow water (cell,), mm; saturation (cell,) of the root zone that `heat` was counted with."""
 
     heat: Array
     swe: Array
@@ -48,7 +48,7 @@ class SoilClimate(NamedTuple):
     month; thawed_days (12, cell) share of days with more than 0 degC at 5 cm; swe (12, cell) snow water at the end of
     the month, mm; surface_heat, bottom_heat, water_heat (cell,) heat that came in by the surface, by the bottom, and
     with water that changed, J m-2 in the year; throughput (cell,) sum of the daily heat moved, J m-2. Heat is booked in
-    float64 whatever the state is."""
+    float64 whatever the rest is."""
 
     tsoil: Array
     liquid: Array
@@ -106,7 +106,7 @@ def one_year(
         layers = layers_of(saturation)
         held = phase(state.heat, before, unfrozen)
         start = heat_at(held.temperature, held.liquid, layers, unfrozen)
-        water_heat = jnp.sum(start - state.heat, axis=0, dtype=jnp.float64)
+        water_heat = jnp.sum(start - state.heat, axis=0)
 
         def pass_time(carry: _Carry, begins: Array) -> _Carry:
             heat, swe, sums = carry
@@ -129,7 +129,7 @@ def one_year(
         def day(carry: _Carry, begins: Array) -> tuple[_Carry, None]:
             return lax.cond(begins < length, pass_time, lambda carry, _: carry, carry, begins), None
 
-        carry = (start, state.swe, _no_sums(state.heat))
+        carry = (start, state.swe, _no_sums(state.heat, days.dtype))
         starts = jnp.arange(MAX_DAYS * steps_per_day, dtype=days.dtype) * step
         (heat, swe, sums), _ = lax.scan(day, carry, starts)
         swe = jnp.where(snow_goes, 0.0, swe)
@@ -155,19 +155,20 @@ def one_year(
     )
 
 
-def _no_sums(heat: Array) -> _Sums:
-    soil, cell = jnp.zeros_like(heat[1:]), jnp.zeros_like(heat[0])
-    book = cell.astype(jnp.float64)
+def _no_sums(heat: Array, dtype: jnp.dtype) -> _Sums:
+    soil, cell = jnp.zeros(heat[1:].shape, dtype), jnp.zeros(heat[0].shape, dtype)
+    book = jnp.zeros_like(heat[0])
     return _Sums(soil, jnp.full_like(soil, -jnp.inf), cell, book, book)
 
 
 def _add(sums: _Sums, heat: Array, layers: Layers, flux: Array, unfrozen: UnfrozenWater | None) -> _Sums:
     soil = Layers(*(a[1:] for a in layers))
-    tsoil = temperature(heat[1:], soil, unfrozen)
+    heat = heat[1:].astype(sums.warmest.dtype)
+    tsoil = temperature(heat, soil, unfrozen)
     near = sum(float(_SURFACE[i]) * tsoil[i] for i in _NEAR)
     return _Sums(
         sums.temperature + tsoil,
-        jnp.maximum(sums.warmest, heat[1:]),
+        jnp.maximum(sums.warmest, heat),
         sums.thawed + (near > 0.0),
         sums.surface + flux,
         sums.moved + jnp.abs(flux),
@@ -176,7 +177,7 @@ def _add(sums: _Sums, heat: Array, layers: Layers, flux: Array, unfrozen: Unfroz
 
 def heat_residual(before: Heat, after: Heat, year: SoilClimate) -> Array:
     """(cell,) heat that a year's books do not explain, as a share of the heat moved through the boundaries."""
-    gained = jnp.sum(after.heat.astype(jnp.float64) - before.heat, axis=0)
+    gained = jnp.sum(after.heat - before.heat, axis=0)
     explained = year.surface_heat + year.bottom_heat + year.water_heat
     return (gained - explained) / (year.throughput + jnp.abs(year.water_heat))
 
@@ -200,4 +201,4 @@ def initial_heat(tair: Array, layers: Layers, saturation: Array, geothermal: flo
     to_centre = jnp.cumsum(2.0 * half, axis=0) - half
     profile = tair + 2.0 + geothermal * to_centre
     heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), layers)
-    return Heat(heat, jnp.zeros_like(tair), saturation)
+    return Heat(heat.astype(jnp.float64), jnp.zeros_like(tair), saturation)
