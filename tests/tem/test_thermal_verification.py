@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from jax import lax
 
 from talik.errors import ConfigError
-from talik.tem.thermal.column import Layers, heat_at, layers_from, liquid_fraction, one_day, temperature
+from talik.tem.thermal.column import one_day
 from talik.tem.thermal.exact import Material, Neumann, periodic
+from talik.tem.thermal.freezing import Layers, heat_at, layers_from, liquid_fraction, temperature
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, midpoints
 from talik.tem.thermal.year import thaw_depth
 

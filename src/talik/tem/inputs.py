@@ -19,7 +19,7 @@ from talik.tem import communities, model, water
 from talik.tem.model import Forcing, Parameters
 from talik.tem.settings import TemSettings
 from talik.tem.thermal import materials, snow
-from talik.tem.thermal.column import Layers
+from talik.tem.thermal.freezing import Layers
 
 Array = npt.NDArray[np.float64]
 CHECKED_TOGETHER = 2000

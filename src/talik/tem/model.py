@@ -13,7 +13,8 @@ import numpy as np
 from talik.tem import biogeochemistry, communities, radiation
 from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools
 from talik.tem.thermal import year as soil_heat
-from talik.tem.thermal.column import GEOTHERMAL_W_M2, Layers
+from talik.tem.thermal.column import GEOTHERMAL_W_M2
+from talik.tem.thermal.freezing import Layers
 from talik.tem.thermal.grid import DEPTHS_M, interpolation
 from talik.tem.thermal.materials import Ground, physical_layers
 from talik.tem.thermal.year import Heat, SoilClimate, Weather
@@ -103,7 +104,7 @@ def step(state: State, forcing: Forcing, parameters: Parameters, settings: Setti
         state.pools, state.memory, drivers, parameters.site, parameters.plants, settings.biogeochemistry
     )
     after = State(heat, pools, memory, saturation_of(fluxes, parameters.site, state.saturation))
-    kind = state.heat.heat.dtype
+    kind = forcing.tair.dtype
     alt = soil_heat.thaw_depth(soil.liquid.max(axis=0))
     outputs = Outputs(
         fluxes=fluxes,
@@ -208,7 +209,8 @@ def initial_state(forcing: Forcing, parameters: Parameters, settings: Settings) 
     pools = biogeochemistry.initial_pools(parameters.plants, parameters.site)
     memory = biogeochemistry.initial_memory(parameters.plants, drivers)
     kind = forcing.tair.dtype
-    return State(*jax.tree.map(lambda a: jnp.asarray(a, kind), (heat, pools, memory, half)))
+    pools, memory = jax.tree.map(lambda a: jnp.asarray(a, kind), (pools, memory))
+    return State(heat, pools, memory, half)
 
 
 CLOSURES = ("carbon", "nitrogen", "water", "heat")

@@ -115,7 +115,7 @@ class Collected:
             self.monthly.setdefault(name, []).append(self.columns.mean(values))
         for name, values in (("activeLayerThickness", outputs.alt), ("talikThickness", outputs.talik)):
             self.annual.setdefault(name, []).append(self.columns.mean(np.asarray(values)[:n]))
-        worst: Array = np.abs(np.asarray(outputs.residual)[:, :n]).max(axis=1)
+        worst = np.asarray(np.abs(np.asarray(outputs.residual)[:, :n]).max(axis=1), np.float64)
         np.fmax(self.residual, np.where(np.isnan(worst), np.inf, worst), out=self.residual)
         self.years.append(year)
 

@@ -11,71 +11,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from talik.tem.thermal.freezing import Layers, UnfrozenWater, liquid_fraction, tangent, tangent_rows
+
 Array = jax.Array
-_Above = tuple[Array, Array, Array]
 
 GEOTHERMAL_W_M2 = 0.05
 """Upward heat flux at the bottom of the column, W m-2."""
 
 ITERATED = 23
 """Layers from the top (moss and soil to 3 m) that Newton's method iterates on."""
-
-
-class Layers(NamedTuple):
-    """What a layer is made of, each (layer, cell).
-
-    per_heat_frozen, per_heat_thawed : K m2 J-1, warming by 1 J m-2; latent, per_latent : J m-2, to melt all water of
-    the layer, and its inverse;
-    half_resistance : m2 K W-1, of half the layer when frozen; log_ratio : ln(k_thawed / k_frozen).
-    """
-
-    per_heat_frozen: Array
-    per_heat_thawed: Array
-    latent: Array
-    per_latent: Array
-    half_resistance: Array
-    log_ratio: Array
-
-
-def layers_from(
-    thickness_m: Array,
-    capacity_frozen: Array,
-    capacity_thawed: Array,
-    latent: Array,
-    k_frozen: Array,
-    k_thawed: Array,
-) -> Layers:
-    """`Layers` from volumetric properties, all of shape (layer, cell) or broadcast to it.
-
-    capacity : J m-3 K-1; latent : J m-3; k : W m-1 K-1; thickness_m : m.
-    """
-    made = (
-        1.0 / (capacity_frozen * thickness_m),
-        1.0 / (capacity_thawed * thickness_m),
-        latent * thickness_m,
-        1.0 / jnp.maximum(latent * thickness_m, 1.0),
-        0.5 * thickness_m / k_frozen,
-        jnp.log(k_thawed / k_frozen),
-    )
-    return Layers(*jnp.broadcast_arrays(*made))
-
-
-def temperature(heat: Array, layers: Layers) -> Array:
-    """Layer temperature, degC: 0 while ice and water are both there."""
-    frozen = heat * layers.per_heat_frozen
-    thawed = (heat - layers.latent) * layers.per_heat_thawed
-    return jnp.where(heat < 0.0, frozen, jnp.where(heat > layers.latent, thawed, 0.0))
-
-
-def liquid_fraction(heat: Array, layers: Layers) -> Array:
-    """Share of the layer's water that is liquid, 0..1; a layer without water is thawed above 0 degC."""
-    return jnp.clip(heat * layers.per_latent, 0.0, 1.0)
-
-
-def heat_at(temperature_c: Array, liquid: Array, layers: Layers) -> Array:
-    """The heat of layers at a temperature (degC) with a liquid share that fits it (0 below, 1 above 0 degC)."""
-    sensible = temperature_c / jnp.where(temperature_c < 0.0, layers.per_heat_frozen, layers.per_heat_thawed)
-    return sensible + liquid * layers.latent
 
 
 def one_day(
@@ -86,77 +30,82 @@ def one_day(
     seconds: float | Array = 86400.0,
     *,
     geothermal: float | Array = GEOTHERMAL_W_M2,
+    unfrozen: UnfrozenWater | None = None,
     tolerance: float = 0.01,
     iterations: int = 12,
 ) -> tuple[Array, Array]:
     """The heat after one backward-Euler step, and the mean heat flux into the top of the column, W m-2.
 
     heat : (layer, cell), J m-2. surface_c : (cell,) temperature above the cover, degC; cover_resistance : (cell,)
-    of snow (and of moss too thin to be a layer), m2 K W-1. geothermal : upward flux at the bottom, W m-2.
+    of snow (and of moss too thin to be a layer), m2 K W-1. geothermal : upward flux at the bottom, W m-2. unfrozen :
+    water that stays liquid in frozen soil; None freezes all of it at 0 degC. The arithmetic is that of `layers`: with
+    float32 layers, float64 heat still keeps what a deep layer gains in a day, and float32 heat loses it to rounding.
 
-    Newton steps on the piecewise linear temperature of heat, the conductivity renewed in each, until the liquid
-    share of no layer of the cell changes by more than `tolerance`, or `iterations` are done. Layers below the first
+    Newton steps on the temperature as a function of heat, the conductivity renewed in each, until the heat of no layer
+    of the cell moves by more than `tolerance` of its latent heat, or `iterations` are done. Layers below the first
     `ITERATED` are solved with them but linearised once: a day's heat moves their fronts by less than a millimetre.
-    Heat is changed by the fluxes of a linear solution, so it is conserved to round-off however early that is. A step
-    of 0 seconds changes nothing. Each cell stops by itself: its result does not depend on its neighbours.
+    Heat is changed by the fluxes of a linear solution, so it is conserved to round-off however early that is. Each cell
+    stops by itself: its result does not depend on its neighbours.
     """
-    half = _half_resistance(heat, layers)
+    given, heat = heat, heat.astype(layers.latent.dtype)
+    half = _half_resistance(heat, layers, unfrozen)
     upper, lower = Layers(*(a[:ITERATED] for a in layers)), Layers(*(a[ITERATED:] for a in layers))
     zero = jnp.zeros_like(heat[0])
     deep_resistance = half[ITERATED:] + half[ITERATED - 1 : -1]
-    deep = heat[ITERATED:]
-    boundary, deep_below = _eliminate(deep, deep, deep_resistance, lower, seconds, (zero, zero + geothermal))
+    start, deep = heat[:ITERATED], heat[ITERATED:]
+    line = tangent_rows(deep, deep, lower, unfrozen)
+    boundary, deep_below = _eliminate(line, deep_resistance, seconds, (zero, zero + geothermal))
 
     def newton(state: _Newton, half: Array) -> _Newton:
         resistance = half + jnp.concatenate([cover_resistance[None], half[:-1]])
-        start = heat[:ITERATED]
-        (conductance, source), below = _eliminate(start, state.heat, resistance, upper, seconds, boundary)
+        line = tangent_rows(start, start + state.gain, upper, unfrozen)
+        (conductance, source), below = _eliminate(line, resistance, seconds, boundary)
         into = conductance * surface_c - source
 
         def settle(
             above: tuple[Array, Array, Array], layer: tuple[Array, ...]
-        ) -> tuple[tuple[Array, ...], Array]:
+        ) -> tuple[tuple[Array, Array, Array], Array]:
             temperature_c, flux, change = above
             conductance, source, start, guess, per_latent, r = layer
             own = temperature_c - flux * r
             out = conductance * own - source
-            after = start + seconds * (flux - out)
-            melted = jnp.clip(after * per_latent, 0.0, 1.0) - jnp.clip(guess * per_latent, 0.0, 1.0)
-            kept = jnp.where(state.active, after, guess)
-            return (own, out, jnp.maximum(change, jnp.abs(melted))), kept
+            gain = seconds * (flux - out)
+            share, guessed = (jnp.clip((start + g) * per_latent, 0.0, 1.0) for g in (gain, guess))
+            kept = jnp.where(state.active, gain, guess)
+            return (own, out, jnp.maximum(change, jnp.abs(share - guessed))), kept
 
-        rows: tuple[Array, ...] = (*below, start, state.heat, upper.per_latent, resistance)
-        (own, out, change), after = lax.scan(settle, (surface_c, into, zero), rows)
+        rows: tuple[Array, ...] = (*below, start, state.gain, upper.per_latent, resistance)
+        (own, out, change), gain = lax.scan(settle, (surface_c, into, zero), rows)
         into, own, out = (
             jnp.where(state.active, new, old)
             for new, old in ((into, state.into), (own, state.own), (out, state.out))
         )
-        return _Newton(after, into, own, out, state.active & (change > tolerance))
+        return _Newton(gain, into, own, out, state.active & (change > tolerance))
 
     def again(state: _Newton, _: None) -> tuple[_Newton, None]:
-        renewed = lambda s: newton(s, _half_resistance(s.heat, upper))  # noqa: E731
+        renewed = lambda s: newton(s, _half_resistance(start + s.gain, upper, unfrozen))  # noqa: E731
         return lax.cond(jnp.any(state.active), renewed, lambda s: s, state), None
 
-    first = _Newton(heat[:ITERATED], zero, zero, zero, jnp.ones(surface_c.shape, bool))
+    first = _Newton(jnp.zeros_like(start), zero, zero, zero, jnp.ones(surface_c.shape, bool))
     last, _ = lax.scan(again, newton(first, half[:ITERATED]), length=iterations - 1)
-    after = _substitute(last.own, last.out, deep, deep_resistance, deep_below, seconds)
-    return jnp.concatenate([last.heat, after]), last.into
+    gain = _substitute(last.own, last.out, deep_resistance, deep_below, seconds)
+    return given + jnp.concatenate([last.gain, gain]), last.into
 
 
 class _Newton(NamedTuple):
-    """Heat of the upper layers, fluxes into the top and out of their bottom, temperature of the last, and which cells
-    still change."""
+    """Heat gained by the upper layers, fluxes into the top and out of their bottom, temperature of the last, and which
+    cells still change."""
 
-    heat: Array
+    gain: Array
     into: Array
     own: Array
     out: Array
     active: Array
 
 
-def _half_resistance(heat: Array, layers: Layers) -> Array:
+def _half_resistance(heat: Array, layers: Layers, unfrozen: UnfrozenWater | None) -> Array:
     """Half the layer's resistance at k_frozen^(1 - liquid) k_thawed^liquid, m2 K W-1."""
-    return layers.half_resistance * _exp(-layers.log_ratio * liquid_fraction(heat, layers))
+    return layers.half_resistance * _exp(-layers.log_ratio * liquid_fraction(heat, layers, unfrozen))
 
 
 def _exp(x: Array) -> Array:
@@ -169,51 +118,41 @@ def _exp(x: Array) -> Array:
 
 
 def _eliminate(
-    heat: Array,
-    guess: Array,
-    resistance: Array,
-    layers: Layers,
-    seconds: float | Array,
-    below: tuple[Array, Array],
+    line: tuple[Array, ...], resistance: Array, seconds: float | Array, below: tuple[Array, Array]
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """From the bottom up: the flux into a layer as ``conductance T(layer above) - source``, linearised at `guess`.
+    """From the bottom up: the flux into a layer as ``conductance T(layer above) - source``, for `tangent_rows`.
 
     Returns conductance and source of the top layer, and of the layer below each, (layer, cell).
     """
 
     def upward(
-        below: tuple[Array, Array], layer: tuple[Array, ...]
+        below: tuple[Array, Array], layer: tuple[tuple[Array, ...], Array]
     ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         conductance, source = below
-        start, around, per_frozen, per_thawed, latent, r = layer
-        frozen = around < 0.0
-        slope = jnp.where(frozen, per_frozen, jnp.where(around >= latent, per_thawed, 0.0))
-        before = slope * jnp.where(frozen, start, start - latent)
-        warming = slope * seconds
+        slope, before = tangent(layer[0])
+        r, warming = layer[1], slope * seconds
         stiff = 1.0 + warming * conductance
         divided = 1.0 / (r * stiff + warming)
         return (stiff * divided, (before + warming * source) * divided), below
 
-    rows = (heat, guess, layers.per_heat_frozen, layers.per_heat_thawed, layers.latent, resistance)
-    return lax.scan(upward, below, rows, reverse=True)
+    return lax.scan(upward, below, (line, resistance), reverse=True)
 
 
 def _substitute(
     temperature_c: Array,
     flux: Array,
-    heat: Array,
     resistance: Array,
     below: tuple[Array, Array],
     seconds: float | Array,
 ) -> Array:
-    """From the top down: heat after the step, from the temperature above and the flux into the first layer."""
+    """From the top down: heat that layers gain, from the temperature above and the flux into the first of them."""
 
     def downward(above: tuple[Array, Array], layer: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         temperature_c, flux = above
-        conductance, source, start, r = layer
+        conductance, source, r = layer
         own = temperature_c - flux * r
         out = conductance * own - source
-        return (own, out), start + seconds * (flux - out)
+        return (own, out), seconds * (flux - out)
 
-    _, after = lax.scan(downward, (temperature_c, flux), (*below, heat, resistance))
-    return after
+    _, gain = lax.scan(downward, (temperature_c, flux), (*below, resistance))
+    return gain

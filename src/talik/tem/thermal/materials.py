@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from talik.errors import ConfigError
-from talik.tem.thermal.column import Layers, layers_from
+from talik.tem.thermal.freezing import Layers, layers_from
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds
 
 Array = jax.Array
+_Entry = TypeVar("_Entry")
 
 K_WATER, K_ICE, K_AIR = 0.60, 2.29, 0.023
 """Conductivity, W m-1 K-1."""
@@ -29,17 +30,17 @@ _NO_HEAT = 1e-4
 """Areal heat capacity of a layer that is a resistance only, J m-2 K-1: 1e-9 of what a day's heat flux moves."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrganicSoil:
+class OrganicSoil(NamedTuple):
     """Thickness of live and dead moss, of fibric and of humic organic soil, m, and how wet the soil below the roots is.
 
-    `wetness` is 1 where water stands (95 % of the pores full) and 0 where the soil drains to field capacity.
+    `wetness` is 1 where water stands (95 % of the pores full) and 0 where the soil drains to field capacity. Numbers of
+    a community, or (cell,) arrays.
     """
 
-    moss_m: float
-    fibric_m: float
-    humic_m: float
-    wetness: float
+    moss_m: Array | float
+    fibric_m: Array | float
+    humic_m: Array | float
+    wetness: Array | float
 
 
 ORGANIC = MappingProxyType(
@@ -114,24 +115,30 @@ class Ground(NamedTuple):
     deep_saturation: Array
 
 
+def organic_for(communities: Sequence[str]) -> OrganicSoil:
+    """`ORGANIC` of cells of these communities, fields (cell,). ConfigError for an unknown community."""
+    rows = [_entry(ORGANIC, name) for name in communities]
+    return OrganicSoil(*(jnp.asarray(column, float) for column in zip(*rows, strict=True)))
+
+
 def ground_for(
     communities: Sequence[str],
     sand: Array,
     clay: Array,
     rooting_depth_m: Array,
     field_capacity_share: Array,
-    organic: Sequence[OrganicSoil] | None = None,
+    organic: OrganicSoil | None = None,
 ) -> Ground:
     """The ground of cells of these communities. ConfigError for an unknown community.
 
     sand, clay : (cell,) percent of the mineral soil. field_capacity_share : (cell,) share of the pores that is full of
-    water at field capacity. organic : thicknesses of each cell instead of the table's. Mineral properties: Johansen
-    (1975) and Clapp and Hornberger (1978) as in the Community Land Model 4.5.
+    water at field capacity. organic : (cell,) values instead of the table's; the result is smooth in thickness but
+    where moss becomes a layer. Mineral properties: Johansen (1975) and Clapp and Hornberger (1978) as in the Community
+    Land Model 4.5.
     """
-    soils = organic if organic is not None else [_entry(ORGANIC, name) for name in communities]
+    soils = organic_for(communities) if organic is None else organic
     moss, fibric_m, humic_m, wetness = (
-        jnp.asarray([getattr(s, name) for s in soils], sand.dtype)
-        for name in ("moss_m", "fibric_m", "humic_m", "wetness")
+        jnp.broadcast_to(jnp.asarray(v, sand.dtype), sand.shape) for v in soils
     )
     edges = bounds(SOIL_THICKNESS_M)
     top, bottom = jnp.asarray(edges[:-1, None], sand.dtype), jnp.asarray(edges[1:, None], sand.dtype)
@@ -282,8 +289,7 @@ def _legacy_column(layers: tuple[LegacyLayer, LegacyLayer]) -> list[np.ndarray]:
     ]
 
 
-def _entry(table: object, name: str):  # type: ignore[no-untyped-def]
-    try:
-        return table[name]  # type: ignore[index]
-    except KeyError:
-        raise ConfigError(f"community {name!r} is unknown; choose one of: {', '.join(ORGANIC)}.") from None
+def _entry(table: Mapping[str, _Entry], name: str) -> _Entry:
+    if name not in table:
+        raise ConfigError(f"community {name!r} is unknown; choose one of: {', '.join(ORGANIC)}.")
+    return table[name]

@@ -11,8 +11,9 @@ import numpy as np
 from jax import lax
 
 from talik.tem.thermal import snow
-from talik.tem.thermal.column import GEOTHERMAL_W_M2, Layers, heat_at, liquid_fraction, one_day, temperature
+from talik.tem.thermal.column import GEOTHERMAL_W_M2, one_day
 from talik.tem.thermal.daily import MAX_DAYS, MONTH_DAYS, at_noon, months
+from talik.tem.thermal.freezing import Layers, UnfrozenWater, heat_at, liquid_fraction, phase, temperature
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds, interpolation, midpoints
 
 Array = jax.Array
@@ -23,8 +24,8 @@ _NEAR = [int(i) for i in np.flatnonzero(_SURFACE)]
 
 
 class Heat(NamedTuple):
-    """State of the column: heat (43, cell) of moss and soil, J m-2; snow water (cell,), mm; saturation (cell,) of the
-    root zone that `heat` was counted with."""
+    """State of the column: heat (43, cell) of moss and soil, J m-2, in float64 to close the books even if all else is
+    float32; snow water (cell,), mm; saturation (cell,) of the root zone that `heat` was counted with."""
 
     heat: Array
     swe: Array
@@ -46,7 +47,8 @@ class SoilClimate(NamedTuple):
     """A year of the soil. tsoil (12, 42, cell) monthly mean, degC; liquid (12, 42, cell) largest liquid share of the
     month; thawed_days (12, cell) share of days with more than 0 degC at 5 cm; swe (12, cell) snow water at the end of
     the month, mm; surface_heat, bottom_heat, water_heat (cell,) heat that came in by the surface, by the bottom, and
-    with water that changed, J m-2 in the year; throughput (cell,) sum of the daily heat moved, J m-2."""
+    with water that changed, J m-2 in the year; throughput (cell,) sum of the daily heat moved, J m-2. Heat is booked in
+    float64 whatever the rest is."""
 
     tsoil: Array
     liquid: Array
@@ -59,13 +61,16 @@ class SoilClimate(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """What the days of a month add up to."""
+    """What the days of a month add up to: temperature, most heat, time thawed, heat through the surface and moved."""
 
     temperature: Array
-    liquid: Array
+    warmest: Array
     thawed: Array
     surface: Array
     moved: Array
+
+
+_Carry = tuple[Array, Array, _Sums]
 
 
 def one_year(
@@ -74,69 +79,75 @@ def one_year(
     layers_of: Callable[[Array], Layers],
     *,
     geothermal: float = GEOTHERMAL_W_M2,
+    unfrozen: UnfrozenWater | None = None,
     tolerance: float = 0.01,
     iterations: int = 12,
     steps_per_day: int = 1,
 ) -> tuple[Heat, SoilClimate]:
-    """The state after a year, and the year's soil climate.
+    """The state after a year of 365 days, and the year's soil climate.
 
     layers_of : `Layers` (43, cell) for a root-zone saturation (cell,). At the start of a month every layer keeps its
     temperature and liquid share while its water changes; the heat that this takes is booked as `water_heat`. Snowfall
     is spread over its month and melts by degree-days; what is left after two months at -1 degC or above goes.
+    geothermal, unfrozen, tolerance, iterations : as for `one_day`.
     """
     knots = months(weather.tair)
     snowfall = jnp.where(weather.tair[1:-1] < snow.SNOWFALL_BELOW_C, weather.precipitation, 0.0)
     thawing = weather.tair >= snow.SNOWFALL_BELOW_C
-    both = thawing[:-2] & thawing[1:-1]
+    second_thaw = thawing[:-2] & thawing[1:-1]
     days = jnp.asarray(MONTH_DAYS, weather.tair.dtype)
+    step = 1.0 / steps_per_day
 
     def month(
         carried: tuple[Heat, Layers], now: tuple[Any, ...]
     ) -> tuple[tuple[Heat, Layers], tuple[Array, ...]]:
-        knot, snowing, saturation, gone, length = now
+        knot, snowing, saturation, snow_goes, length = now
         state, before = carried
         layers = layers_of(saturation)
-        start = heat_at(temperature(state.heat, before), liquid_fraction(state.heat, before), layers)
+        held = phase(state.heat, before, unfrozen)
+        start = heat_at(held.temperature, held.liquid, layers, unfrozen)
         water_heat = jnp.sum(start - state.heat, axis=0)
 
-        def day(carry: tuple[Array, Array, _Sums], index: Array) -> tuple[tuple[Array, Array, _Sums], None]:
+        def pass_time(carry: _Carry, begins: Array) -> _Carry:
             heat, swe, sums = carry
-            length_of_step = 1.0 / steps_per_day
-            number = index * length_of_step
-            exists = (number < length).astype(heat.dtype) * length_of_step
-            tair = at_noon(knot, number + 0.5 * length_of_step - 0.5, length)
-            swe = snow.snow_water_after(swe, snowing / length, tair, exists)
+            tair = at_noon(knot, begins + 0.5 * step - 0.5, length)
+            swe = snow.snow_water_after(swe, snowing / length, tair, step)
             surface = jnp.where(swe > snow.COVERED_MM, jnp.minimum(tair, 0.0), tair)
-            seconds = DAY_S * exists
             heat, flux = one_day(
                 heat,
                 layers,
                 surface,
                 swe * weather.snow_resistance,
-                seconds,
+                DAY_S * step,
                 geothermal=geothermal,
+                unfrozen=unfrozen,
                 tolerance=tolerance,
                 iterations=iterations,
             )
-            return (heat, swe, _add(sums, heat, layers, flux, seconds, geothermal)), None
+            return heat, swe, _add(sums, heat, layers, flux, unfrozen)
 
-        carry = (start, state.swe, _no_sums(state.heat))
-        (heat, swe, sums), _ = lax.scan(day, carry, jnp.arange(MAX_DAYS * steps_per_day, dtype=days.dtype))
-        swe = jnp.where(gone, 0.0, swe)
-        seconds = DAY_S * length
+        def day(carry: _Carry, begins: Array) -> tuple[_Carry, None]:
+            return lax.cond(begins < length, pass_time, lambda carry, _: carry, carry, begins), None
+
+        carry = (start, state.swe, _no_sums(state.heat, days.dtype))
+        starts = jnp.arange(MAX_DAYS * steps_per_day, dtype=days.dtype) * step
+        (heat, swe, sums), _ = lax.scan(day, carry, starts)
+        swe = jnp.where(snow_goes, 0.0, swe)
+        soil = Layers(*(a[1:] for a in layers))
+        steps, seconds = length * steps_per_day, DAY_S * step
         out = (
-            sums.temperature / seconds,
-            sums.liquid,
-            sums.thawed / seconds,
+            sums.temperature / steps,
+            liquid_fraction(sums.warmest, soil, unfrozen),
+            sums.thawed / steps,
             swe,
-            sums.surface,
+            sums.surface * seconds,
             water_heat,
-            sums.moved,
+            sums.moved * seconds,
         )
         return (Heat(heat, swe, saturation), layers), out
 
     (state, _), (tsoil, liquid, thawed, swe, surface, water, moved) = lax.scan(
-        month, (state, layers_of(state.saturation)), (knots, snowfall, weather.saturation, both, days)
+        month, (state, layers_of(state.saturation)), (knots, snowfall, weather.saturation, second_thaw, days)
     )
     bottom = jnp.full_like(state.swe, geothermal * DAY_S * MONTH_DAYS.sum())
     return state, SoilClimate(
@@ -144,22 +155,23 @@ def one_year(
     )
 
 
-def _no_sums(heat: Array) -> _Sums:
-    soil, cell = jnp.zeros_like(heat[1:]), jnp.zeros_like(heat[0])
-    return _Sums(soil, soil, cell, cell, cell)
+def _no_sums(heat: Array, dtype: jnp.dtype) -> _Sums:
+    soil, cell = jnp.zeros(heat[1:].shape, dtype), jnp.zeros(heat[0].shape, dtype)
+    book = jnp.zeros_like(heat[0])
+    return _Sums(soil, jnp.full_like(soil, -jnp.inf), cell, book, book)
 
 
-def _add(sums: _Sums, heat: Array, layers: Layers, flux: Array, seconds: Array, geothermal: float) -> _Sums:
+def _add(sums: _Sums, heat: Array, layers: Layers, flux: Array, unfrozen: UnfrozenWater | None) -> _Sums:
     soil = Layers(*(a[1:] for a in layers))
-    tsoil = temperature(heat[1:], soil)
+    heat = heat[1:].astype(sums.warmest.dtype)
+    tsoil = temperature(heat, soil, unfrozen)
     near = sum(float(_SURFACE[i]) * tsoil[i] for i in _NEAR)
-    exists = seconds > 0.0
     return _Sums(
-        sums.temperature + seconds * tsoil,
-        jnp.maximum(sums.liquid, jnp.where(exists, liquid_fraction(heat[1:], soil), 0.0)),
-        sums.thawed + seconds * (near > 0.0),
-        sums.surface + seconds * flux,
-        sums.moved + seconds * jnp.abs(flux),
+        sums.temperature + tsoil,
+        jnp.maximum(sums.warmest, heat),
+        sums.thawed + (near > 0.0),
+        sums.surface + flux,
+        sums.moved + jnp.abs(flux),
     )
 
 
@@ -189,7 +201,7 @@ def initial_heat(tair: Array, layers: Layers, saturation: Array, geothermal: flo
     to_centre = jnp.cumsum(2.0 * half, axis=0) - half
     profile = tair + 2.0 + geothermal * to_centre
     heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), layers)
-    return Heat(heat, jnp.zeros_like(tair), saturation)
+    return Heat(heat.astype(jnp.float64), jnp.zeros_like(tair), saturation)
 
 
 def deep_profile(state: Heat, year: SoilClimate, layers: Layers, geothermal: float = GEOTHERMAL_W_M2) -> Heat:
