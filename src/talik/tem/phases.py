@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from talik.tem import model
-from talik.tem.inputs import Climate, spin_up_years
+from talik.tem.inputs import Climate, equilibrium_climate, spin_up_climate
 from talik.tem.model import Forcing, Outputs, Parameters, Settings, State
 from talik.tem.settings import TemSettings
 from talik.tem.thermal.year import SoilClimate, deep_profile
@@ -26,6 +26,11 @@ DEEP_RESETS = (3, 6, 9)
 """After so many tens of years the deep soil is set to the conductive profile below 3.6 m, which it nears slowly."""
 CHUNK = 50
 """Years of the equilibrium between looks whether it is reached."""
+TELL_EVERY = 50
+"""Years between signs of life of the phases that run year by year."""
+
+Tell = Callable[[str], None]
+"""Takes a line that says how far a run is."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +44,28 @@ class SpinReport:
 
 
 def spin(
-    climate: Climate, parameters: Parameters, wanted: TemSettings, settings: Settings
+    climate: Climate,
+    parameters: Parameters,
+    wanted: TemSettings,
+    settings: Settings,
+    tell: Tell = lambda _line: None,
 ) -> tuple[State, SpinReport]:
     """The state at the end of equilibrium and spin-up, and how they went.
 
     Each column stops by itself when it stands still, so it does not depend on which others run with it.
     """
-    first = wanted.equilibrium.climate or (climate.first_year, climate.first_year)
-    forcing = climate.window(first, "equilibrium.climate").mean().forcing(first[0])
-    state = model.initial_state(forcing, parameters, settings)
+    first = equilibrium_climate(wanted, climate).mean()
+    forcing = first.forcing(first.first_year)
+    state = jax.jit(model.initial_state, static_argnames="settings")(forcing, parameters, settings=settings)
     state = _settle_water(state, forcing, parameters, settings)
     state, soil, soil_years, soil_still = _settle_soil(state, forcing, parameters, wanted, settings)
+    tell(f"soil heat: {soil_still.sum()} of {soil_still.size} columns still in {soil_years.max()} years")
     state, years, still = _equilibrium(state, forcing, soil, parameters, wanted, settings)
-    loop = climate.window(spin_up_years(wanted, climate), "spin_up.climate")
+    tell(f"equilibrium: {still.sum()} of {still.size} columns still in {years.max()} years")
+    loop = spin_up_climate(wanted, climate)
     for i in range(wanted.spin_up.years):
+        if i % TELL_EVERY == 0:
+            tell(f"spin-up: year {i + 1} of {wanted.spin_up.years}")
         year = loop.years[i % len(loop.years)]
         state, _ = model.step(state, loop.forcing(year, loop=True), parameters, settings)
     return state, SpinReport(soil_years, soil_still, years, still)
@@ -64,9 +77,12 @@ def transient(
     parameters: Parameters,
     settings: Settings,
     before: np.ndarray | None = None,
+    tell: Tell = lambda _line: None,
 ) -> Iterator[tuple[int, State, Outputs]]:
-    """Each year of the climate with the state at its end."""
-    for year in climate.years:
+    """Each year of the climate with the state at its end; before : see `Climate.forcing`."""
+    for i, year in enumerate(climate.years):
+        if i % TELL_EVERY == 0:
+            tell(f"year {year} of {climate.years[0]}..{climate.years[-1]}")
         forcing = climate.forcing(year, before)
         state, outputs = model.step(state, forcing, parameters, settings)
         yield year, state, outputs
