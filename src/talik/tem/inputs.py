@@ -94,8 +94,12 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
         ConfigError: communities or parameters that do not exist.
     """
     _check_names(settings)
-    land = read_static(files, cells=settings.cells, vegetation_types=settings.land.vegetation_types or None)
     names = ", ".join(p.name for p in files)
+    types = settings.land.vegetation_types or None
+    try:
+        land = read_static(files, cells=settings.cells, vegetation_types=types)
+    except InputError as err:
+        raise InputError(f"tem.land.files ({names}): {err}") from err
     for needed in ("sand", "silt", "clay"):
         if needed not in land:
             raise InputError(f"{names}: no {needed}; expected soil texture. Add a soil file to land.files.")

@@ -19,8 +19,6 @@ from talik.tem.thermal.year import SoilClimate, deep_profile
 
 Array = jax.Array
 
-WATER_YEARS = 5
-"""Years until the soil water of a repeated climate is periodic."""
 SOIL_CHUNK = 10
 DEEP_RESETS = (3, 6, 9)
 """After so many tens of years the deep soil is set to the conductive profile below 3.6 m, which it nears slowly."""
@@ -57,10 +55,11 @@ def spin(
     first = equilibrium_climate(wanted, climate).mean()
     forcing = first.forcing(first.first_year)
     state = jax.jit(model.initial_state, static_argnames="settings")(forcing, parameters, settings=settings)
-    state = _settle_water(state, forcing, parameters, settings)
-    state, soil, soil_years, soil_still = _settle_soil(state, forcing, parameters, wanted, settings)
+    steady = settings.with_baseline(True)
+    state = _settle_water(state, forcing, parameters, steady)
+    state, soil, soil_years, soil_still = _settle_soil(state, forcing, parameters, wanted, steady)
     tell(f"soil heat: {soil_still.sum()} of {soil_still.size} columns still in {soil_years.max()} years")
-    state, years, still = _equilibrium(state, forcing, soil, parameters, wanted, settings)
+    state, years, still = _equilibrium(state, forcing, soil, parameters, wanted, steady)
     tell(f"equilibrium: {still.sum()} of {still.size} columns still in {years.max()} years")
     loop = spin_up_climate(wanted, climate)
     for i in range(wanted.spin_up.years):
@@ -88,28 +87,26 @@ def transient(
         yield year, state, outputs
 
 
-def _settle_water(state: State, forcing: Forcing, parameters: Parameters, settings: Settings) -> State:
+def _settle_water(state: State, forcing: Forcing, parameters: Parameters, steady: Settings) -> State:
     """The state with the soil moisture of a repeated year; everything else as it was."""
-    _, soil = model.soil_step(state, forcing, parameters, settings)
-    wet = state
-    for _ in range(WATER_YEARS):
-        wet, _ = model.biogeochemistry_step(wet, forcing, soil, parameters, settings)
+    _, soil = model.soil_step(state, forcing, parameters, steady)
+    wet, _ = _years(state, forcing, soil, parameters, steady, CHUNK)
     water = state.pools._replace(W=wet.pools.W, G_r=wet.pools.G_r, G_s=wet.pools.G_s, SWE=wet.pools.SWE)
     return state._replace(pools=water, saturation=wet.saturation)
 
 
 def _settle_soil(
-    state: State, forcing: Forcing, parameters: Parameters, wanted: TemSettings, settings: Settings
+    state: State, forcing: Forcing, parameters: Parameters, wanted: TemSettings, steady: Settings
 ) -> tuple[State, SoilClimate, np.ndarray, np.ndarray]:
     """Soil heat in balance with a repeated year, and its last year."""
     cells = state.saturation.shape[-1]
     still, years = np.zeros(cells, bool), np.zeros(cells, int)
     last = None
-    state, soil = model.soil_step(state, forcing, parameters, settings)
+    state, soil = model.soil_step(state, forcing, parameters, steady)
     for chunk in range(-(-wanted.soil_heat.years // SOIL_CHUNK)):
         moved = state
         for _ in range(SOIL_CHUNK):
-            moved, now = model.soil_step(moved, forcing, parameters, settings)
+            moved, now = model.soil_step(moved, forcing, parameters, steady)
         mean = np.asarray(now.tsoil.mean(axis=0))
         keep = jnp.asarray(still)
         state = state._replace(heat=jax.tree.map(partial(jnp.where, keep), state.heat, moved.heat))
@@ -120,7 +117,7 @@ def _settle_soil(
                 state.heat,
                 soil,
                 model.layers_of(state.heat.saturation, parameters.ground),
-                settings.geothermal,
+                steady.geothermal,
             )
             state = state._replace(heat=jax.tree.map(partial(jnp.where, keep), state.heat, heat))
             last = None
@@ -139,13 +136,12 @@ def _equilibrium(
     soil: SoilClimate,
     parameters: Parameters,
     wanted: TemSettings,
-    settings: Settings,
+    steady: Settings,
 ) -> tuple[State, np.ndarray, np.ndarray]:
     """Pools in balance with a repeated year, with soil nitrogen reset every year."""
     cells = state.saturation.shape[-1]
     still, years = np.zeros(cells, bool), np.zeros(cells, int)
     limits = wanted.equilibrium
-    steady = settings.with_baseline(True)
     for _ in range(-(-limits.years // CHUNK)):
         moved, changes = _years(state, forcing, soil, parameters, steady, CHUNK)
         state = jax.tree.map(partial(jnp.where, jnp.asarray(still)), state, moved)
