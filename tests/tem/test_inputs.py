@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_blocks_part_the_cells(per_cell: list[int], size: int) -> None:
             part.cell + block.start, np.repeat(block, per_cell[block.start : block.stop])
         )
         np.testing.assert_array_equal(part.lat, block)
-    for part, following in zip(parts, parts[1:], strict=False):
+    for part, following in pairwise(parts):
         assert part.cell.size + np.sum(following.cell == 0) > size  # no block ends before it must
 
 
@@ -96,7 +97,7 @@ def test_forcing_by_hand(folder: Path) -> None:
     """Units, order of months, and the months before and after: against the values that were written."""
     columns, climate = read(folder, period=[2002, 2004])
     held = world.fields(84)
-    at = [(int(np.flatnonzero(world.LAT == a)[0]), int(np.flatnonzero(world.LON == o)[0]))
+    at = [(int(np.flatnonzero(a == world.LAT)[0]), int(np.flatnonzero(o == world.LON)[0]))
           for a, o in zip(columns.lat[columns.cell], columns.lon[columns.cell], strict=True)]  # fmt: skip
     tas = np.stack([held["tas"][:, i, j] - 273.15 for i, j in at], axis=1)
     rain = np.stack([held["pr"][:, i, j] for i, j in at], axis=1)

@@ -100,7 +100,7 @@ def test_the_flux_file_is_a_flux_dataset(whole: Path) -> None:
         np.testing.assert_array_equal(ds["time_bnds"], np.stack([starts[:-1], starts[1:]], axis=1))
         for name in CARBON:
             assert ds[name].attrs["units"] == "kg m-2 s-1"
-            assert ds[name].attrs["standard_name"] == FLUXES[name].standard_name
+            assert {**ds[name].attrs, **FLUXES[name].attributes} == ds[name].attrs
             np.testing.assert_array_equal(ds[name].isnull().any("time"), world.TYPES == 1)
         np.testing.assert_array_equal(ds["coverage"], world.TYPES != 1)
         np.testing.assert_allclose(ds["nee"], ds["reco"] - ds["gpp"], atol=1e-18, rtol=1e-12)

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import xarray as xr
 
@@ -56,6 +57,7 @@ def write_restart(parts: Sequence[Path], out: Path, *, title: str, key: str) -> 
     with ExitStack() as opened:
         states = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", group="restart")) for p in parts]
         joined = xr.concat(states, dim="column", data_vars="all", combine_attrs="identical")
+        joined = joined.drop_encoding()  # the first block's width of text would cut the others' names
         joined = joined.assign_attrs(title=title, source=SOURCE, talik_inputs=_recorded_inputs(parts[0]))
         stamp(joined, STEP, key).to_netcdf(out, engine="netcdf4")
 
@@ -82,8 +84,12 @@ def audit(parts: Sequence[Path]) -> dict[str, Any]:
 
 @contextmanager
 def _whole(parts: Sequence[Path], names: Sequence[str], grid: bool) -> Iterator[xr.Dataset]:
-    """Some variables of all blocks, read as they are used, on a lat-lon grid if `grid` and the cells lie on one."""
+    """Some variables of all blocks, read as they are used, on a lat-lon grid if `grid` and the cells lie on one.
+
+    Dask works in one thread meanwhile: several would write in any order, and the bytes would differ.
+    """
     with ExitStack() as opened:
+        opened.enter_context(dask.config.set(scheduler="synchronous"))
         pieces = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", chunks={})) for p in parts]
         held = xr.concat([p[[*names, "cell_area"]] for p in pieces], dim="cell", data_vars="minimal")
         # the rest of the attributes is told of one block
