@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import dask
 import numpy as np
 import xarray as xr
 
@@ -37,7 +36,7 @@ def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, key: str, grid
             title=title,
         )
         fluxes = fluxes.assign_attrs(talik_inputs=ds.attrs["talik_inputs"])
-        write_netcdf(fluxes, out, step=STEP, config_key=key)
+        write_netcdf(fluxes.load(), out, step=STEP, config_key=key)
 
 
 def write_land(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
@@ -84,12 +83,8 @@ def audit(parts: Sequence[Path]) -> dict[str, Any]:
 
 @contextmanager
 def _whole(parts: Sequence[Path], names: Sequence[str], grid: bool) -> Iterator[xr.Dataset]:
-    """Some variables of all blocks, read as they are used, on a lat-lon grid if `grid` and the cells lie on one.
-
-    Dask works in one thread meanwhile: several would write in any order, and the bytes would differ.
-    """
+    """Some variables of all blocks, read as they are used, on a lat-lon grid if `grid` and the cells lie on one."""
     with ExitStack() as opened:
-        opened.enter_context(dask.config.set(scheduler="synchronous"))
         pieces = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", chunks={})) for p in parts]
         held = xr.concat([p[[*names, "cell_area"]] for p in pieces], dim="cell", data_vars="minimal")
         # the rest of the attributes is told of one block
@@ -155,9 +150,9 @@ def _even_axis(values: np.ndarray) -> np.ndarray | None:
 
 
 def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str, key: str) -> None:
-    ds = ds.assign_attrs(Conventions=CONVENTIONS, title=title, source=SOURCE)
-    encoding = {
-        name: {"zlib": True, "complevel": 4, "dtype": "float32", "_FillValue": np.float32(1e20)}
-        for name in table
-    }
-    stamp(ds, STEP, key).to_netcdf(out, engine="netcdf4", encoding=encoding)
+    """One variable after the other: Dask would write them in any order, and the bytes would differ."""
+    ds = stamp(ds.assign_attrs(Conventions=CONVENTIONS, title=title, source=SOURCE), STEP, key)
+    ds.drop_vars(table).load().to_netcdf(out, engine="netcdf4")
+    for name in table:
+        encoding = {"zlib": True, "complevel": 4, "dtype": "float32", "_FillValue": np.float32(1e20)}
+        ds[[name]].load().to_netcdf(out, engine="netcdf4", mode="a", encoding={name: encoding})
