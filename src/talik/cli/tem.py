@@ -50,6 +50,7 @@ def run(
     with bad_input_exits():
         from talik.errors import ConfigError
         from talik.tem.inputs import check_run, read_columns
+        from talik.tem.run import open_restart
         from talik.tem.section import PUBLISHED, files_of
         from talik.tem.settings import TemSettings
         from talik.workflow.project import load_project
@@ -63,6 +64,8 @@ def run(
         files = files_of(loaded, settings)
         columns = read_columns(settings, files.paths("land"))
         climate = check_run(settings, files.paths("climate"), files.paths("co2"), columns, files.period)
+        if files.restart is not None:
+            open_restart(Path(files.restart), columns, climate)
         told = {
             "cells": int(columns.lat.size),
             "columns": int(columns.cell.size),

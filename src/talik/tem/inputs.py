@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +33,8 @@ CHECKED_TOGETHER = 2000
 class Columns:
     """What runs: each cell has one column for each community that shares it.
 
-    lat, lon, area_m2 (cell,); cell, community (names), share, p, sand, clay, elevation (column,).
+    lat, lon, area_m2 (cell,); cell (rising), community (names), share, sand, silt, clay (%), elevation (m) (column,);
+    notes of the reader.
     """
 
     lat: Array
@@ -43,6 +47,7 @@ class Columns:
     silt: Array
     clay: Array
     elevation: Array
+    notes: tuple[str, ...] = ()
 
     def blocks(self, size: int) -> list[range]:
         """Ranges of cells with at most about `size` columns together."""
@@ -71,20 +76,30 @@ class Columns:
             self.silt[chosen],
             self.clay[chosen],
             self.elevation[chosen],
+            self.notes,
         )
 
     def mean(self, values: Array) -> Array:
         """Cell means (..., cell) of column values (..., column), by share."""
-        mixing = np.zeros((self.cell.size, self.lat.size))
-        mixing[np.arange(self.cell.size), self.cell] = self.share
-        mean: Array = values @ mixing
+        starts = np.searchsorted(self.cell, np.arange(self.lat.size))
+        mean: Array = np.add.reduceat(values * self.share, starts, axis=-1)
         return mean
 
 
 def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
-    """The columns of the project; ice has none. InputError, ConfigError: land files do not say what is needed."""
-    land = read_static(files, cells=settings.cells, vegetation_types=settings.land.vegetation_types or None)
+    """The columns of the project; ice has none.
+
+    Raises:
+        InputError: land files do not say what is needed.
+        ConfigError: communities or parameters that do not exist.
+    """
+    _check_names(settings)
     names = ", ".join(p.name for p in files)
+    types = settings.land.vegetation_types or None
+    try:
+        land = read_static(files, cells=settings.cells, vegetation_types=types)
+    except InputError as err:
+        raise InputError(f"tem.land.files ({names}): {err}") from err
     for needed in ("sand", "silt", "clay"):
         if needed not in land:
             raise InputError(f"{names}: no {needed}; expected soil texture. Add a soil file to land.files.")
@@ -96,6 +111,9 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
         raise InputError(
             f"{names}: no cell has plants (all are ice). Check the vegetation types or the cells."
         )
+    notes = [str(n) for n in land.attrs["notes"]]
+    if len(kept) < len(shares):
+        notes.append(f"{len(shares) - len(kept)} of {len(shares)} cells are ice and are left out")
     rows = [(new, old, name, share) for new, old in enumerate(kept) for name, share in shares[old]]
     at = np.array([old for _, old, _, _ in rows])
     return Columns(
@@ -109,6 +127,7 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
         land["silt"].to_numpy()[at],
         land["clay"].to_numpy()[at],
         elevation[at],
+        tuple(notes),
     )
 
 
@@ -124,39 +143,32 @@ def _elevation(land: xr.Dataset, settings: TemSettings, names: str) -> Array:
 
 
 def _shares(land: xr.Dataset, settings: TemSettings, names: str) -> list[tuple[tuple[str, float], ...]]:
-    one = settings.land.community
-    if one is not None:
-        if one not in communities.COMMUNITIES:
-            raise ConfigError(
-                f"tem.land.community: {one!r} is unknown; choose one of: {', '.join(communities.COMMUNITIES)}."
-            )
-        return [((one, 1.0),)] * land.sizes["cell"]
+    if settings.land.community is not None:
+        return [((settings.land.community, 1.0),)] * land.sizes["cell"]
     if "vegetation" not in land:
         raise InputError(f"{names}: no vegetation. Add a file with it to land.files, or set land.community.")
     return [communities.communities_of(int(v)) for v in land["vegetation"].to_numpy()]
 
 
 def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climate) -> Parameters:
-    """Parameters of columns; ConfigError for an unknown community or parameter that the project wants to change."""
+    """Parameters of columns, with those values that the project changes; snow is classed by `first_climate`."""
     plants = communities.parameters_for(columns.community)
-    _require_known("parameters", settings.parameters, communities.Parameters._fields)
-    _require_known("organic_soil", settings.organic_soil, materials.OrganicSoil.__slots__)
     for community, changes in settings.parameters.items():
         here = jnp.asarray([name == community for name in columns.community])
         plants = plants._replace(**{n: jnp.where(here, v, getattr(plants, n)) for n, v in changes.items()})
     p = jnp.asarray(np.maximum((columns.silt + columns.clay) / 100.0, 0.01))
-    site = water.site_for(plants, p, jnp.asarray(columns.elevation))
+    site = jax.jit(water.site_for)(plants, p, jnp.asarray(columns.elevation))
     windy = jnp.asarray([name in snow.WINDY for name in columns.community])
-    density = snow.snow_density(
+    density = jax.jit(snow.snow_density)(
         jnp.asarray(first_climate.tair.mean(axis=0)), jnp.asarray(first_climate.precip.mean(axis=0)), windy
     )
     if settings.soil_heat.layers == "legacy":
         ground: materials.Ground | Layers = materials.legacy_layers(columns.community)
     else:
-        soils = [
-            replace(materials.ORGANIC[name], **settings.organic_soil.get(name, {}))
-            for name in columns.community
-        ]
+        soils = materials.organic_for(columns.community)
+        for community, changes in settings.organic_soil.items():
+            here = jnp.asarray([name == community for name in columns.community])
+            soils = soils._replace(**{n: jnp.where(here, v, getattr(soils, n)) for n, v in changes.items()})
         filled = (site.wilting_point + 0.13) / site.porosity
         ground = materials.ground_for(
             columns.community,
@@ -171,22 +183,47 @@ def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climat
     )
 
 
-def _require_known(key: str, changes: dict[str, dict[str, float]], fields: Sequence[str]) -> None:
-    for community, values in changes.items():
-        if community not in communities.COMMUNITIES:
+def _check_names(settings: TemSettings) -> None:
+    """ConfigError for communities and parameters that do not exist, and soil layers that nothing would read."""
+    if settings.land.community is not None:
+        _require_known("land.community", settings.land.community, communities.COMMUNITIES)
+    changes = (
+        ("parameters", settings.parameters, communities.Parameters._fields),
+        ("organic_soil", settings.organic_soil, materials.OrganicSoil._fields),
+    )
+    for key, by_community, known in changes:
+        for community, values in by_community.items():
+            _require_known(key, community, communities.COMMUNITIES)
+            for name in values:
+                _require_known(f"{key}.{community}", name, known)
+    for community, values in settings.organic_soil.items():
+        below = [name for name, value in values.items() if value < 0 or (name == "wetness" and value > 1)]
+        if below:
             raise ConfigError(
-                f"tem.{key}: community {community!r} is unknown; choose one of: {', '.join(communities.COMMUNITIES)}."
+                f"tem.organic_soil.{community}.{below[0]} is {values[below[0]]:g}; expected a thickness of 0 or more "
+                "in m, and a wetness of 0..1."
             )
-        for name in values:
-            if name not in fields:
-                raise ConfigError(
-                    f"tem.{key}.{community}: {name!r} is unknown; choose one of: {', '.join(fields)}."
-                )
+    if settings.organic_soil and settings.soil_heat.layers == "legacy":
+        raise ConfigError(
+            "tem.organic_soil: legacy layers have thicknesses of their own. Leave it out, or set soil_heat.layers to "
+            "physical."
+        )
+
+
+def _require_known(key: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(known)}."
+        raise ConfigError(f"tem.{key}: {name!r} is unknown; {hint}")
 
 
 @dataclass(frozen=True)
 class Climate:
-    """Climate of columns: tair, precip, irradiance, par (year, 12, column), co2 (year,); notes of the readers."""
+    """Climate of columns: tair (degC), precip (mm month-1), irradiance, par (cal cm-2 d-1), all (year, 12, column).
+
+    co2 : (year,) ppm. january : (column,) air temperature of the month after the last year, degC, where files hold it.
+    notes, inputs : of the reader; inputs are sha256 by file name.
+    """
 
     first_year: int
     tair: Array
@@ -194,7 +231,9 @@ class Climate:
     irradiance: Array
     par: Array
     co2: Array
+    january: Array | None = None
     notes: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def years(self) -> range:
@@ -215,7 +254,6 @@ class Climate:
             self.irradiance[at],
             self.par[at],
             self.co2[at],
-            self.notes,
         )
 
     def mean(self) -> Climate:
@@ -223,20 +261,23 @@ class Climate:
         tair, precip, irradiance, par = (
             a.mean(axis=0, keepdims=True) for a in (self.tair, self.precip, self.irradiance, self.par)
         )
-        return Climate(self.first_year, tair, precip, irradiance, par, self.co2[:1], self.notes)
+        return Climate(self.first_year, tair, precip, irradiance, par, self.co2[:1])
 
     def forcing(self, year: int, before: Array | None = None, loop: bool = False) -> Forcing:
         """The forcing of a year. before : (column,) air temperature of the December before the first year.
 
-        In a loop the first year follows the last; else the first and last year border on themselves.
+        In a loop the first year follows the last; else the first and last year border on themselves where nothing
+        else is known.
         """
         i, last = year - self.first_year, self.tair.shape[0] - 1
-        previous = self.tair[last, 11] if i == 0 and (loop or before is None) else None
-        if i == 0 and not loop:
-            previous = self.tair[0, 11] if before is None else before
-        following = self.tair[i + 1, 0] if i < last else self.tair[0 if loop else last, 0]
-        december = self.tair[i - 1, 11] if previous is None else previous
-        tair = np.concatenate([december[None], self.tair[i], following[None]])
+        first, after = (last, 0) if loop else (0, last)
+        december = self.tair[first if i == 0 else i - 1, 11]
+        if i == 0 and not loop and before is not None:
+            december = before
+        january = self.tair[after if i == last else i + 1, 0]
+        if i == last and not loop and self.january is not None:
+            january = self.january
+        tair = np.concatenate([december[None], self.tair[i], january[None]])
         return Forcing(
             jnp.asarray(tair),
             jnp.asarray(self.precip[i]),
@@ -254,16 +295,13 @@ def read_run(
     period: tuple[int, int] | None,
 ) -> Climate:
     """The climate of columns over a period; what is wrong with it is an error that lists everything."""
-    places = list(zip(columns.lat.tolist(), columns.lon.tolist(), strict=True))
-    how = settings.climate
-    ds = read_climate(
-        list(climate_files),
-        layout=how.layout,
-        cells=places,
-        period=period,
-        calendar=how.calendar,
-    )
+    ds, january = _read_period(settings, climate_files, columns, period)
     first, last = int(ds["time"].dt.year[0]), int(ds["time"].dt.year[-1])
+    if period not in (None, (first, last)):
+        raise InputError(
+            f"{ds.attrs['source']}: holds {first}..{last} of the period {period[0]}..{period[1]}. Choose a period "
+            "inside, or add files."
+        )
     co2 = read_co2(list(co2_files), years=(first, last), scenario=settings.co2.scenario).to_numpy()
     shape = (last - first + 1, 12, -1)
     of_column = {n: ds[n].to_numpy().reshape(shape)[..., columns.cell] for n in ("tas", "pr")}
@@ -275,13 +313,39 @@ def read_run(
         raise InputError(
             f"{ds.attrs['source']}: neither rsds nor clt, but plants need light. Add a file of one to climate.files."
         )
-    irradiance, par = (np.asarray(a) for a in model.light(lat, sun, clouds))
-    return Climate(first, of_column["tas"], of_column["pr"], irradiance, par, co2, tuple(_notes(ds)))
+    irradiance, par = (np.asarray(a) for a in jax.jit(model.light)(lat, sun, clouds))
+    return Climate(
+        first,
+        of_column["tas"],
+        of_column["pr"],
+        irradiance,
+        par,
+        co2,
+        None if january is None else january[columns.cell],
+        tuple(str(n) for n in ds.attrs["notes"]),
+        json.loads(ds.attrs["talik_inputs"]),
+    )
 
 
-def _notes(ds: xr.Dataset) -> list[str]:
-    notes = ds.attrs.get("notes", [])
-    return [notes] if isinstance(notes, str) else [str(n) for n in notes]
+def _read_period(
+    settings: TemSettings, files: Sequence[Path], columns: Columns, period: tuple[int, int] | None
+) -> tuple[xr.Dataset, Array | None]:
+    """The climate dataset of a period, and the air temperature (cell,) of the January after it if files hold it."""
+    places = list(zip(columns.lat.tolist(), columns.lon.tolist(), strict=True))
+
+    def read(years: tuple[int, int] | None) -> xr.Dataset:
+        how = settings.climate
+        return read_climate(list(files), layout=how.layout, cells=places, period=years, calendar=how.calendar)
+
+    if period is None:
+        return read(None), None
+    try:
+        longer = read((period[0], period[1] + 1))
+    except InputError:  # no such year, or a bad one: the period itself decides
+        return read(period), None
+    within = longer["time"].dt.year <= period[1]
+    after = longer["tas"].isel(time=~within.to_numpy())
+    return longer.isel(time=within.to_numpy()), after[0].to_numpy() if after.sizes["time"] else None
 
 
 def check_run(
@@ -293,21 +357,27 @@ def check_run(
 ) -> Climate:
     """Read all climate once, some cells at a time, so that a run starts only if all of it is good.
 
-    Returns the climate of the last cells read, for its years and notes.
+    Returns the climate of the last cells read, for its years, with the notes of all.
     """
-    notes: dict[str, None] = {}
+    notes = dict.fromkeys(columns.notes)
     for start in range(0, columns.lat.size, CHECKED_TOGETHER):
         cells = range(start, min(start + CHECKED_TOGETHER, columns.lat.size))
         climate = read_run(settings, climate_files, co2_files, columns.part(cells), period)
         notes.update(dict.fromkeys(climate.notes))
-    climate.window(
-        settings.equilibrium.climate or (climate.first_year, climate.first_year), "equilibrium.climate"
-    )
-    climate.window(spin_up_years(settings, climate), "spin_up.climate")
+    if settings.restart is None:
+        equilibrium_climate(settings, climate)
+        spin_up_climate(settings, climate)
     return replace(climate, notes=tuple(notes))
 
 
-def spin_up_years(settings: TemSettings, climate: Climate) -> tuple[int, int]:
-    """First and last year of the spin-up's loop."""
+def equilibrium_climate(settings: TemSettings, climate: Climate) -> Climate:
+    """The years whose mean months are repeated until pools stand still; ConfigError if the climate lacks them."""
     first = climate.first_year
-    return settings.spin_up.climate or (first, min(first + 10, climate.years[-1]))
+    return climate.window(settings.equilibrium.climate or (first, first), "equilibrium.climate")
+
+
+def spin_up_climate(settings: TemSettings, climate: Climate) -> Climate:
+    """The years of the spin-up's loop; ConfigError if the climate lacks them."""
+    first = climate.first_year
+    years = settings.spin_up.climate or (first, min(first + 10, climate.years[-1]))
+    return climate.window(years, "spin_up.climate")

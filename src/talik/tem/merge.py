@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from talik.flux.dataset import make_flux_dataset
+from talik.flux.dataset import CONVENTIONS, make_flux_dataset
 from talik.flux.io import write_netcdf
 from talik.provenance import stamp
 from talik.tem.model import CLOSURES
@@ -23,8 +23,8 @@ SPARSEST = 10
 """A grid that has more points for each cell that ran is written as a list of cells."""
 
 
-def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, grid: bool) -> None:
-    """The monthly carbon fluxes as a flux dataset of approach ``process``."""
+def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
+    """The monthly carbon fluxes as a flux dataset of approach ``process``; key : of the run's settings."""
     with _whole(parts, FLUX_NAMES, grid) as ds:
         coverage = ds["gpp"].isel(time=0, drop=True).notnull().astype(float)
         fluxes = make_flux_dataset(
@@ -35,27 +35,30 @@ def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, grid: bool) ->
             time_bounds=ds["time_bnds"],
             title=title,
         )
-        write_netcdf(fluxes, out, step=STEP)
+        fluxes = fluxes.assign_attrs(talik_inputs=ds.attrs["talik_inputs"])
+        write_netcdf(fluxes.load(), out, step=STEP, config_key=key)
 
 
-def write_land(parts: Sequence[Path], out: Path, *, title: str, grid: bool) -> None:
+def write_land(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
     """Monthly pools, water, soil temperature and thaw depth."""
     with _whole(parts, tuple(LAND), grid) as ds:
-        _write(ds.set_coords("time_bnds"), out, LAND, title)
+        _write(ds.set_coords("time_bnds"), out, LAND, title, key)
 
 
-def write_annual(parts: Sequence[Path], out: Path, *, title: str, grid: bool) -> None:
+def write_annual(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
     """Annual active-layer thickness and taliks."""
     with _whole(parts, tuple(ANNUAL), grid) as ds:
-        _write(ds, out, ANNUAL, title)
+        _write(ds, out, ANNUAL, title, key)
 
 
-def write_restart(parts: Sequence[Path], out: Path) -> None:
+def write_restart(parts: Sequence[Path], out: Path, *, title: str, key: str) -> None:
     """The state at the end of the run, from which another can go on."""
     with ExitStack() as opened:
         states = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", group="restart")) for p in parts]
-        joined = xr.concat(states, dim="column", data_vars="all", combine_attrs="drop_conflicts")
-        stamp(joined, STEP).to_netcdf(out, engine="netcdf4")
+        joined = xr.concat(states, dim="column", data_vars="all", combine_attrs="identical")
+        joined = joined.drop_encoding()  # the first block's width of text would cut the others' names
+        joined = joined.assign_attrs(title=title, source=SOURCE, talik_inputs=_recorded_inputs(parts[0]))
+        stamp(joined, STEP, key).to_netcdf(out, engine="netcdf4")
 
 
 def audit(parts: Sequence[Path]) -> dict[str, Any]:
@@ -83,8 +86,15 @@ def _whole(parts: Sequence[Path], names: Sequence[str], grid: bool) -> Iterator[
     """Some variables of all blocks, read as they are used, on a lat-lon grid if `grid` and the cells lie on one."""
     with ExitStack() as opened:
         pieces = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", chunks={})) for p in parts]
-        ds = xr.concat([p[[*names, "cell_area"]] for p in pieces], dim="cell", data_vars="minimal")
+        held = xr.concat([p[[*names, "cell_area"]] for p in pieces], dim="cell", data_vars="minimal")
+        # the rest of the attributes is told of one block
+        ds = held.drop_attrs(deep=False).assign_attrs(talik_inputs=pieces[0].attrs["talik_inputs"])
         yield _placed(_dated(ds), grid)
+
+
+def _recorded_inputs(part: Path) -> str:
+    with xr.open_dataset(part, engine="netcdf4") as ds:
+        return str(ds.attrs["talik_inputs"])
 
 
 def _dated(ds: xr.Dataset) -> xr.Dataset:
@@ -139,10 +149,10 @@ def _even_axis(values: np.ndarray) -> np.ndarray | None:
     return axis
 
 
-def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str) -> None:
-    ds = ds.assign_attrs(Conventions="CF-1.12", title=title, source=SOURCE)
-    encoding = {
-        name: {"zlib": True, "complevel": 4, "dtype": "float32", "_FillValue": np.float32(1e20)}
-        for name in table
-    }
-    stamp(ds, STEP).to_netcdf(out, engine="netcdf4", encoding=encoding)
+def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str, key: str) -> None:
+    """One variable after the other: Dask would write them in any order, and the bytes would differ."""
+    ds = stamp(ds.assign_attrs(Conventions=CONVENTIONS, title=title, source=SOURCE), STEP, key)
+    ds.drop_vars(table).load().to_netcdf(out, engine="netcdf4")
+    for name in table:
+        encoding = {"zlib": True, "complevel": 4, "dtype": "float32", "_FillValue": np.float32(1e20)}
+        ds[[name]].load().to_netcdf(out, engine="netcdf4", mode="a", encoding={name: encoding})

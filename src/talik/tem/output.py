@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from talik.errors import InputError
 from talik.flux.table import FLUXES
 from talik.tem.inputs import Columns
 from talik.tem.model import CLOSURES, Outputs, State
 from talik.tem.phases import SpinReport
-from talik.tem.thermal.grid import DEPTHS_M
+from talik.tem.thermal.grid import DEPTHS_M, SOIL_THICKNESS_M
 
 Array = npt.NDArray[np.float64]
 
@@ -58,10 +59,14 @@ LAND: Mapping[str, Variable] = {
     "tsl": Variable("degC", "soil temperature", "soil_temperature"),
 }
 ANNUAL: Mapping[str, Variable] = {
-    "activeLayerThickness": Variable("m", "active-layer thickness (50 m, the bottom, is no permafrost)"),
+    "activeLayerThickness": Variable("m", "active-layer thickness of the part of the cell with permafrost"),
+    "permafrostFraction": Variable("1", "share of the cell with permafrost above 50 m"),
     "talikThickness": Variable("m", "ground above the permafrost table that stays above 0 degC all year"),
 }
 _G_TO_KG = 1e-3
+CLOSED = 1e-10
+"""Largest relative residual of a budget that is round-off."""
+_BOTTOM_M = float(SOIL_THICKNESS_M.sum())
 
 
 @dataclass
@@ -75,9 +80,12 @@ class Collected:
     years: list[int] = field(default_factory=list)
 
     def add(self, year: int, outputs: Outputs, wilting_mm: Array, seconds: Array) -> None:
-        """Keep a year. wilting_mm : (column,) water below the wilting point; seconds : (12,) of the year's months."""
-        f, n = outputs.fluxes, self.columns.cell.size
-        pools = f.pools
+        """Keep a year. wilting_mm : (column,) water below the wilting point; seconds : (12,) of the year's months.
+
+        InputError: results that are no numbers, or budgets that do not close.
+        """
+        self._check(year, np.abs(np.asarray(outputs.residual)))
+        f, pools = outputs.fluxes, outputs.fluxes.pools
         flux = _G_TO_KG / seconds[:, None]
         rates = {
             "gpp": f.gpp,
@@ -107,17 +115,41 @@ class Collected:
             "thawedDays": outputs.soil.thawed_days,
             "tsl": outputs.tsoil,
         }
-        months = {name: np.asarray(a)[..., :n] * flux for name, a in rates.items()}
-        months |= {name: np.asarray(a)[..., :n] / seconds[:, None] for name, a in water.items()}
-        months |= {name: np.asarray(a)[..., :n] * _G_TO_KG for name, a in stocks.items()}
-        months |= {name: np.asarray(a)[..., :n] for name, a in plain.items()}
+        months = {name: np.asarray(a) * flux for name, a in rates.items()}
+        months |= {name: np.asarray(a) / seconds[:, None] for name, a in water.items()}
+        months |= {name: np.asarray(a) * _G_TO_KG for name, a in stocks.items()}
+        months |= {name: np.asarray(a) for name, a in plain.items()}
         for name, values in months.items():
             self.monthly.setdefault(name, []).append(self.columns.mean(values))
-        for name, values in (("activeLayerThickness", outputs.alt), ("talikThickness", outputs.talik)):
-            self.annual.setdefault(name, []).append(self.columns.mean(np.asarray(values)[:n]))
-        worst = np.asarray(np.abs(np.asarray(outputs.residual)[:, :n]).max(axis=1), np.float64)
-        np.fmax(self.residual, np.where(np.isnan(worst), np.inf, worst), out=self.residual)
+        for name, values in self._permafrost(np.asarray(outputs.alt), np.asarray(outputs.talik)).items():
+            self.annual.setdefault(name, []).append(values)
         self.years.append(year)
+
+    def _permafrost(self, alt: Array, talik: Array) -> dict[str, Array]:
+        """The annual variables; where a part of a cell has no permafrost, the thickness is that of the others."""
+        frozen = (alt < _BOTTOM_M - 1e-6).astype(np.float64)
+        share = self.columns.mean(frozen)
+        with np.errstate(invalid="ignore"):
+            thickness = self.columns.mean(alt * frozen) / share
+        return {
+            "activeLayerThickness": thickness,
+            "permafrostFraction": share,
+            "talikThickness": self.columns.mean(talik),
+        }
+
+    def _check(self, year: int, residual: Array) -> None:
+        """InputError where a budget (4, column) does not close; else keep the worst."""
+        bad = ~(residual <= CLOSED)
+        if bad.any():
+            budget, column = (int(i[0]) for i in np.nonzero(bad))
+            at = self.columns.cell[column]
+            where = f"{self.columns.community[column]} at {self.columns.lat[at]:g}, {self.columns.lon[at]:g}"
+            raise InputError(
+                f"{CLOSURES[budget]} of {where} is off by {residual[budget, column]:.1e} in {year} "
+                f"({int(bad.any(axis=0).sum())} of {bad.shape[1]} columns); expected at most {CLOSED:g}. Check the "
+                "climate and the parameters that were changed; if they are plausible this is an error in talik."
+            )
+        np.fmax(self.residual, residual.max(axis=1), out=self.residual)
 
     def dataset(self) -> xr.Dataset:
         """Everything as one dataset: (time, cell), (time, depth, cell) and (year, cell)."""
@@ -151,10 +183,9 @@ def month_seconds(year: int) -> Array:
 
 def state_dataset(state: State, columns: Columns, year: int) -> xr.Dataset:
     """The state of columns at the end of a year, as a restart file holds it."""
-    n = columns.cell.size
     out = xr.Dataset(attrs={"year": year})
     for name, values in _leaves(state):
-        array = np.asarray(values)[..., :n]
+        array = np.asarray(values)
         dims = {1: (), 2: ("layer" if array.shape[0] != 12 else "month",)}[array.ndim]
         out[name] = ((*dims, "column"), array)
     place = columns.cell
@@ -181,18 +212,17 @@ def _leaves(state: State) -> list[tuple[str, Any]]:
 
 def audit_of(collected: Collected, report: SpinReport | None, notes: tuple[str, ...]) -> dict[str, Any]:
     """What a block tells of itself: worst closures, how the spin-up ended, what the readers noted."""
-    n = collected.columns.cell.size
     audit: dict[str, Any] = {
-        "columns": n,
+        "columns": collected.columns.cell.size,
         "years": [collected.years[0], collected.years[-1]],
         "closure": dict(zip(CLOSURES, collected.residual.tolist(), strict=True)),
         "notes": list(notes),
     }
     if report is not None:
         audit["spin_up"] = {
-            "soil_years": int(report.soil_years[:n].max()),
-            "soil_still": int(report.soil_still[:n].sum()),
-            "equilibrium_years": int(report.equilibrium_years[:n].max()),
-            "equilibrium_still": int(report.equilibrium_still[:n].sum()),
+            "soil_years": int(report.soil_years.max()),
+            "soil_still": int(report.soil_still.sum()),
+            "equilibrium_years": int(report.equilibrium_years.max()),
+            "equilibrium_still": int(report.equilibrium_still.sum()),
         }
     return audit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,20 +12,23 @@ import numpy as np
 from jax import lax
 
 from talik.tem import model
-from talik.tem.inputs import Climate, spin_up_years
+from talik.tem.inputs import Climate, equilibrium_climate, spin_up_climate
 from talik.tem.model import Forcing, Outputs, Parameters, Settings, State
 from talik.tem.settings import TemSettings
 from talik.tem.thermal.year import SoilClimate, deep_profile
 
 Array = jax.Array
 
-WATER_YEARS = 5
-"""Years until the soil water of a repeated climate is periodic."""
 SOIL_CHUNK = 10
 DEEP_RESETS = (3, 6, 9)
 """After so many tens of years the deep soil is set to the conductive profile below 3.6 m, which it nears slowly."""
 CHUNK = 50
 """Years of the equilibrium between looks whether it is reached."""
+TELL_EVERY = 50
+"""Years between signs of life of the phases that run year by year."""
+
+Tell = Callable[[str], None]
+"""Takes a line that says how far a run is."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,29 @@ class SpinReport:
 
 
 def spin(
-    climate: Climate, parameters: Parameters, wanted: TemSettings, settings: Settings
+    climate: Climate,
+    parameters: Parameters,
+    wanted: TemSettings,
+    settings: Settings,
+    tell: Tell = lambda _line: None,
 ) -> tuple[State, SpinReport]:
     """The state at the end of equilibrium and spin-up, and how they went.
 
     Each column stops by itself when it stands still, so it does not depend on which others run with it.
     """
-    first = wanted.equilibrium.climate or (climate.first_year, climate.first_year)
-    forcing = climate.window(first, "equilibrium.climate").mean().forcing(first[0])
-    state = model.initial_state(forcing, parameters, settings)
-    state = _settle_water(state, forcing, parameters, settings)
-    state, soil, soil_years, soil_still = _settle_soil(state, forcing, parameters, wanted, settings)
-    state, years, still = _equilibrium(state, forcing, soil, parameters, wanted, settings)
-    loop = climate.window(spin_up_years(wanted, climate), "spin_up.climate")
+    first = equilibrium_climate(wanted, climate).mean()
+    forcing = first.forcing(first.first_year)
+    state = jax.jit(model.initial_state, static_argnames="settings")(forcing, parameters, settings=settings)
+    steady = settings.with_baseline(True)
+    state = _settle_water(state, forcing, parameters, steady)
+    state, soil, soil_years, soil_still = _settle_soil(state, forcing, parameters, wanted, steady)
+    tell(f"soil heat: {soil_still.sum()} of {soil_still.size} columns still in {soil_years.max()} years")
+    state, years, still = _equilibrium(state, forcing, soil, parameters, wanted, steady)
+    tell(f"equilibrium: {still.sum()} of {still.size} columns still in {years.max()} years")
+    loop = spin_up_climate(wanted, climate)
     for i in range(wanted.spin_up.years):
+        if i % TELL_EVERY == 0:
+            tell(f"spin-up: year {i + 1} of {wanted.spin_up.years}")
         year = loop.years[i % len(loop.years)]
         state, _ = model.step(state, loop.forcing(year, loop=True), parameters, settings)
     return state, SpinReport(soil_years, soil_still, years, still)
@@ -64,36 +76,37 @@ def transient(
     parameters: Parameters,
     settings: Settings,
     before: np.ndarray | None = None,
+    tell: Tell = lambda _line: None,
 ) -> Iterator[tuple[int, State, Outputs]]:
-    """Each year of the climate with the state at its end."""
-    for year in climate.years:
+    """Each year of the climate with the state at its end; before : see `Climate.forcing`."""
+    for i, year in enumerate(climate.years):
+        if i % TELL_EVERY == 0:
+            tell(f"year {year} of {climate.years[0]}..{climate.years[-1]}")
         forcing = climate.forcing(year, before)
         state, outputs = model.step(state, forcing, parameters, settings)
         yield year, state, outputs
 
 
-def _settle_water(state: State, forcing: Forcing, parameters: Parameters, settings: Settings) -> State:
+def _settle_water(state: State, forcing: Forcing, parameters: Parameters, steady: Settings) -> State:
     """The state with the soil moisture of a repeated year; everything else as it was."""
-    _, soil = model.soil_step(state, forcing, parameters, settings)
-    wet = state
-    for _ in range(WATER_YEARS):
-        wet, _ = model.biogeochemistry_step(wet, forcing, soil, parameters, settings)
+    _, soil = model.soil_step(state, forcing, parameters, steady)
+    wet, _ = _years(state, forcing, soil, parameters, steady, CHUNK)
     water = state.pools._replace(W=wet.pools.W, G_r=wet.pools.G_r, G_s=wet.pools.G_s, SWE=wet.pools.SWE)
     return state._replace(pools=water, saturation=wet.saturation)
 
 
 def _settle_soil(
-    state: State, forcing: Forcing, parameters: Parameters, wanted: TemSettings, settings: Settings
+    state: State, forcing: Forcing, parameters: Parameters, wanted: TemSettings, steady: Settings
 ) -> tuple[State, SoilClimate, np.ndarray, np.ndarray]:
     """Soil heat in balance with a repeated year, and its last year."""
     cells = state.saturation.shape[-1]
     still, years = np.zeros(cells, bool), np.zeros(cells, int)
     last = None
-    state, soil = model.soil_step(state, forcing, parameters, settings)
+    state, soil = model.soil_step(state, forcing, parameters, steady)
     for chunk in range(-(-wanted.soil_heat.years // SOIL_CHUNK)):
         moved = state
         for _ in range(SOIL_CHUNK):
-            moved, now = model.soil_step(moved, forcing, parameters, settings)
+            moved, now = model.soil_step(moved, forcing, parameters, steady)
         mean = np.asarray(now.tsoil.mean(axis=0))
         keep = jnp.asarray(still)
         state = state._replace(heat=jax.tree.map(partial(jnp.where, keep), state.heat, moved.heat))
@@ -104,7 +117,7 @@ def _settle_soil(
                 state.heat,
                 soil,
                 model.layers_of(state.heat.saturation, parameters.ground),
-                settings.geothermal,
+                steady.geothermal,
             )
             state = state._replace(heat=jax.tree.map(partial(jnp.where, keep), state.heat, heat))
             last = None
@@ -123,13 +136,12 @@ def _equilibrium(
     soil: SoilClimate,
     parameters: Parameters,
     wanted: TemSettings,
-    settings: Settings,
+    steady: Settings,
 ) -> tuple[State, np.ndarray, np.ndarray]:
     """Pools in balance with a repeated year, with soil nitrogen reset every year."""
     cells = state.saturation.shape[-1]
     still, years = np.zeros(cells, bool), np.zeros(cells, int)
     limits = wanted.equilibrium
-    steady = settings.with_baseline(True)
     for _ in range(-(-limits.years // CHUNK)):
         moved, changes = _years(state, forcing, soil, parameters, steady, CHUNK)
         state = jax.tree.map(partial(jnp.where, jnp.asarray(still)), state, moved)

@@ -16,9 +16,10 @@ import numpy as np
 import xarray as xr
 
 from talik.errors import InputError
+from talik.provenance import hash_file
 from talik.tem import model, phases
 from talik.tem.biogeochemistry import Settings as BiogeochemistrySettings
-from talik.tem.inputs import Climate, Columns, parameters_of, read_columns, read_run
+from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_of, read_columns, read_run
 from talik.tem.model import Settings
 from talik.tem.output import Collected, audit_of, month_seconds, state_dataset, state_from
 from talik.tem.settings import TemSettings
@@ -28,31 +29,54 @@ if TYPE_CHECKING:
 
 
 def run_block(out: Path, settings: TemSettings, files: Files, cells: range) -> None:
-    """Run some cells of a project and write one NetCDF file: data, restart state (group), audit (attribute)."""
+    """Run some cells of a project and write one NetCDF file: data, restart state (group), audit (attribute).
+
+    Says on standard error how far it is: a block may take hours.
+    """
     keep_compiled()
     columns = read_columns(settings, files.paths("land")).part(cells)
     climate = read_run(settings, files.paths("climate"), files.paths("co2"), columns, files.period)
-    collected, kept, report = run_columns(columns, climate, settings, files.restart)
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")
+
+    collected, kept, report = run_columns(columns, climate, settings, files.restart, tell)
     data = collected.dataset()
-    data.attrs["audit"] = json.dumps(audit_of(collected, report, climate.notes))
+    data.attrs["audit"] = json.dumps(audit_of(collected, report, (*columns.notes, *climate.notes)))
+    data.attrs["talik_inputs"] = json.dumps(_inputs(climate, files), sort_keys=True)
     encoding = {name: {"zlib": True, "complevel": 1} for name in data.data_vars}
     data.to_netcdf(out, engine="netcdf4", encoding=encoding)
     kept.to_netcdf(out, engine="netcdf4", group="restart", mode="a")
 
 
+def _inputs(climate: Climate, files: Files) -> dict[str, str]:
+    """SHA-256 of every input by name, or by path where two files share a name; not of the largest climate files."""
+    held = dict(climate.inputs)
+    restart = [] if files.restart is None else [Path(files.restart)]
+    for path in (*files.paths("co2"), *files.paths("land"), *restart):
+        digest = hash_file(path)
+        if held.setdefault(path.name, digest) != digest:
+            held[str(path)] = digest
+    return held
+
+
 def run_columns(
-    columns: Columns, climate: Climate, wanted: TemSettings, restart: str | None = None
+    columns: Columns,
+    climate: Climate,
+    wanted: TemSettings,
+    restart: str | None = None,
+    tell: phases.Tell = lambda _line: None,
 ) -> tuple[Collected, xr.Dataset, phases.SpinReport | None]:
     """Outputs, what a restart needs, and how the spin-up went (None after a restart) of columns under a climate."""
     before: np.ndarray | None = None
     report: phases.SpinReport | None = None
     if restart is None:
-        settings = model_settings(wanted, float(climate.co2[0]))
-        first = wanted.equilibrium.climate or (climate.first_year, climate.first_year)
-        parameters = parameters_of(columns, wanted, climate.window(first, "equilibrium.climate"))
-        state, report = phases.spin(climate, parameters, wanted, settings)
+        first = equilibrium_climate(wanted, climate)
+        settings = model_settings(wanted, float(first.co2[0]))
+        parameters = parameters_of(columns, wanted, first)
+        state, report = phases.spin(climate, parameters, wanted, settings, tell)
     else:
-        held = _open_restart(Path(restart), columns, climate)
+        held = open_restart(Path(restart), columns, climate)
         settings = model_settings(wanted, float(held.attrs["co2_reference"]))
         parameters = parameters_of(columns, wanted, climate)
         parameters = parameters._replace(snow_resistance=jnp.asarray(held["snow_resistance"].to_numpy()))
@@ -60,7 +84,7 @@ def run_columns(
         state, before = state_from(held, template), held["tair_december"].to_numpy()
     wilting = np.asarray(parameters.site.wilting_point * parameters.site.depth_mm)
     collected = Collected(columns)
-    for year, after, outputs in phases.transient(state, climate, parameters, settings, before):
+    for year, after, outputs in phases.transient(state, climate, parameters, settings, before, tell):
         collected.add(year, outputs, wilting, month_seconds(year))
         state = after
     kept = state_dataset(state, columns, collected.years[-1]).assign(
@@ -84,10 +108,15 @@ def model_settings(wanted: TemSettings, co2_reference: float) -> Settings:
     )
 
 
-def _open_restart(path: Path, columns: Columns, climate: Climate) -> xr.Dataset:
+def open_restart(path: Path, columns: Columns, climate: Climate) -> xr.Dataset:
     """The columns of a restart file in the order of `columns`; InputError if it does not fit them or the years."""
-    with xr.open_dataset(path, engine="netcdf4") as opened:
-        held = opened.load()
+    try:
+        with xr.open_dataset(path, engine="netcdf4") as opened:
+            held = opened.load()
+    except (OSError, ValueError) as err:
+        raise InputError(
+            f"{path}: not readable as NetCDF ({err}). Give the tem-restart.nc of a run."
+        ) from err
     if "heat_heat" not in held or "co2_reference" not in held.attrs:
         raise InputError(
             f"{path}: is no restart file of the process model. Give the tem-restart.nc of a run."
@@ -106,8 +135,8 @@ def _open_restart(path: Path, columns: Columns, climate: Climate) -> xr.Dataset:
     if missing:
         lat, lon, community = missing[0]
         raise InputError(
-            f"{path}: holds no state of {len(missing)} columns, first {community} at {lat}, {lon}. Run these cells "
-            "from the start, or leave them out."
+            f"{path}: holds no state of {len(missing)} of {len(keys)} columns, first {community} at {lat}, {lon}. Run "
+            "these cells from the start, or leave them out."
         )
     return held.isel(column=[place[k] for k in keys])
 

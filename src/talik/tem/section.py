@@ -55,11 +55,16 @@ def files_of(project: Project, settings: TemSettings) -> Files:
     def resolved(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(p) for name in names for p in _expanded(project, name))
 
+    restart = None if settings.restart is None else project.resolve(settings.restart)
+    if restart == project.output / PUBLISHED["restart"]:
+        raise ConfigError(
+            f"tem.restart: {restart} is the file that this run writes. Set output to another folder, or copy the file."
+        )
     return Files(
         climate=resolved(settings.climate.files),
         co2=resolved(settings.co2.files),
         land=resolved(settings.land.files),
-        restart=None if settings.restart is None else str(project.resolve(settings.restart)),
+        restart=None if restart is None else str(restart),
         period=settings.period or whole,
     )
 
@@ -89,6 +94,7 @@ def steps(project: Project, settings: TemSettings) -> list[Step]:
     largest = max(len(b) for b in blocks)
     years = _years_of(settings, files)
     spin = 0 if settings.restart else settings.soil_heat.years + settings.spin_up.years
+    title = project.base.title or project.base.name
     config = {**settings.model_dump(mode="json"), "period": files.period}
     return [
         Step(
@@ -112,8 +118,13 @@ def steps(project: Project, settings: TemSettings) -> list[Step]:
         Step(
             name="tem",
             units=tuple(PUBLISHED),
-            work=partial(_merge, title=project.base.title or project.base.name, grid=settings.cells is None),
-            config={"title": project.base.title or project.base.name},
+            work=partial(
+                _merge,
+                title=title,
+                key=settings.model_copy(update={"period": files.period}).key(),
+                grid=settings.cells is None,
+            ),
+            config={"title": title},
             needs=("tem-cells",),
             publish=dict(PUBLISHED),
         ),
@@ -135,15 +146,15 @@ def _run_block(job: Job, settings: TemSettings, files: Files, blocks: dict[str, 
     run_block(job.out, settings, files, range(*blocks[job.unit]))
 
 
-def _merge(job: Job, title: str, grid: bool) -> None:
+def _merge(job: Job, title: str, key: str, grid: bool) -> None:
     from talik.tem import merge
 
     parts = [job.needs["tem-cells"][name] for name in sorted(job.needs["tem-cells"])]
     writers: dict[str, Callable[[list[Path], Path], None]] = {
-        "fluxes": partial(merge.write_fluxes, title=title, grid=grid),
-        "land": partial(merge.write_land, title=title, grid=grid),
-        "annual": partial(merge.write_annual, title=title, grid=grid),
-        "restart": merge.write_restart,
+        "fluxes": partial(merge.write_fluxes, title=title, key=key, grid=grid),
+        "land": partial(merge.write_land, title=title, key=key, grid=grid),
+        "annual": partial(merge.write_annual, title=title, key=key, grid=grid),
+        "restart": partial(merge.write_restart, title=title, key=key),
     }
     if job.unit == "audit":
         job.out.write_text(json.dumps(merge.audit(parts), indent=1) + "\n", encoding="utf-8", newline="\n")

@@ -44,7 +44,7 @@ class Equilibrium(Frozen):
     """The first phase: one climate repeated until carbon and nitrogen stand still."""
 
     years: Annotated[int, Field(ge=1, le=20_000)] = 3000
-    """At most."""
+    """At most, in fifties."""
     climate: Years | None = None
     """Years whose mean months are repeated; the first year of the run if not given."""
     carbon_g_m2: Annotated[float, Field(gt=0)] = 0.1
@@ -65,7 +65,7 @@ class SoilHeat(Frozen):
 
     layers: Literal["physical", "legacy"] = "physical"
     years: Annotated[int, Field(ge=1, le=5000)] = 300
-    """At most so many years of the first climate until deep temperatures stand still."""
+    """At most so many years of the first climate, in tens, until temperatures stand still."""
     drift_k_per_year: Annotated[float, Field(gt=0)] = 0.01
     """Temperatures stand still when no layer's annual mean drifts faster over ten years."""
     geothermal_w_m2: Annotated[float, Field(ge=0, le=1)] = 0.05
