@@ -224,20 +224,23 @@ def test_gradients_are_central_differences() -> None:
     assert np.all((values[:2] > 0.2) & (values[:2] < 2.0))
 
 
-def test_reverse_gradients_equal_forward_ones() -> None:
+def test_reverse_gradients_are_central_differences() -> None:
     """Through ten days of spring, by the resistance of snow and by the heat at the start."""
     now = tundra(cells=2)
     layers = materials.physical_layers(now.weather.saturation[0], now.ground)
 
-    def warmth(cover, scale):
-        day = lambda heat, _: (one_day(heat, layers, jnp.full(2, 6.0), jnp.full(2, cover))[0], None)  # noqa: E731
-        heat, _ = jax.lax.scan(day, now.state.heat * scale, length=10)
+    @jax.jit
+    def warmth(at):
+        day = lambda heat, _: (one_day(heat, layers, jnp.full(2, 6.0), jnp.full(2, at[0]))[0], None)  # noqa: E731
+        heat, _ = jax.lax.scan(day, now.state.heat * at[1], length=10)
         return jnp.sum(heat) * 1e-6
 
-    modes = (jax.jacfwd(warmth, (0, 1)), jax.grad(warmth, (0, 1)))
-    forward, reverse = (np.array(jax.jit(mode)(0.3, 1.0)) for mode in modes)
-    np.testing.assert_allclose(reverse, forward, rtol=1e-9)
-    assert (np.abs(forward) > 0.1).all()
+    at = np.array([0.3, 1.0])
+    reverse = np.asarray(jax.jit(jax.grad(warmth))(at))
+    steps = 1e-6 * np.eye(2)
+    centred = [(float(warmth(at + step)) - float(warmth(at - step))) / 2e-6 for step in steps]
+    np.testing.assert_allclose(reverse, centred, rtol=1e-5)
+    assert (np.abs(reverse) > 0.1).all()
 
 
 def test_thaw_depth_by_hand() -> None:
