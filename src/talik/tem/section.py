@@ -14,11 +14,19 @@ from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
-SECONDS_PER_CELL_YEAR = 4e-4
-"""Soil heat and biogeochemistry of a cell for a year on one core."""
-SECONDS_TO_COMPILE = 15.0
-BYTES_PER_CELL_MONTH = 110.0
-"""What a block's file takes, compressed."""
+SECONDS_TO_START = 15.0
+"""To compile, on one core; less if the cache of an earlier run holds this number of columns."""
+SECONDS_PER_COLUMN_YEAR = 4.7e-4
+"""Soil heat and biogeochemistry of a column for a year on one core."""
+SECONDS_PER_YEAR = 3e-3
+"""What a year takes whatever the number of columns."""
+SHARE_OF_EQUILIBRIUM = 0.05
+"""What a year of the equilibrium, without soil heat, takes of a whole one."""
+BYTES_OF_A_WORKER = 8e8
+BYTES_HELD_PER_MONTH = 700.0
+"""What a month of a column takes in memory: 28 values, held twice when they are written, and climate."""
+BYTES_WRITTEN_PER_MONTH = 220.0
+"""What it takes on the disk, compressed, in the block's file and those of the run."""
 PUBLISHED = {
     "fluxes": "tem-fluxes.nc",
     "land": "tem-land.nc",
@@ -91,9 +99,7 @@ def steps(project: Project, settings: TemSettings) -> list[Step]:
     columns = read_columns(settings, files.paths("land"))
     blocks = columns.blocks(settings.block)
     names = tuple(f"cells-{b.start:06d}-{b.stop - 1:06d}" for b in blocks)
-    largest = max(len(b) for b in blocks)
-    years = _years_of(settings, files)
-    spin = 0 if settings.restart else settings.soil_heat.years + settings.spin_up.years
+    largest = max(columns.part(b).cell.size for b in blocks)
     title = project.base.title or project.base.name
     config = {**settings.model_dump(mode="json"), "period": files.period}
     return [
@@ -109,11 +115,7 @@ def steps(project: Project, settings: TemSettings) -> list[Step]:
             config=config,
             inputs=inputs,
             suffix=".nc",
-            cost=Cost(
-                seconds=SECONDS_TO_COMPILE + largest * SECONDS_PER_CELL_YEAR * (years + spin),
-                memory_bytes=8e8 + largest * years * 12 * 8 * 40.0,
-                disk_bytes=largest * years * 12 * BYTES_PER_CELL_MONTH,
-            ),
+            cost=_cost(largest, settings, files),
         ),
         Step(
             name="tem",
@@ -133,6 +135,21 @@ def steps(project: Project, settings: TemSettings) -> list[Step]:
 
 def _pairs(blocks: list[range]) -> list[tuple[int, int]]:
     return [(b.start, b.stop) for b in blocks]
+
+
+def _cost(columns: int, settings: TemSettings, files: Files) -> Cost:
+    """What a block of columns takes, if each phase takes the years it may."""
+    years = _years_of(settings, files)
+    spin = (
+        settings.soil_heat.years + settings.spin_up.years + SHARE_OF_EQUILIBRIUM * settings.equilibrium.years
+    )
+    a_year = SECONDS_PER_YEAR + SECONDS_PER_COLUMN_YEAR * columns
+    months = columns * years * 12
+    return Cost(
+        seconds=SECONDS_TO_START + a_year * (years + (0 if settings.restart else spin)),
+        memory_bytes=BYTES_OF_A_WORKER + BYTES_HELD_PER_MONTH * months,
+        disk_bytes=BYTES_WRITTEN_PER_MONTH * months,
+    )
 
 
 def _years_of(settings: TemSettings, files: Files) -> int:
