@@ -55,8 +55,8 @@ def read_climate(
 
     paths : NetCDF files in any order, or one table; files of a variable are joined in time.
     layout : of the files; "auto" goes by name and content. See the guide for what each expects.
-    cells : (lat, lon) in degrees; the nearest grid point stands for each, in this order. None takes every point that
-        has a value in the first step.
+    cells : (lat, lon) in degrees; the nearest grid point stands for each, in this order. None takes all that have a
+    value in the first step.
     period : first and last year. None takes all years, which every variable must have.
     calendar : "real", or "as-is" to take the 12 means of a 360-day year for months.
     variables : None for tas, pr and rsds, or clt where there is no rsds; or some of these by name.

@@ -14,7 +14,7 @@ from talik.tem import biogeochemistry, communities, radiation
 from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools
 from talik.tem.thermal import year as soil_heat
 from talik.tem.thermal.column import GEOTHERMAL_W_M2
-from talik.tem.thermal.freezing import Layers
+from talik.tem.thermal.freezing import Layers, UnfrozenWater
 from talik.tem.thermal.grid import DEPTHS_M, interpolation
 from talik.tem.thermal.materials import Ground, physical_layers
 from talik.tem.thermal.year import Heat, SoilClimate, Weather
@@ -30,12 +30,13 @@ _AT_DEPTHS = interpolation(DEPTHS_M)
 class Settings:
     """Choices of a run; hashable, static under jit.
 
-    biogeochemistry : see there. geothermal : upward heat flux at 50 m, W m-2; tolerance, iterations, steps_per_day : of
-    the soil column.
+    biogeochemistry : see there. geothermal : upward heat flux at 50 m, W m-2; unfrozen : water that stays liquid in
+    frozen soil; tolerance, iterations, steps_per_day : of the soil column.
     """
 
     biogeochemistry: biogeochemistry.Settings = field(default_factory=biogeochemistry.Settings)
     geothermal: float = GEOTHERMAL_W_M2
+    unfrozen: UnfrozenWater | None = None
     tolerance: float = 0.01
     iterations: int = 12
     steps_per_day: int = 1
@@ -153,6 +154,7 @@ def _soil_year(
         weather,
         partial(layers_of, ground=parameters.ground),
         geothermal=settings.geothermal,
+        unfrozen=settings.unfrozen,
         tolerance=settings.tolerance,
         iterations=settings.iterations,
         steps_per_day=settings.steps_per_day,
@@ -194,7 +196,9 @@ def initial_state(forcing: Forcing, parameters: Parameters, settings: Settings) 
     """A start for the spin-up: initial pools, half-full pores, soil 2 degC warmer than the year's air."""
     half = jnp.full_like(forcing.precip, 0.5)
     layers = layers_of(half[-1], parameters.ground)
-    heat = soil_heat.initial_heat(forcing.tair[1:-1].mean(axis=0), layers, half[-1], settings.geothermal)
+    heat = soil_heat.initial_heat(
+        forcing.tair[1:-1].mean(axis=0), layers, half[-1], settings.geothermal, settings.unfrozen
+    )
     zero = jnp.zeros_like(forcing.precip)
     drivers = Drivers(
         tair=forcing.tair[1:-1],

@@ -118,6 +118,7 @@ def _settle_soil(
                 soil,
                 model.layers_of(state.heat.saturation, parameters.ground),
                 steady.geothermal,
+                steady.unfrozen,
             )
             state = state._replace(heat=jax.tree.map(partial(jnp.where, keep), state.heat, heat))
             last = None

@@ -23,6 +23,7 @@ from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_o
 from talik.tem.model import Settings
 from talik.tem.output import Collected, audit_of, month_seconds, state_dataset, state_from
 from talik.tem.settings import TemSettings
+from talik.tem.thermal.freezing import UnfrozenWater
 
 if TYPE_CHECKING:
     from talik.tem.section import Files
@@ -103,6 +104,7 @@ def model_settings(wanted: TemSettings, co2_reference: float) -> Settings:
             substeps=wanted.substeps, co2_cn=wanted.co2_changes_cn, co2_reference=co2_reference
         ),
         geothermal=heat.geothermal_w_m2,
+        unfrozen=UnfrozenWater() if heat.unfrozen_water else None,
         tolerance=heat.tolerance,
         iterations=heat.iterations,
     )

@@ -69,6 +69,8 @@ class SoilHeat(Frozen):
     drift_k_per_year: Annotated[float, Field(gt=0)] = 0.01
     """Temperatures stand still when no layer's annual mean drifts faster over ten years."""
     geothermal_w_m2: Annotated[float, Field(ge=0, le=1)] = 0.05
+    unfrozen_water: bool = False
+    """Some water stays liquid below 0 degC, less the colder it is."""
     snow_conductivity: Literal["calonne", "sturm"] = "calonne"
     tolerance: Annotated[float, Field(gt=0, le=1)] = 0.01
     iterations: Annotated[int, Field(ge=1, le=50)] = 12

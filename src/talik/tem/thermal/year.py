@@ -195,16 +195,28 @@ def thaw_depth(liquid: Array) -> Array:
     return jnp.sum(thawed_above * thickness * liquid, axis=-2)
 
 
-def initial_heat(tair: Array, layers: Layers, saturation: Array, geothermal: float = GEOTHERMAL_W_M2) -> Heat:
+def initial_heat(
+    tair: Array,
+    layers: Layers,
+    saturation: Array,
+    geothermal: float = GEOTHERMAL_W_M2,
+    unfrozen: UnfrozenWater | None = None,
+) -> Heat:
     """A start for the spin-up: mean annual surface temperature (cell,) + 2 degC and the geothermal gradient below."""
     half = layers.half_resistance * jnp.where(tair + 2.0 > 0.0, jnp.exp(-layers.log_ratio), 1.0)
     to_centre = jnp.cumsum(2.0 * half, axis=0) - half
     profile = tair + 2.0 + geothermal * to_centre
-    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), layers)
+    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), layers, unfrozen)
     return Heat(heat.astype(jnp.float64), jnp.zeros_like(tair), saturation)
 
 
-def deep_profile(state: Heat, year: SoilClimate, layers: Layers, geothermal: float = GEOTHERMAL_W_M2) -> Heat:
+def deep_profile(
+    state: Heat,
+    year: SoilClimate,
+    layers: Layers,
+    geothermal: float = GEOTHERMAL_W_M2,
+    unfrozen: UnfrozenWater | None = None,
+) -> Heat:
     """The heat with the soil below 3.6 m on the conductive profile that hangs on the year's mean there.
 
     The deep soil nears it in thousands of years; set to it, a spin-up needs a hundred.
@@ -215,7 +227,7 @@ def deep_profile(state: Heat, year: SoilClimate, layers: Layers, geothermal: flo
     half = deep.half_resistance * jnp.where(mean > 0.0, jnp.exp(-deep.log_ratio), 1.0)
     to_centre = jnp.cumsum(2.0 * half, axis=0) - half
     profile = mean + geothermal * (to_centre - half[0])
-    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), deep)
+    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), deep, unfrozen)
     return state._replace(heat=state.heat.at[start + 1 :].set(heat))
 
 
