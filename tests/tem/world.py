@@ -15,7 +15,11 @@ LAT, LON = np.array([66.25, 66.75, 67.25]), np.array([-150.75, -150.25, -149.75]
 TYPES = np.array([[3, 3, 3], [1, 6, 4], [2, 3, 4]])
 """TEM types by (lat, lon): one cell is ice, one is half boreal forest and half wet tundra; 8 cells, 9 columns."""
 FIRST, LAST = 2001, 2007
-SHORT = {"equilibrium": {"years": 50}, "spin_up": {"years": 2}, "soil_heat": {"years": 20}}
+SHORT = {
+    "equilibrium": {"years": 50},
+    "spin_up": {"years": 2, "climate": [2001, 2002]},
+    "soil_heat": {"years": 20},
+}
 """Phases that are too short to reach anything."""
 FIVE = ("tem-annual.nc", "tem-audit.json", "tem-fluxes.nc", "tem-land.nc", "tem-restart.nc")
 

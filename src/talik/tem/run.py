@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,8 @@ def run_columns(
         settings = model_settings(wanted, float(held.attrs["co2_reference"]))
         parameters = parameters_of(columns, wanted, climate)
         parameters = parameters._replace(snow_resistance=jnp.asarray(held["snow_resistance"].to_numpy()))
-        template = model.initial_state(climate.forcing(climate.first_year), parameters, settings)
+        forcing = climate.forcing(climate.first_year)
+        template = jax.eval_shape(partial(model.initial_state, settings=settings), forcing, parameters)
         state, before = state_from(held, template), held["tair_december"].to_numpy()
     wilting = np.asarray(parameters.site.wilting_point * parameters.site.depth_mm)
     collected = Collected(columns)
