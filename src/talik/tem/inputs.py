@@ -178,9 +178,9 @@ def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climat
             filled,
             soils,
         )
-    return Parameters(
-        plants, site, ground, snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
-    )
+    resistance = snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
+    # of a stated type, as that of a restart file: what was compiled for one serves the other
+    return Parameters(plants, site, ground, jnp.asarray(resistance, jnp.float64))
 
 
 def _check_names(settings: TemSettings) -> None:
