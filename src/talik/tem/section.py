@@ -25,7 +25,7 @@ SHARE_OF_EQUILIBRIUM = 0.05
 BYTES_OF_A_WORKER = 8e8
 BYTES_HELD_PER_MONTH = 700.0
 """What a month of a column takes in memory: 28 values, held twice when they are written, and climate."""
-BYTES_WRITTEN_PER_MONTH = 220.0
+BYTES_WRITTEN_PER_MONTH = 390.0
 """What it takes on the disk, compressed, in the block's file and those of the run."""
 PUBLISHED = {
     "fluxes": "tem-fluxes.nc",
