@@ -10,7 +10,7 @@ import numpy as np
 
 Row = tuple[str, str, str]
 BLOCK = 128
-"""Cells that are computed together; a larger block leaves the cache, and waits for its slowest cell more often."""
+"""Cells that are computed together; a larger block waits for its slowest cell more often, and is not faster."""
 
 
 def northern_ground(cells: int, dtype: type = np.float64, seed: int = 0):  # type: ignore[no-untyped-def]

@@ -237,12 +237,12 @@ def test_no_time_changes_nothing_and_cells_do_not_touch() -> None:
     layers = Layers(*(jnp.broadcast_to(a, (42, 5)) for a in column(SOIL_THICKNESS_M)))
     heat = start_at(jnp.linspace(-9.0, 3.0, 5), layers)
     surface, cover = jnp.linspace(-20.0, 25.0, 5), jnp.linspace(0.0, 3.0, 5)
-    same, _ = one_day(heat, layers, surface, cover, 0.0)
+    same, _ = a_day(heat, layers, surface, cover, 0.0)
     np.testing.assert_array_equal(same, heat)
-    together, _ = one_day(heat, layers, surface, cover)
+    together, _ = a_day(heat, layers, surface, cover, DAY)
     for cell in range(5):
         one = Layers(*(a[:, cell : cell + 1] for a in layers))
-        alone, _ = one_day(heat[:, cell : cell + 1], one, surface[cell : cell + 1], cover[cell : cell + 1])
+        alone, _ = a_day(heat[:, cell : cell + 1], one, surface[cell : cell + 1], cover[cell : cell + 1], DAY)
         np.testing.assert_allclose(alone[:, 0], together[:, cell], rtol=1e-12, atol=1e-3)
 
 
@@ -251,7 +251,7 @@ def test_snow_is_a_resistance() -> None:
     layers = column(SOIL_THICKNESS_M)
     heat = start_at(-5.0, layers)
     for _ in range(6):
-        heat, flux = one_day(heat, layers, jnp.array([-20.0]), jnp.array([2.5]), 1e12, geothermal=0.05)
+        heat, flux = a_day(heat, layers, jnp.array([-20.0]), jnp.array([2.5]), 1e12, geothermal=0.05)
     assert float(flux[0]) == pytest.approx(-0.05, abs=1e-9)
     top = float(temperature(heat, layers)[0, 0])
     assert top == pytest.approx(-20.0 + 0.05 * (2.5 + 0.01 / TEST.k_frozen), abs=1e-6)
