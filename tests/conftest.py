@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+# XLA compiles three times as fast without optimising, and compiling is most of what the tests of the process model do;
+# worker processes inherit it
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::"}  # noqa: S104
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 

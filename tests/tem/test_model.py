@@ -173,7 +173,9 @@ def test_derivatives_of_nep_equal_central_differences(nep) -> None:
 
 
 def test_derivatives_through_fifty_years_stay_finite(nep) -> None:
+    """In three directions that mix all parameters."""
     _, slope = nep
-    exact = np.stack([slope(ONE, unit, 50) for unit in jnp.eye(ONE.size)])
+    directions = np.random.default_rng(0).normal(size=(3, ONE.size))
+    exact = np.stack([slope(ONE, jnp.asarray(d), 50) for d in directions])
     assert np.isfinite(exact).all()
-    assert ((exact != 0.0).sum(axis=0) >= 10).all()
+    assert (np.abs(exact) > 1.0).all()

@@ -19,7 +19,7 @@ from talik.yamlio import read_text
 
 NAME = RESERVED
 FORMAT = "talik-manifest-1"
-_PACKAGES = ("numpy", "scipy", "xarray", "dask", "pyproj", "shapely", "netCDF4", "matplotlib")
+_PACKAGES = ("jax", "numpy", "scipy", "xarray", "dask", "pyproj", "shapely", "netCDF4", "matplotlib")
 
 
 def write_manifest(project: Project, plan: Plan, outcomes: Sequence[Outcome], started: dt.datetime) -> Path:

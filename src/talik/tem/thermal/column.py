@@ -18,6 +18,9 @@ Array = jax.Array
 GEOTHERMAL_W_M2 = 0.05
 """Upward heat flux at the bottom of the column, W m-2."""
 
+_BEYOND = 0.05
+"""Shares of latent heat so far below 0 or above 1 count as change: else a layer that is all but frozen would be let
+far past 0 degC by a solution that held it there."""
 ITERATED = 23
 """Layers from the top (moss and soil to 3 m) that Newton's method iterates on."""
 
@@ -70,7 +73,9 @@ def one_day(
             own = temperature_c - flux * r
             out = conductance * own - source
             gain = seconds * (flux - out)
-            share, guessed = (jnp.clip((start + g) * per_latent, 0.0, 1.0) for g in (gain, guess))
+            share, guessed = (
+                jnp.clip((start + g) * per_latent, -_BEYOND, 1.0 + _BEYOND) for g in (gain, guess)
+            )
             kept = jnp.where(state.active, gain, guess)
             return (own, out, jnp.maximum(change, jnp.abs(share - guessed))), kept
 
