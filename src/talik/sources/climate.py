@@ -63,8 +63,7 @@ def read_climate(
     lazy : True returns dask arrays whose values are read when they are used, and not checked: call `require_climate`.
 
     Raises:
-        InputError: files that cannot be read, months that are missing or twice, or values that cannot be right; all of
-            them are listed.
+        InputError: files that cannot be read, months missing or twice, values that cannot be right; all are listed.
         UnitsError: units that are missing or do not fit.
         GridError: cells outside the grid, or variables on different grids.
         ConfigError: an argument that makes no sense.
