@@ -117,10 +117,10 @@ class Fluxes(NamedTuple):
     """Monthly totals (12, cell), g m-2 month-1 or mm month-1, and `pools` at the end of each month.
 
     Carbon: gpp, npp (to the land), r_maintenance, r_growth, rh (to the air), nep = npp - rh (to the land),
-    litter_c; gpp_potential and npp_potential are without limit by nitrogen. Nitrogen: litter_n, mineralised
-    (soil organic to available), uptake = uptake_structural + uptake_labile, uptake_capacity, mobilised (labile to
-    structural), resorbed (structural to labile), n_input, n_loss, n_baseline (added to soil
-    organic nitrogen in December by `Settings.baseline`, may be negative). Water: rain, snowfall, melt, pet, aet, percolation_rain,
+    litter_c; gpp_potential and npp_potential are without limit by nitrogen. Nitrogen: litter_n, mineralised (soil
+    organic to available), uptake = uptake_structural + uptake_labile, uptake_capacity, mobilised (labile to
+    structural), resorbed (structural to labile), n_input, n_loss, n_baseline (added to soil organic nitrogen in
+    December by `Settings.baseline`, may be negative). Water: rain, snowfall, melt, pet, aet, percolation_rain,
     percolation_melt, runoff_rain, runoff_melt. States: leaf (unnormalised phenology) and moisture (m3 m-3, end of
     month).
     """
