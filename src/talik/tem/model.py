@@ -95,28 +95,13 @@ class Outputs(NamedTuple):
 def step(state: State, forcing: Forcing, parameters: Parameters, settings: Settings) -> tuple[State, Outputs]:
     """The state a year later, and what happened in between; pure, compiled, differentiable, cells independent.
 
-    Soil heat runs first, with the root-zone moisture of the year before; then plants, soil and water by month. Where
+    `soil_step` runs first, with the root-zone moisture of the year before; then `biogeochemistry_step`, by month. Where
     results have a kink (phase change, limits of uptake, rain or snow) derivatives are one-sided; the share of days with
     frost is piecewise constant, so its derivative is 0.
     """
-    heat, soil = _soil_year(state, forcing, parameters, settings)
-    drivers = drivers_of(forcing, soil)
-    pools, memory, fluxes = biogeochemistry.one_year(
-        state.pools, state.memory, drivers, parameters.site, parameters.plants, settings.biogeochemistry
-    )
-    after = State(heat, pools, memory, saturation_of(fluxes, parameters.site, state.saturation))
-    kind = forcing.tair.dtype
-    alt = soil_heat.thaw_depth(soil.liquid.max(axis=0))
-    outputs = Outputs(
-        fluxes=fluxes,
-        soil=soil,
-        tsoil=jnp.einsum("dl,mlc->mdc", jnp.asarray(_AT_DEPTHS, kind), soil.tsoil),
-        thaw_depth=soil_heat.thaw_depth(soil.liquid),
-        alt=alt,
-        talik=soil_heat.talik_thickness(soil.tsoil, alt),
-        residual=closure(state, after, fluxes, soil),
-    )
-    return after, outputs
+    warmed, soil = soil_step(state, forcing, parameters, settings)
+    after, fluxes = biogeochemistry_step(warmed, forcing, soil, parameters, settings)
+    return after, outputs_of(state, after, fluxes, soil)
 
 
 @partial(jax.jit, static_argnames=("settings",))
@@ -124,7 +109,17 @@ def soil_step(
     state: State, forcing: Forcing, parameters: Parameters, settings: Settings
 ) -> tuple[State, SoilClimate]:
     """A year of soil heat alone; pools, memory and moisture stay."""
-    heat, soil = _soil_year(state, forcing, parameters, settings)
+    weather = Weather(forcing.tair, forcing.precip, state.saturation, parameters.snow_resistance)
+    heat, soil = soil_heat.one_year(
+        state.heat,
+        weather,
+        partial(layers_of, ground=parameters.ground),
+        geothermal=settings.geothermal,
+        unfrozen=settings.unfrozen,
+        tolerance=settings.tolerance,
+        iterations=settings.iterations,
+        steps_per_day=settings.steps_per_day,
+    )
     return state._replace(heat=heat), soil
 
 
@@ -145,19 +140,18 @@ def biogeochemistry_step(
     return State(state.heat, pools, memory, moisture), fluxes
 
 
-def _soil_year(
-    state: State, forcing: Forcing, parameters: Parameters, settings: Settings
-) -> tuple[Heat, SoilClimate]:
-    weather = Weather(forcing.tair, forcing.precip, state.saturation, parameters.snow_resistance)
-    return soil_heat.one_year(
-        state.heat,
-        weather,
-        partial(layers_of, ground=parameters.ground),
-        geothermal=settings.geothermal,
-        unfrozen=settings.unfrozen,
-        tolerance=settings.tolerance,
-        iterations=settings.iterations,
-        steps_per_day=settings.steps_per_day,
+@jax.jit
+def outputs_of(before: State, after: State, fluxes: Fluxes, soil: SoilClimate) -> Outputs:
+    """A year's results from those of its two halves; before, after : the state at its start and at its end."""
+    alt = soil_heat.thaw_depth(soil.liquid.max(axis=0))
+    return Outputs(
+        fluxes=fluxes,
+        soil=soil,
+        tsoil=jnp.einsum("dl,mlc->mdc", jnp.asarray(_AT_DEPTHS, soil.tsoil.dtype), soil.tsoil),
+        thaw_depth=soil_heat.thaw_depth(soil.liquid),
+        alt=alt,
+        talik=soil_heat.talik_thickness(soil.tsoil, alt),
+        residual=closure(before, after, fluxes, soil),
     )
 
 
