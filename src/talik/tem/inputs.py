@@ -20,7 +20,7 @@ from talik.sources.co2 import read_co2
 from talik.sources.land_static import read_static
 from talik.tem import communities, model, water
 from talik.tem.model import Forcing, Parameters
-from talik.tem.settings import TemSettings
+from talik.tem.settings import Files, TemSettings
 from talik.tem.thermal import materials, snow
 from talik.tem.thermal.freezing import Layers
 
@@ -287,22 +287,17 @@ class Climate:
         )
 
 
-def read_run(
-    settings: TemSettings,
-    climate_files: Sequence[Path],
-    co2_files: Sequence[Path],
-    columns: Columns,
-    period: tuple[int, int] | None,
-) -> Climate:
-    """The climate of columns over a period; what is wrong with it is an error that lists everything."""
-    ds, january = _read_period(settings, climate_files, columns, period)
+def read_run(settings: TemSettings, files: Files, columns: Columns) -> Climate:
+    """The climate of columns over the period of `files`; what is wrong with it is an error that lists everything."""
+    ds, january = _read_period(settings, files, columns)
+    period = files.period
     first, last = int(ds["time"].dt.year[0]), int(ds["time"].dt.year[-1])
     if period not in (None, (first, last)):
         raise InputError(
             f"{ds.attrs['source']}: holds {first}..{last} of the period {period[0]}..{period[1]}. Choose a period "
             "inside, or add files."
         )
-    co2 = read_co2(list(co2_files), years=(first, last), scenario=settings.co2.scenario).to_numpy()
+    co2 = read_co2(files.paths("co2"), years=(first, last), scenario=settings.co2.scenario).to_numpy()
     shape = (last - first + 1, 12, -1)
     of_column = {n: ds[n].to_numpy().reshape(shape)[..., columns.cell] for n in ("tas", "pr")}
     lat = columns.lat[columns.cell]
@@ -327,15 +322,16 @@ def read_run(
     )
 
 
-def _read_period(
-    settings: TemSettings, files: Sequence[Path], columns: Columns, period: tuple[int, int] | None
-) -> tuple[xr.Dataset, Array | None]:
+def _read_period(settings: TemSettings, files: Files, columns: Columns) -> tuple[xr.Dataset, Array | None]:
     """The climate dataset of a period, and the air temperature (cell,) of the January after it if files hold it."""
+    period = files.period
     places = list(zip(columns.lat.tolist(), columns.lon.tolist(), strict=True))
 
     def read(years: tuple[int, int] | None) -> xr.Dataset:
         how = settings.climate
-        return read_climate(list(files), layout=how.layout, cells=places, period=years, calendar=how.calendar)
+        return read_climate(
+            files.paths("climate"), layout=how.layout, cells=places, period=years, calendar=how.calendar
+        )
 
     if period is None:
         return read(None), None
@@ -348,13 +344,7 @@ def _read_period(
     return longer.isel(time=within.to_numpy()), after[0].to_numpy() if after.sizes["time"] else None
 
 
-def check_run(
-    settings: TemSettings,
-    climate_files: Sequence[Path],
-    co2_files: Sequence[Path],
-    columns: Columns,
-    period: tuple[int, int] | None,
-) -> Climate:
+def check_run(settings: TemSettings, files: Files, columns: Columns) -> Climate:
     """Read all climate once, some cells at a time, so that a run starts only if all of it is good.
 
     Returns the climate of the last cells read, for its years, with the notes of all.
@@ -362,7 +352,7 @@ def check_run(
     notes = dict.fromkeys(columns.notes)
     for start in range(0, columns.lat.size, CHECKED_TOGETHER):
         cells = range(start, min(start + CHECKED_TOGETHER, columns.lat.size))
-        climate = read_run(settings, climate_files, co2_files, columns.part(cells), period)
+        climate = read_run(settings, files, columns.part(cells))
         notes.update(dict.fromkeys(climate.notes))
     if settings.restart is None:
         equilibrium_climate(settings, climate)

@@ -1,7 +1,8 @@
-"""The `tem` section of a project file."""
+"""The `tem` section of a project file, and the files of a run."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -101,3 +102,17 @@ class TemSettings(Frozen):
     """A restart file to go on from, instead of equilibrium and spin-up."""
     block: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Cells that run together; a unit of work."""
+
+
+class Files(Frozen):
+    """The files of a run, with whole paths, and what does not stand in its section."""
+
+    climate: tuple[str, ...]
+    co2: tuple[str, ...]
+    land: tuple[str, ...]
+    restart: str | None
+    period: tuple[int, int] | None
+
+    def paths(self, kind: str) -> list[Path]:
+        """The files of a kind."""
+        return [Path(name) for name in getattr(self, kind)]
