@@ -12,6 +12,7 @@ import numpy as np
 
 from talik.tem import biogeochemistry, communities, radiation
 from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools
+from talik.tem.permafrost import layers as permafrost
 from talik.tem.thermal import year as soil_heat
 from talik.tem.thermal.column import GEOTHERMAL_W_M2
 from talik.tem.thermal.freezing import Layers, UnfrozenWater
@@ -49,22 +50,24 @@ class Settings:
 class Parameters(NamedTuple):
     """Everything that is constant in time, by cell: `plants` of the community, `site` (texture, elevation, hydraulics),
     `ground` (`Ground` of the physical layer set, or fixed `Layers`), snow_resistance (cell,), m2 K W-1 per mm of snow
-    water."""
+    water; `permafrost` of the carbon below the active layer, needed where the state has some."""
 
     plants: communities.Parameters
     site: Site
     ground: Ground | Layers
     snow_resistance: Array
+    permafrost: permafrost.Parameters | None = None
 
 
 class State(NamedTuple):
     """Where a cell stands at the end of a year: soil heat, pools, memory, and the year's root-zone saturation
-    (12, cell), which the soil heat of the next year takes for its water."""
+    (12, cell), which the soil heat of the next year takes for its water; permafrost from its reference year on."""
 
     heat: Heat
     pools: Pools
     memory: Memory
     saturation: Array
+    permafrost: permafrost.Permafrost | None = None
 
 
 class Forcing(NamedTuple):
@@ -135,9 +138,21 @@ def biogeochemistry_step(
         parameters.site,
         parameters.plants,
         settings.biogeochemistry,
+        below(state, soil, parameters),
     )
     moisture = saturation_of(fluxes, parameters.site, state.saturation)
-    return State(state.heat, pools, memory, moisture), fluxes
+    deep = None if fluxes.permafrost is None else fluxes.permafrost.pools
+    return State(state.heat, pools, memory, moisture, deep), fluxes
+
+
+def below(state: State, soil: SoilClimate, parameters: Parameters) -> permafrost.Below | None:
+    """What a year of permafrost starts from, if the state has permafrost."""
+    if state.permafrost is None or parameters.permafrost is None:
+        return None
+    depth = soil_heat.thaw_depth(soil.liquid)
+    alt = jnp.broadcast_to(soil_heat.thaw_depth(soil.liquid.max(axis=0)), depth.shape)
+    climate = permafrost.Soil(permafrost.carbon_layers(soil.tsoil), depth, alt)
+    return permafrost.Below(state.permafrost, climate, parameters.permafrost)
 
 
 @jax.jit
@@ -224,13 +239,30 @@ def closure(before: State, after: State, fluxes: Fluxes, soil: SoilClimate) -> A
     in_c, out_c = fluxes.gpp, fluxes.r_maintenance + fluxes.r_growth + fluxes.rh
     in_n, out_n = fluxes.n_input + fluxes.n_baseline, fluxes.n_loss
     in_w, out_w = fluxes.rain + fluxes.snowfall, fluxes.aet + fluxes.runoff_rain + fluxes.runoff_melt
-    carbon = _residual([p.C_V, p.C_S], [q.C_V, q.C_S], in_c, out_c)
-    nitrogen = _residual([p.N_VS, p.N_VL, p.N_S, p.N_A], [q.N_VS, q.N_VL, q.N_S, q.N_A], in_n, out_n)
+    deep_c, deep_n = _deep(before.permafrost)
+    deeper_c, deeper_n = _deep(after.permafrost)
+    if fluxes.permafrost is not None:
+        out_c = out_c + fluxes.permafrost.rh
+    carbon = _residual([p.C_V, p.C_S, deep_c], [q.C_V, q.C_S, deeper_c], in_c, out_c)
+    nitrogen = _residual(
+        [p.N_VS, p.N_VL, p.N_S, p.N_A, deep_n], [q.N_VS, q.N_VL, q.N_S, q.N_A, deeper_n], in_n, out_n
+    )
     water = _residual([p.W, p.G_r, p.G_s, p.SWE], [q.W, q.G_r, q.G_s, q.SWE], in_w, out_w)
     return jnp.stack([carbon, nitrogen, water, soil_heat.heat_residual(before.heat, after.heat, soil)])
 
 
-def _residual(before: list[Array], after: list[Array], inflow: Array, outflow: Array) -> Array:
+def _deep(held: permafrost.Permafrost | None) -> tuple[Array | float, Array | float]:
+    """Carbon and nitrogen of the permafrost, g m-2 (cell,)."""
+    if held is None:
+        return 0.0, 0.0
+    return (held.frozen_c + held.thawed_c).sum(axis=0), (held.frozen_n + held.thawed_n + held.mineral_n).sum(
+        axis=0
+    )
+
+
+def _residual(
+    before: list[Array | float], after: list[Array | float], inflow: Array, outflow: Array
+) -> Array:
     start, end = sum(before), sum(after)
     unexplained = end - start - jnp.sum(inflow - outflow, axis=0)
     scale = jnp.abs(start) + jnp.abs(end) + jnp.sum(jnp.abs(inflow) + jnp.abs(outflow), axis=0)
