@@ -84,7 +84,7 @@ class Collected:
 
         InputError: results that are no numbers, or budgets that do not close.
         """
-        self._check(year, np.abs(np.asarray(outputs.residual)))
+        keep_worst(self.residual, np.abs(np.asarray(outputs.residual)), self.columns, year)
         f, pools = outputs.fluxes, outputs.fluxes.pools
         flux = _G_TO_KG / seconds[:, None]
         rates = {
@@ -137,20 +137,6 @@ class Collected:
             "talikThickness": self.columns.mean(talik),
         }
 
-    def _check(self, year: int, residual: Array) -> None:
-        """InputError where a budget (4, column) does not close; else keep the worst."""
-        bad = ~(residual <= CLOSED)
-        if bad.any():
-            budget, column = (int(i[0]) for i in np.nonzero(bad))
-            at = self.columns.cell[column]
-            where = f"{self.columns.community[column]} at {self.columns.lat[at]:g}, {self.columns.lon[at]:g}"
-            raise InputError(
-                f"{CLOSURES[budget]} of {where} is off by {residual[budget, column]:.1e} in {year} "
-                f"({int(bad.any(axis=0).sum())} of {bad.shape[1]} columns); expected at most {CLOSED:g}. Check the "
-                "climate and the parameters that were changed; if they are plausible this is an error in talik."
-            )
-        np.fmax(self.residual, residual.max(axis=1), out=self.residual)
-
     def dataset(self) -> xr.Dataset:
         """Everything as one dataset: (time, cell), (time, depth, cell) and (year, cell)."""
         months = month_stamps(self.years)
@@ -166,6 +152,25 @@ class Collected:
             out[name] = (("year", "cell"), np.stack(parts), ANNUAL[name].attributes())
         out["cell_area"] = ("cell", self.columns.area_m2, {"units": "m2", "standard_name": "cell_area"})
         return out
+
+
+def keep_worst(worst: Array, residual: Array, columns: Columns, year: int) -> None:
+    """Keep in `worst` (4,) the largest relative residual of each budget; residual (4, column), not negative.
+
+    Raises:
+        InputError: a budget that does not close.
+    """
+    bad = ~(residual <= CLOSED)
+    if bad.any():
+        budget, column = (int(i[0]) for i in np.nonzero(bad))
+        at = columns.cell[column]
+        where = f"{columns.community[column]} at {columns.lat[at]:g}, {columns.lon[at]:g}"
+        raise InputError(
+            f"{CLOSURES[budget]} of {where} is off by {residual[budget, column]:.1e} in {year} "
+            f"({int(bad.any(axis=0).sum())} of {bad.shape[1]} columns); expected at most {CLOSED:g}. Check the "
+            "climate and the parameters that were changed; if they are plausible this is an error in talik."
+        )
+    np.fmax(worst, residual.max(axis=1), out=worst)
 
 
 def month_stamps(years: list[int]) -> npt.NDArray[np.datetime64]:
