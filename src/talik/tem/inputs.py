@@ -18,7 +18,7 @@ from talik.errors import ConfigError, InputError
 from talik.sources.climate import read_climate
 from talik.sources.co2 import read_co2
 from talik.sources.land_static import read_static
-from talik.tem import communities, model, water
+from talik.tem import communities, radiation, water
 from talik.tem.model import Forcing, Parameters
 from talik.tem.settings import Files, TemSettings
 from talik.tem.thermal import materials, snow
@@ -169,13 +169,12 @@ def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climat
         for community, changes in settings.organic_soil.items():
             here = jnp.asarray([name == community for name in columns.community])
             soils = soils._replace(**{n: jnp.where(here, v, getattr(soils, n)) for n, v in changes.items()})
-        filled = (site.wilting_point + 0.13) / site.porosity
         ground = materials.ground_for(
             columns.community,
             jnp.asarray(columns.sand),
             jnp.asarray(columns.clay),
             site.rooting_depth,
-            filled,
+            site.field_capacity_share,
             soils,
         )
     resistance = snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
@@ -308,7 +307,7 @@ def read_run(settings: TemSettings, files: Files, columns: Columns) -> Climate:
         raise InputError(
             f"{ds.attrs['source']}: neither rsds nor clt, but plants need light. Add a file of one to climate.files."
         )
-    irradiance, par = (np.asarray(a) for a in jax.jit(model.light)(lat, sun, clouds))
+    irradiance, par = (np.asarray(a) for a in jax.jit(radiation.light)(lat, sun, clouds))
     return Climate(
         first,
         of_column["tas"],

@@ -14,8 +14,9 @@ import xarray as xr
 from talik.flux.dataset import CONVENTIONS, make_flux_dataset
 from talik.flux.io import write_netcdf
 from talik.provenance import stamp
+from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.model import CLOSURES
-from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable, month_stamps
+from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable
 
 SOURCE = "Terrestrial Ecosystem Model of talik (TEM 4.3 with an enthalpy soil column)"
 STEP = "tem"
@@ -101,8 +102,10 @@ def _dated(ds: xr.Dataset) -> xr.Dataset:
     """With bounds of the months, if there are months."""
     if "time" not in ds.dims:
         return ds
-    stamps = month_stamps(np.unique(ds["time"].dt.year).tolist())
-    bounds = xr.DataArray(np.stack([stamps[:-1], stamps[1:]], axis=1), dims=("time", "bnds"))
+    months = month_number(int(ds["time"].dt.year[0]), 1) + np.arange(ds.sizes["time"])
+    bounds = xr.DataArray(
+        np.stack([month_stamps(months), month_stamps(months + 1)], axis=1), dims=("time", "bnds")
+    )
     ds = ds.assign(time_bnds=bounds)
     ds["time"].attrs.update(standard_name="time", axis="T", bounds="time_bnds")
     return ds

@@ -13,6 +13,7 @@ import xarray as xr
 
 from talik.errors import InputError
 from talik.flux.table import FLUXES
+from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.inputs import Columns
 from talik.tem.model import CLOSURES, Outputs, State
 from talik.tem.phases import SpinReport
@@ -153,9 +154,9 @@ class Collected:
 
     def dataset(self) -> xr.Dataset:
         """Everything as one dataset: (time, cell), (time, depth, cell) and (year, cell)."""
-        months = month_stamps(self.years)
+        months = month_number(self.years[0], 1) + np.arange(12 * len(self.years))
         out = xr.Dataset(
-            coords={"time": months[:-1], "year": np.array(self.years), "depth": np.array(DEPTHS_M)}
+            coords={"time": month_stamps(months), "year": np.array(self.years), "depth": np.array(DEPTHS_M)}
         )
         out = out.assign_coords(lat=("cell", self.columns.lat), lon=("cell", self.columns.lon))
         for name, parts in self.monthly.items():
@@ -168,16 +169,9 @@ class Collected:
         return out
 
 
-def month_stamps(years: list[int]) -> npt.NDArray[np.datetime64]:
-    """First days of the months of consecutive years, and of the month after."""
-    start = np.datetime64(f"{years[0]:04d}-01", "M")
-    stamps: npt.NDArray[np.datetime64] = (start + np.arange(12 * len(years) + 1)).astype("datetime64[s]")
-    return stamps
-
-
 def month_seconds(year: int) -> Array:
     """Length of the months of a calendar year, s (12,)."""
-    seconds: Array = np.diff(month_stamps([year])) / np.timedelta64(1, "s")
+    seconds: Array = np.diff(month_stamps(month_number(year, 1) + np.arange(13))) / np.timedelta64(1, "s")
     return seconds
 
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from talik.tem.calendar import MONTH_DAYS
 from talik.tem.thermal import snow
 from talik.tem.thermal.column import GEOTHERMAL_W_M2, one_day
-from talik.tem.thermal.daily import MAX_DAYS, MONTH_DAYS, at_noon, months
+from talik.tem.thermal.daily import MAX_DAYS, at_noon, months
 from talik.tem.thermal.freezing import Layers, UnfrozenWater, heat_at, liquid_fraction, phase, temperature
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds, interpolation, midpoints
 
@@ -149,7 +150,7 @@ def one_year(
     (state, _), (tsoil, liquid, thawed, swe, surface, water, moved) = lax.scan(
         month, (state, layers_of(state.saturation)), (knots, snowfall, weather.saturation, second_thaw, days)
     )
-    bottom = jnp.full_like(state.swe, geothermal * DAY_S * MONTH_DAYS.sum())
+    bottom = jnp.full_like(state.swe, geothermal * DAY_S * sum(MONTH_DAYS))
     return state, SoilClimate(
         tsoil, liquid, thawed, swe, surface.sum(0), bottom, water.sum(0), moved.sum(0) + jnp.abs(bottom)
     )
