@@ -33,13 +33,13 @@ CHECKED_TOGETHER = 2000
 class Columns:
     """What runs: each cell has one column for each community that shares it.
 
-    lat, lon, area_m2 (cell,); cell (rising), community (names), share, sand, silt, clay (%), elevation (m) (column,);
-    notes of the reader.
+    lat, lon, area_m2 of the whole cell if known (cell,); cell (rising), community (names), share, sand, silt, clay (%),
+    elevation (m) (column,); notes of the reader.
     """
 
     lat: Array
     lon: Array
-    area_m2: Array
+    area_m2: Array | None
     cell: npt.NDArray[np.int64]
     community: tuple[str, ...]
     share: Array
@@ -68,7 +68,7 @@ class Columns:
         return Columns(
             self.lat[at],
             self.lon[at],
-            self.area_m2[at],
+            None if self.area_m2 is None else self.area_m2[at],
             self.cell[chosen] - cells.start,
             tuple(self.community[i] for i in chosen),
             self.share[chosen],
@@ -105,7 +105,6 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
             raise InputError(f"{names}: no {needed}; expected soil texture. Add a soil file to land.files.")
     elevation = _elevation(land, settings, names)
     shares = _shares(land, settings, names)
-    area = land["area"].to_numpy() if "area" in land else np.full(land.sizes["cell"], np.nan)
     kept = [i for i, of in enumerate(shares) if of]
     if not kept:
         raise InputError(
@@ -119,7 +118,7 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
     return Columns(
         land["lat"].to_numpy()[kept],
         land["lon"].to_numpy()[kept],
-        area[kept],
+        land["area"].to_numpy()[kept] if "area" in land else None,
         np.array([new for new, _, _, _ in rows]),
         tuple(name for _, _, name, _ in rows),
         np.array([share for _, _, _, share in rows]),

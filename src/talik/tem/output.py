@@ -165,7 +165,8 @@ class Collected:
             out[name] = (dims, np.concatenate(parts), attributes)
         for name, parts in self.annual.items():
             out[name] = (("year", "cell"), np.stack(parts), ANNUAL[name].attributes())
-        out["cell_area"] = ("cell", self.columns.area_m2, {"units": "m2", "standard_name": "cell_area"})
+        if self.columns.area_m2 is not None:
+            out["cell_area"] = ("cell", self.columns.area_m2, {"units": "m2", "standard_name": "cell_area"})
         return out
 
 

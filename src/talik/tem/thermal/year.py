@@ -204,10 +204,7 @@ def initial_heat(
     unfrozen: UnfrozenWater | None = None,
 ) -> Heat:
     """A start for the spin-up: mean annual surface temperature (cell,) + 2 degC and the geothermal gradient below."""
-    half = layers.half_resistance * jnp.where(tair + 2.0 > 0.0, jnp.exp(-layers.log_ratio), 1.0)
-    to_centre = jnp.cumsum(2.0 * half, axis=0) - half
-    profile = tair + 2.0 + geothermal * to_centre
-    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), layers, unfrozen)
+    heat = _conductive(tair + 2.0, False, layers, geothermal, unfrozen)
     return Heat(heat.astype(jnp.float64), jnp.zeros_like(tair), saturation)
 
 
@@ -225,11 +222,23 @@ def deep_profile(
     start = int(np.searchsorted(midpoints(SOIL_THICKNESS_M), 3.6))
     mean = year.tsoil.mean(axis=0)[start]
     deep = Layers(*(a[start + 1 :] for a in layers))
-    half = deep.half_resistance * jnp.where(mean > 0.0, jnp.exp(-deep.log_ratio), 1.0)
-    to_centre = jnp.cumsum(2.0 * half, axis=0) - half
-    profile = mean + geothermal * (to_centre - half[0])
-    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), deep, unfrozen)
+    heat = _conductive(mean, True, deep, geothermal, unfrozen)
     return state._replace(heat=state.heat.at[start + 1 :].set(heat))
+
+
+def _conductive(
+    known_c: Array, at_centre: bool, layers: Layers, geothermal: float, unfrozen: UnfrozenWater | None
+) -> Array:
+    """Heat of layers through which `geothermal` flows up and no more, J m-2, (layer, cell).
+
+    known_c : (cell,) temperature at the top of the first layer, or at its centre, degC. Every layer conducts as in the
+    phase that `known_c` is in.
+    """
+    half = layers.half_resistance * jnp.where(known_c > 0.0, jnp.exp(-layers.log_ratio), 1.0)
+    to_centre = jnp.cumsum(2.0 * half, axis=0) - half
+    below = to_centre - half[0] if at_centre else to_centre
+    profile = known_c + geothermal * below
+    return heat_at(profile, (profile > 0.0).astype(profile.dtype), layers, unfrozen)
 
 
 def talik_thickness(tsoil: Array, alt: Array) -> Array:
