@@ -25,6 +25,7 @@ from talik.tem.biogeochemistry import (
     initial_pools,
     one_year,
 )
+from talik.tem.calendar import MONTH_DAYS
 from talik.tem.communities import Parameters, parameters_for
 from talik.tem.fehlberg import one_year_checked, one_year_fehlberg
 from talik.tem.pools import by_month
@@ -74,7 +75,7 @@ def world(
         par=radiation.photosynthetic(light, cloud),
         t20=jnp.asarray(0.6 * np.roll(tair, 1, axis=0)),
         thaw_fraction=jnp.asarray(np.clip((tair + 2) / 6, 0, 1)),
-        days=jnp.array(radiation.MONTH_LENGTHS, float),
+        days=jnp.array(MONTH_DAYS, float),
         co2=jnp.full((12, CELLS), 350.0),
         n_input=jnp.asarray(rng.choice([0.0, 0.05], (12, CELLS))),
         n_loss=jnp.asarray(rng.choice([0.0, 0.02], (12, CELLS))),

@@ -31,6 +31,7 @@ from talik.tem.pools import (
 )
 from talik.tem.rates import SMALLEST_POOL, Month, Rates, Year, constants_of_month, constants_of_year
 from talik.tem.runge_kutta import runge_kutta
+from talik.tem.thermal.snow import SNOWFALL_BELOW_C
 from talik.tem.water import Site
 
 Array = jax.Array
@@ -59,7 +60,7 @@ def dormant(drivers: Drivers) -> Array:
     `one_year` holds such a cell still: all fluxes 0; pools, moisture, and the memory of plants and soil kept. A
     spin-up that follows TEM sets its pools to 0.
     """
-    return (jnp.max(drivers.tair, axis=0) < water.FREEZING) | (jnp.sum(drivers.precip, axis=0) <= 0.0)
+    return (jnp.max(drivers.tair, axis=0) < SNOWFALL_BELOW_C) | (jnp.sum(drivers.precip, axis=0) <= 0.0)
 
 
 @partial(jax.jit, static_argnames=("settings",))

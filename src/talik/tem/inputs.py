@@ -18,7 +18,7 @@ from talik.errors import ConfigError, InputError
 from talik.sources.climate import read_climate
 from talik.sources.co2 import read_co2
 from talik.sources.land_static import read_static
-from talik.tem import communities, model, water
+from talik.tem import communities, radiation, water
 from talik.tem.model import Forcing, Parameters
 from talik.tem.settings import Files, TemSettings
 from talik.tem.thermal import materials, snow
@@ -33,13 +33,13 @@ CHECKED_TOGETHER = 2000
 class Columns:
     """What runs: each cell has one column for each community that shares it.
 
-    lat, lon, area_m2 (cell,); cell (rising), community (names), share, sand, silt, clay (%), elevation (m) (column,);
-    notes of the reader.
+    lat, lon, area_m2 of the whole cell if known (cell,); cell (rising), community (names), share, sand, silt, clay (%),
+    elevation (m) (column,); notes of the reader.
     """
 
     lat: Array
     lon: Array
-    area_m2: Array
+    area_m2: Array | None
     cell: npt.NDArray[np.int64]
     community: tuple[str, ...]
     share: Array
@@ -68,7 +68,7 @@ class Columns:
         return Columns(
             self.lat[at],
             self.lon[at],
-            self.area_m2[at],
+            None if self.area_m2 is None else self.area_m2[at],
             self.cell[chosen] - cells.start,
             tuple(self.community[i] for i in chosen),
             self.share[chosen],
@@ -105,7 +105,6 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
             raise InputError(f"{names}: no {needed}; expected soil texture. Add a soil file to land.files.")
     elevation = _elevation(land, settings, names)
     shares = _shares(land, settings, names)
-    area = land["area"].to_numpy() if "area" in land else np.full(land.sizes["cell"], np.nan)
     kept = [i for i, of in enumerate(shares) if of]
     if not kept:
         raise InputError(
@@ -119,7 +118,7 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
     return Columns(
         land["lat"].to_numpy()[kept],
         land["lon"].to_numpy()[kept],
-        area[kept],
+        land["area"].to_numpy()[kept] if "area" in land else None,
         np.array([new for new, _, _, _ in rows]),
         tuple(name for _, _, name, _ in rows),
         np.array([share for _, _, _, share in rows]),
@@ -169,13 +168,12 @@ def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climat
         for community, changes in settings.organic_soil.items():
             here = jnp.asarray([name == community for name in columns.community])
             soils = soils._replace(**{n: jnp.where(here, v, getattr(soils, n)) for n, v in changes.items()})
-        filled = (site.wilting_point + 0.13) / site.porosity
         ground = materials.ground_for(
             columns.community,
             jnp.asarray(columns.sand),
             jnp.asarray(columns.clay),
             site.rooting_depth,
-            filled,
+            site.field_capacity_share,
             soils,
         )
     resistance = snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
@@ -308,7 +306,7 @@ def read_run(settings: TemSettings, files: Files, columns: Columns) -> Climate:
         raise InputError(
             f"{ds.attrs['source']}: neither rsds nor clt, but plants need light. Add a file of one to climate.files."
         )
-    irradiance, par = (np.asarray(a) for a in jax.jit(model.light)(lat, sun, clouds))
+    irradiance, par = (np.asarray(a) for a in jax.jit(radiation.light)(lat, sun, clouds))
     return Climate(
         first,
         of_column["tas"],

@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from talik.tem import biogeochemistry, communities, radiation
+from talik.tem import biogeochemistry, communities
 from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools
+<<<<<<< HEAD
 from talik.tem.permafrost import layers as permafrost
+=======
+from talik.tem.calendar import MONTH_DAYS
+>>>>>>> wt-mend
 from talik.tem.thermal import year as soil_heat
 from talik.tem.thermal.column import GEOTHERMAL_W_M2
 from talik.tem.thermal.freezing import Layers, UnfrozenWater
@@ -186,7 +189,7 @@ def drivers_of(forcing: Forcing, soil: SoilClimate) -> Drivers:
         par=forcing.par,
         t20=at_20_cm,
         thaw_fraction=soil.thawed_days,
-        days=jnp.asarray(radiation.MONTH_LENGTHS, kind),
+        days=jnp.asarray(MONTH_DAYS, kind),
         co2=forcing.co2,
         thaw_depth=soil_heat.thaw_depth(soil.liquid),
     )
@@ -195,7 +198,8 @@ def drivers_of(forcing: Forcing, soil: SoilClimate) -> Drivers:
 def saturation_of(fluxes: Fluxes, site: Site, before: Array) -> Array:
     """Share of the root zone's pores that is full of water at the end of each month, (12, cell).
 
-    A cell that lies dormant all year has no water balance; it keeps what it had.
+    A cell that lies dormant all year has no water balance; it keeps what it had. The lower limit of 0.05 keeps latent
+    heat in every layer if a site is not from `water.site_for`, whose wilting points fill at least 0.10 of the pores.
     """
     share = jnp.clip(fluxes.moisture / site.porosity, 0.05, 1.0)
     return jnp.where(jnp.any(fluxes.moisture > 0.0, axis=0), share, before)
@@ -216,7 +220,7 @@ def initial_state(forcing: Forcing, parameters: Parameters, settings: Settings) 
         par=forcing.par,
         t20=zero,
         thaw_fraction=zero,
-        days=jnp.asarray(radiation.MONTH_LENGTHS, forcing.tair.dtype),
+        days=jnp.asarray(MONTH_DAYS, forcing.tair.dtype),
         co2=forcing.co2,
     )
     pools = biogeochemistry.initial_pools(parameters.plants, parameters.site)
@@ -267,20 +271,3 @@ def _residual(
     unexplained = end - start - jnp.sum(inflow - outflow, axis=0)
     scale = jnp.abs(start) + jnp.abs(end) + jnp.sum(jnp.abs(inflow) + jnp.abs(outflow), axis=0)
     return unexplained / jnp.maximum(scale, 1e-30)
-
-
-def light(
-    latitude: np.ndarray, shortwave: np.ndarray | None, cloudiness: np.ndarray | None
-) -> tuple[Array, Array]:
-    """Irradiance and photosynthetically active radiation (..., 12, cell), cal cm-2 d-1.
-
-    latitude : (cell,). shortwave : (..., 12, cell) W m-2, preferred; else cloudiness, 0..1.
-    """
-    gross = radiation.gross_irradiance(jnp.asarray(latitude))
-    if shortwave is not None:
-        irradiance = radiation.irradiance_from_flux(jnp.asarray(shortwave))
-        clouds = radiation.cloudiness_from_irradiance(gross, irradiance)
-    else:
-        clouds = jnp.asarray(cloudiness)
-        irradiance = radiation.irradiance_from_cloudiness(gross, clouds)
-    return irradiance, radiation.photosynthetic(irradiance, clouds)

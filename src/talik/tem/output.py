@@ -13,6 +13,7 @@ import xarray as xr
 
 from talik.errors import InputError
 from talik.flux.table import FLUXES
+from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.inputs import Columns
 from talik.tem.model import CLOSURES, Outputs, State
 from talik.tem.phases import SpinReport
@@ -139,9 +140,9 @@ class Collected:
 
     def dataset(self) -> xr.Dataset:
         """Everything as one dataset: (time, cell), (time, depth, cell) and (year, cell)."""
-        months = month_stamps(self.years)
+        months = month_number(self.years[0], 1) + np.arange(12 * len(self.years))
         out = xr.Dataset(
-            coords={"time": months[:-1], "year": np.array(self.years), "depth": np.array(DEPTHS_M)}
+            coords={"time": month_stamps(months), "year": np.array(self.years), "depth": np.array(DEPTHS_M)}
         )
         out = out.assign_coords(lat=("cell", self.columns.lat), lon=("cell", self.columns.lon))
         for name, parts in self.monthly.items():
@@ -150,10 +151,12 @@ class Collected:
             out[name] = (dims, np.concatenate(parts), attributes)
         for name, parts in self.annual.items():
             out[name] = (("year", "cell"), np.stack(parts), ANNUAL[name].attributes())
-        out["cell_area"] = ("cell", self.columns.area_m2, {"units": "m2", "standard_name": "cell_area"})
+        if self.columns.area_m2 is not None:
+            out["cell_area"] = ("cell", self.columns.area_m2, {"units": "m2", "standard_name": "cell_area"})
         return out
 
 
+<<<<<<< HEAD
 def keep_worst(worst: Array, residual: Array, columns: Columns, year: int) -> None:
     """Keep in `worst` (4,) the largest relative residual of each budget; residual (4, column), not negative.
 
@@ -180,9 +183,11 @@ def month_stamps(years: list[int]) -> npt.NDArray[np.datetime64]:
     return stamps
 
 
+=======
+>>>>>>> wt-mend
 def month_seconds(year: int) -> Array:
     """Length of the months of a calendar year, s (12,)."""
-    seconds: Array = np.diff(month_stamps([year])) / np.timedelta64(1, "s")
+    seconds: Array = np.diff(month_stamps(month_number(year, 1) + np.arange(13))) / np.timedelta64(1, "s")
     return seconds
 
 

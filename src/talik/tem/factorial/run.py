@@ -75,9 +75,20 @@ class Experiments:
     """The experiments of some columns. `run` gives the books; `worst` (4,) is the largest residual of each budget."""
 
     def __init__(
-        self, plan: Plan, columns: Columns, parameters: Parameters, stock: Stock, tell: Tell = lambda _line: None
+        self,
+        plan: Plan,
+        columns: Columns,
+        parameters: Parameters,
+        stock: Stock,
+        tell: Tell = lambda _line: None,
     ) -> None:
-        self.plan, self.columns, self.parameters, self.stock, self.tell = plan, columns, parameters, stock, tell
+        self.plan, self.columns, self.parameters, self.stock, self.tell = (
+            plan,
+            columns,
+            parameters,
+            stock,
+            tell,
+        )
         self.names = plan.factorial.variables or tuple(VARIABLES)
         self.months = plan.factorial.monthly
         self.designed = plan.experiments
@@ -107,7 +118,9 @@ class Experiments:
         states, alt = self._together(states, history, history.years, None, keep)
         for s, (name, climate) in enumerate(scenarios.items()):
 
-            def keep_all(year: int, key: str, values: np.ndarray, months: np.ndarray | None, s: int = s) -> None:
+            def keep_all(
+                year: int, key: str, values: np.ndarray, months: np.ndarray | None, s: int = s
+            ) -> None:
                 for e, experiment in enumerate(self.designed.values()):
                     if experiment.history_key() == key:
                         book.write(year, values, months, (s, e))
@@ -123,7 +136,12 @@ class Experiments:
         return past, book
 
     def _together(
-        self, states: dict[str, State], climate: Climate, years: range, december: np.ndarray | None, write: Write
+        self,
+        states: dict[str, State],
+        climate: Climate,
+        years: range,
+        december: np.ndarray | None,
+        write: Write,
     ) -> tuple[dict[str, State], dict[int, np.ndarray]]:
         """Years that all experiments share: the states at their end by history key, and the active layer by year."""
         settings = {e.history_key(): self.plan.settings_of(e) for e in self.designed.values()}
@@ -144,7 +162,12 @@ class Experiments:
         return states, alt
 
     def _branch(
-        self, states: dict[str, State], alt: Mapping[int, np.ndarray], climate: Climate, book: Book, scenario: int
+        self,
+        states: dict[str, State],
+        alt: Mapping[int, np.ndarray],
+        climate: Climate,
+        book: Book,
+        scenario: int,
     ) -> list[_Run]:
         """The experiments at the end of the reference year, with what is frozen then."""
         runs = []
@@ -190,7 +213,9 @@ class Experiments:
                 done[key] = model.soil_step(before, forcing, run.parameters, run.settings)
             warmed, soil = done[key]
             before = before._replace(heat=warmed.heat)
-            run.state, fluxes = model.biogeochemistry_step(before, forcing, soil, run.parameters, run.settings)
+            run.state, fluxes = model.biogeochemistry_step(
+                before, forcing, soil, run.parameters, run.settings
+            )
             if fluxes.permafrost is not None:
                 run.sums = jax.tree.map(jnp.add, run.sums, fluxes.permafrost.layers)
             values, months = self._values(year, before, run.state, fluxes, soil, run.sums)
