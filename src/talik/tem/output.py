@@ -156,7 +156,6 @@ class Collected:
         return out
 
 
-<<<<<<< HEAD
 def keep_worst(worst: Array, residual: Array, columns: Columns, year: int) -> None:
     """Keep in `worst` (4,) the largest relative residual of each budget; residual (4, column), not negative.
 
@@ -176,15 +175,6 @@ def keep_worst(worst: Array, residual: Array, columns: Columns, year: int) -> No
     np.fmax(worst, residual.max(axis=1), out=worst)
 
 
-def month_stamps(years: list[int]) -> npt.NDArray[np.datetime64]:
-    """First days of the months of consecutive years, and of the month after."""
-    start = np.datetime64(f"{years[0]:04d}-01", "M")
-    stamps: npt.NDArray[np.datetime64] = (start + np.arange(12 * len(years) + 1)).astype("datetime64[s]")
-    return stamps
-
-
-=======
->>>>>>> wt-mend
 def month_seconds(year: int) -> Array:
     """Length of the months of a calendar year, s (12,)."""
     seconds: Array = np.diff(month_stamps(month_number(year, 1) + np.arange(13))) / np.timedelta64(1, "s")

@@ -19,6 +19,8 @@ LAYERS = CARBON_THICKNESS_M.size
 _EDGES = bounds(CARBON_THICKNESS_M)
 _TOP, _BOTTOM = _EDGES[:-1, None], _EDGES[1:, None]
 _MIDDLE = midpoints(CARBON_THICKNESS_M)[:, None]
+NO_PERMAFROST_M = 10.0
+"""Ground whose active layer reaches this depth is no permafrost (Liu et al. 2024)."""
 SMALLEST = 1e-9
 """g m-2. Keeps the ratio of pools finite where nothing has thawed."""
 
@@ -108,21 +110,6 @@ def year_of(months: Month, pools: Permafrost) -> Fluxes:
     """`Fluxes` from the flows of twelve months (12, 25, cell) and the pools after them."""
     rh, delivered = months.decomposed.sum(axis=1), months.delivered.sum(axis=1)
     return Fluxes(rh, delivered, Month(*(flow.sum(axis=0) for flow in months)), pools)
-
-
-def begin(carbon: Array, nitrogen: Array, alt: Array) -> Permafrost:
-    """Everything below the active layer frozen, nothing thawed.
-
-    carbon, nitrogen : (25, cell) stock of whole layers, g m-2; a layer that `alt` (cell,), m, cuts is frozen in part.
-    Cells whose `alt` is `NO_PERMAFROST_M` or more hold nothing.
-    """
-    share = jnp.where(alt < NO_PERMAFROST_M, _below(alt) / CARBON_THICKNESS_M[:, None], 0.0)
-    none = jnp.zeros_like(carbon)
-    return Permafrost(carbon * share, nitrogen * share, none, none, none, alt, alt)
-
-
-NO_PERMAFROST_M = 10.0
-"""Ground whose active layer reaches this depth is no permafrost (Liu et al. 2024)."""
 
 
 def carbon_layers(tsoil: Array) -> Array:

@@ -11,12 +11,11 @@ import xarray as xr
 
 from talik.errors import ConfigError, InputError
 from talik.tem.permafrost.hyperbola import INTERVAL_EDGES_M, Array, fit_hyperbola
+from talik.tem.permafrost.layers import NO_PERMAFROST_M
 from talik.tem.thermal.grid import CARBON_THICKNESS_M, bounds, midpoints
 
 GRAMS = 1000.0
 """Grams in a kilogram."""
-NO_PERMAFROST_M = 10.0
-"""Where the active layer is at least this thick there is no permafrost."""
 CN_DEPTHS_M = (2.0, 3.0)
 """Depths between which C:N goes from its upper to its lower value."""
 CARBON_TO_NITROGEN = (11.0, 8.0)
