@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from talik.tem import biogeochemistry, communities
 from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools
-from talik.tem.permafrost import layers as permafrost
 from talik.tem.calendar import MONTH_DAYS
+from talik.tem.permafrost import layers as permafrost
 from talik.tem.thermal import year as soil_heat
 from talik.tem.thermal.column import GEOTHERMAL_W_M2
 from talik.tem.thermal.freezing import Layers, UnfrozenWater

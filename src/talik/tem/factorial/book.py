@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.factorial.annual import BY_DEPTH, INTERVALS_M, MONTHLY, VARIABLES
 from talik.tem.inputs import Columns
-from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.permafrost.layers import NO_PERMAFROST_M
 
 Array = npt.NDArray[np.float64]
@@ -82,7 +82,9 @@ class Book:
         for name, values in self._annual.items():
             out[name] = ((*lead, "year", "cell"), values, VARIABLES[name].attributes())
         if self._monthly:
-            out = out.assign_coords(time=month_stamps(month_number(self.years[0], 1) + np.arange(12 * len(self.years))))
+            out = out.assign_coords(
+                time=month_stamps(month_number(self.years[0], 1) + np.arange(12 * len(self.years)))
+            )
             for name, values in self._monthly.items():
                 attributes = MONTHLY[name].attributes()
                 out[f"{name}Monthly"] = ((*lead, "time", "cell"), values, attributes)
