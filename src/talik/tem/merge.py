@@ -75,9 +75,10 @@ def audit(parts: Sequence[Path]) -> dict[str, Any]:
         "notes": list(dict.fromkeys(note for t in told for note in t["notes"])),
     }
     if spun:
-        out["spin_up"] = {
-            key: (sum if key.endswith("still") else max)(s[key] for s in spun) for key in spun[0]
-        }
+        counted = {key: [s[key] for s in spun] for key in spun[0]}
+        fell_back = [place for places in counted.pop("fell_back") for place in places]
+        out["spin_up"] = {k: (sum if k.endswith("still") else max)(of) for k, of in counted.items()}
+        out["spin_up"]["fell_back"] = fell_back
     return out
 
 

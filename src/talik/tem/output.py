@@ -142,10 +142,8 @@ class Collected:
         bad = ~(residual <= CLOSED)
         if bad.any():
             budget, column = (int(i[0]) for i in np.nonzero(bad))
-            at = self.columns.cell[column]
-            where = f"{self.columns.community[column]} at {self.columns.lat[at]:g}, {self.columns.lon[at]:g}"
             raise InputError(
-                f"{CLOSURES[budget]} of {where} is off by {residual[budget, column]:.1e} in {year} "
+                f"{CLOSURES[budget]} of {_place(self.columns, column)} is off by {residual[budget, column]:.1e} in {year} "
                 f"({int(bad.any(axis=0).sum())} of {bad.shape[1]} columns); expected at most {CLOSED:g}. Check the "
                 "climate and the parameters that were changed; if they are plausible this is an error in talik."
             )
@@ -224,5 +222,15 @@ def audit_of(collected: Collected, report: SpinReport | None, notes: tuple[str, 
             "soil_still": int(report.soil_still.sum()),
             "equilibrium_years": int(report.equilibrium_years.max()),
             "equilibrium_still": int(report.equilibrium_still.sum()),
+            "newton_steps": int(report.newton_steps.max()),
+            "fell_back": [_place(collected.columns, int(i)) for i in np.flatnonzero(report.fell_back)],
+            "loop_soil_years": int(report.loop_soil_years.max()),
+            "loop_soil_still": int(report.loop_soil_still.sum()),
         }
     return audit
+
+
+def _place(columns: Columns, column: int) -> str:
+    """Which column."""
+    at = columns.cell[column]
+    return f"{columns.community[column]} at {columns.lat[at]:g}, {columns.lon[at]:g}"
