@@ -112,4 +112,15 @@ def audit_text(audit: dict[str, Any]) -> str:
             f"pools stood still in {spun['equilibrium_still']} of {total} columns, after up to "
             f"{spun['equilibrium_years']} years"
         )
+        if spun["newton_steps"]:
+            away = spun["fell_back"]
+            lines.append(
+                f"  and up to {spun['newton_steps']} steps of Newton's method of 2 years; the published protocol runs 3000"
+            )
+            lines.append(f"  Newton's method failed in {len(away)} columns, which ran plainly")
+            lines += [f"    {place}" for place in away[:5]] + ["    ..."] * (len(away) > 5)
+        lines.append(
+            f"soil heat of the loop was periodic in {spun['loop_soil_still']} of {total} columns, after up to "
+            f"{spun['loop_soil_years']} years"
+        )
     return "\n".join(lines)

@@ -43,13 +43,13 @@ def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, key: str, grid
 
 def write_land(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
     """Monthly pools, water, soil temperature and thaw depth."""
-    with _whole(parts, tuple(LAND), grid) as ds:
+    with _whole(parts, _held(parts, LAND), grid) as ds:
         _write(ds.set_coords("time_bnds"), out, LAND, title, key)
 
 
 def write_annual(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
     """Annual active-layer thickness and taliks."""
-    with _whole(parts, tuple(ANNUAL), grid) as ds:
+    with _whole(parts, _held(parts, ANNUAL), grid) as ds:
         _write(ds, out, ANNUAL, title, key)
 
 
@@ -77,9 +77,10 @@ def audit(parts: Sequence[Path]) -> dict[str, Any]:
         "notes": list(dict.fromkeys(note for t in told for note in t["notes"])),
     }
     if spun:
-        out["spin_up"] = {
-            key: (sum if key.endswith("still") else max)(s[key] for s in spun) for key in spun[0]
-        }
+        counted = {key: [s[key] for s in spun] for key in spun[0]}
+        fell_back = [place for places in counted.pop("fell_back") for place in places]
+        out["spin_up"] = {k: (sum if k.endswith("still") else max)(of) for k, of in counted.items()}
+        out["spin_up"]["fell_back"] = fell_back
     return out
 
 
@@ -93,6 +94,12 @@ def _whole(parts: Sequence[Path], names: Sequence[str], grid: bool) -> Iterator[
         # the rest of the attributes is told of one block
         ds = held.drop_attrs(deep=False).assign_attrs(talik_inputs=pieces[0].attrs["talik_inputs"])
         yield _placed(_dated(ds), grid)
+
+
+def _held(parts: Sequence[Path], table: Mapping[str, Variable]) -> list[str]:
+    """Those variables of a table that the run made."""
+    with xr.open_dataset(parts[0], engine="netcdf4") as ds:
+        return [name for name in table if name in ds]
 
 
 def _recorded_inputs(part: Path) -> str:
@@ -155,7 +162,8 @@ def _even_axis(values: np.ndarray) -> np.ndarray | None:
 def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str, key: str) -> None:
     """One variable after the other: Dask would write them in any order, and the bytes would differ."""
     ds = stamp(ds.assign_attrs(Conventions=CONVENTIONS, title=title, source=SOURCE), STEP, key)
-    ds.drop_vars(table).load().to_netcdf(out, engine="netcdf4")
-    for name in table:
+    names = [name for name in table if name in ds]
+    ds.drop_vars(names).load().to_netcdf(out, engine="netcdf4")
+    for name in names:
         encoding = {"zlib": True, "complevel": 4, "dtype": "float32", "_FillValue": np.float32(1e20)}
         ds[[name]].load().to_netcdf(out, engine="netcdf4", mode="a", encoding={name: encoding})

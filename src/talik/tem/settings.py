@@ -45,12 +45,16 @@ class LandFiles(Frozen):
 class Equilibrium(Frozen):
     """The first phase: one climate repeated until carbon and nitrogen stand still."""
 
+    method: Literal["accelerated", "plain"] = "accelerated"
+    """Newton's method and 200 plain years, or year after year; columns where Newton's method fails run plainly."""
     years: Annotated[int, Field(ge=1, le=20_000)] = 3000
-    """At most, in fifties."""
+    """Of the plain method, at most, in fifties; if fewer than 200, nothing is accelerated."""
+    newton_steps: Annotated[int, Field(ge=0, le=1000)] = 30
+    """At most."""
     climate: Years | None = None
     """Years whose mean months are repeated; the first year of the run if not given."""
     carbon_g_m2: Annotated[float, Field(gt=0)] = 0.1
-    """Pools stand still when none changes more in a year."""
+    """Pools stand still when none changes more in a year, nor the ecosystem gains or loses more."""
     nitrogen_g_m2: Annotated[float, Field(gt=0)] = 0.002
 
 
@@ -60,6 +64,10 @@ class SpinUp(Frozen):
     years: Annotated[int, Field(ge=0, le=20_000)] = 500
     climate: Years | None = None
     """Years of the loop; the first eleven of the run if not given."""
+    soil: Literal["periodic", "every-year"] = "periodic"
+    """Soil heat until it repeats itself, or in every year; it is nearly all of the cost."""
+    soil_drift_k: Annotated[float, Field(gt=0)] = 0.05
+    """Soil heat repeats itself when no layer's mean temperature differs more from that of the loop before."""
 
 
 class SoilHeat(Frozen):
