@@ -174,6 +174,12 @@ class Files(Frozen):
     land: tuple[str, ...]
     restart: str | None
     period: tuple[int, int] | None
+    soil_carbon: tuple[str, ...] = ()
+    scenarios: Annotated[dict[str, tuple[str, ...]], Field(default_factory=dict)]
+
+    def under(self, scenario: str) -> Files:
+        """The same with the climate of a scenario, for all its years."""
+        return self.model_copy(update={"climate": self.scenarios[scenario], "period": None})
 
     def paths(self, kind: str) -> list[Path]:
         """The files of a kind."""
