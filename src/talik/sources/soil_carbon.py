@@ -176,31 +176,34 @@ def _add_layers(
             f"{path}: gives nothing new; expected {NCSCD} or one of {names} that no earlier file holds. Leave it out."
         )
     for kind, held in taken.items():
-        data = dataset[held]
-        extra = [str(d) for d in data.dims if str(d) not in points.dims]
-        if len(extra) != 1:
-            raise InputError(
-                f"{path}: {held} has dimensions {data.dims}; expected depth, {', '.join(points.dims)}."
-            )
-        top, bottom = _layer_bounds(dataset, extra[0], path)
-        order = np.argsort(top)
-        order = order[top[order] < EDGES_M[-1]]
-        values = _at(data, points, index, path, extra[0])[order]
+        profiles[kind] = _layers(dataset, held, points, index, path)
         if held == NAMES[kind][1]:
-            nothing = (values == 0.0).all(axis=0)
-            values[:, nothing] = np.nan
+            nothing = (profiles[kind].stocks == 0.0).all(axis=0)
+            profiles[kind].stocks[:, nothing] = np.nan
             if nothing.any():
-                notes.append(
-                    f"{int(nothing.sum())} of {nothing.size} cells hold zero {held} in every layer of {path.name}: no data"
-                )
-        layers = xr.DataArray(
-            values,
-            dims=("layer", "cell"),
-            name=held,
-            attrs={k: v for k, v in data.attrs.items() if k == "units"},
+                count = f"{int(nothing.sum())} of {nothing.size} cells"
+                notes.append(f"{path.name}: {count} hold zero {held} at every depth: no data")
+
+
+def _layers(dataset: xr.Dataset, held: str, points: Points, index: IntArray, path: Path) -> _Profile:
+    """One variable by layer, to 3 m, at some points."""
+    data = dataset[held]
+    extra = [str(d) for d in data.dims if str(d) not in points.dims]
+    if len(extra) != 1:
+        raise InputError(
+            f"{path}: {held} has dimensions {data.dims}; expected depth, {', '.join(points.dims)}."
         )
-        edges = _edges(top[order], bottom[order], held, path)
-        profiles[kind] = _Profile(_stocks(layers, np.diff(edges), path), edges, held, path.name)
+    top, bottom = _layer_bounds(dataset, extra[0], path)
+    order = np.argsort(top)
+    order = order[top[order] < EDGES_M[-1]]
+    edges = _edges(top[order], bottom[order], held, path)
+    layers = xr.DataArray(
+        _at(data, points, index, path, extra[0])[order],
+        dims=("layer", "cell"),
+        name=held,
+        attrs={k: v for k, v in data.attrs.items() if k == "units"},
+    )
+    return _Profile(_stocks(layers, np.diff(edges), path), edges, held, path.name)
 
 
 def _layer_bounds(dataset: xr.Dataset, depth: str, path: Path) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""A hyperbola through the soil carbon of four depth intervals, which carries it below 3 m (a kernel on NumPy arrays)."""
+"""A hyperbola through the soil carbon of four depth intervals, which carries it below 3 m (a kernel on arrays)."""
 
 from __future__ import annotations
 
