@@ -135,7 +135,10 @@ def test_ncscd_no_data_and_gaps(tmp_path: Path) -> None:
     np.testing.assert_allclose(soil["carbon"], expected)
     match = r"lacks some depths in 2 of 4 cells, first \(65.25, -159.75\), \(65.75, -159.75\)"
     assert any(match.replace("\\", "") in n for n in soil.attrs["notes"])
-    with pytest.raises(InputError, match=rf"SOCC300_05deg.nc: NCSCDv2 {match}; expected all of 0-3 m"):
+    with pytest.raises(
+        InputError,
+        match=rf"SOCC30_05deg.nc and SOCC100, SOCC200, SOCC300: NCSCDv2 {match}; expected all of 0-3 m",
+    ):
         read_soil_carbon(paths, cells=CELLS, gaps="error")
     nothing = read_soil_carbon(ncscd(tmp_path, dict.fromkeys(MAPS, [0.0] * 4)), cells=CELLS, gaps="error")
     assert np.isnan(nothing["carbon"]).all()

@@ -31,7 +31,7 @@ NCSCD_LAYERS = (30, 100, 200, 300)
 NO_DATA = (1e-3, -32768.0)
 """NCSCD values nearer to zero than the first, or equal to the second, are no data."""
 DENSEST = 300.0
-"""Denser soil carbon than this, kg m-3, does not exist: peat has less than 100."""
+"""Denser soil carbon than this, kg m-3, does not exist: it is several times that of peat."""
 ROUND_OFF = 1e-6
 NAMED = 3
 
@@ -152,7 +152,7 @@ def _ncscd_profile(found: dict[int, tuple[Path, Array]], wanted: Array) -> _Prof
             f"{found[30][0]}: 0-0.3 m has more carbon than 0-1 m in {found[100][0].name} in {wrong.size} of "
             f"{below.size} cells, first {named} kg m-2; expected less, because it lies inside. Are the files swapped?"
         )
-    files = ", ".join(found[n][0].name for n in NCSCD_LAYERS)
+    files = f"{found[NCSCD_LAYERS[0]][0].name} and {', '.join(f'SOCC{n}' for n in NCSCD_LAYERS[1:])}"
     return _Profile(np.stack([upper, below, second, third]), np.array(EDGES_M), NCSCD, files)
 
 
