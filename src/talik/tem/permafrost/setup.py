@@ -82,7 +82,7 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
     layers = (CARBON_THICKNESS_M.size, community.size)
     if files:
         places = list(zip(columns.lat.tolist(), columns.lon.tolist(), strict=True))
-        observed = read_soil_carbon(files, cells=places, gaps=wanted.soil_carbon.gaps)
+        observed = read_soil_carbon(files, cells=places, gaps=wanted.soil_carbon.gaps, outside="drop")
         weights = columns.area_m2[columns.cell] * columns.share
         stock = initial_stock(observed, columns.community, columns.cell, weights, carbon_nitrogen=wanted.cn)
         stock = stock._replace(notes=(*observed.attrs["notes"], *stock.notes))
