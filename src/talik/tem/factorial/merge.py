@@ -26,8 +26,11 @@ def write_group(parts: Sequence[Path], group: str, out: Path, *, title: str, key
     with xr.open_dataset(parts[0], engine="netcdf4", group=group) as first:
         large = [str(n) for n, v in first.data_vars.items() if v.dims != ("cell",)]
         small = [str(n) for n in first.data_vars if n not in large]
-    frame = _joined(parts, group, small).assign_attrs(
-        about, Conventions=CONVENTIONS, title=title, source=SOURCE
+        axes = first.coords.to_dataset().drop_dims("cell").load()
+    frame = (
+        _joined(parts, group, small)
+        .assign_coords(axes.coords)
+        .assign_attrs(about, Conventions=CONVENTIONS, title=title, source=SOURCE)
     )
     stamp(frame, STEP, key).to_netcdf(out, engine="netcdf4")
     for name in large:

@@ -201,9 +201,8 @@ class Experiments:
             if key not in done:
                 done[key] = model.soil_step(before, forcing, run.parameters, run.settings)
             warmed, soil = done[key]
-            before = before._replace(heat=warmed.heat)
             run.state, fluxes = model.biogeochemistry_step(
-                before, forcing, soil, run.parameters, run.settings
+                before._replace(heat=warmed.heat), forcing, soil, run.parameters, run.settings
             )
             if fluxes.permafrost is not None:
                 run.sums = jax.tree.map(jnp.add, run.sums, fluxes.permafrost.layers)
