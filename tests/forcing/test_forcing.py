@@ -138,6 +138,24 @@ def test_a_dry_run_writes_nothing_and_resume_continues(tmp_path: Path) -> None:
     assert "8 of 11 permafrost cells" in run(project, "--resume").stderr
 
 
+def test_the_process_model_takes_the_files(made: Path) -> None:
+    from talik.tem.inputs import check_run, read_columns
+    from talik.tem.settings import TemSettings
+
+    scenario = {"files": ["co2.csv"], "scenario": "ssp126"}
+    settings = TemSettings.model_validate(
+        {"climate": {"files": ["a"]}, "co2": scenario, "land": {"files": ["b"]}}
+    )
+    columns = read_columns(settings, [made / "land.nc"])
+    # ice has none; a woodland cell has two
+    assert (columns.lat.size, columns.cell.size) == (7, 9)
+    files = [made / "climate-historical.nc", made / "climate-ssp126.nc"]
+    climate = check_run(settings, files, [made.parent / "co2.csv"], columns, (1850, 2100))
+    assert climate.tair.shape == (251, 12, 9)
+    assert any("8 of 11 permafrost cells" in n for n in climate.notes)
+    assert any(n.startswith("pattern-scaled") for n in climate.notes)
+
+
 def test_cells_come_in_chunks_and_lists_are_read_by_place(made: Path, tmp_path: Path) -> None:
     with xr.open_dataset(made / "climate-historical.nc") as ds:
         assert ds["tas"].encoding["chunksizes"] == (12 * 165, 8)
