@@ -194,6 +194,7 @@ def swap(key: str, **values: Any) -> dict[str, Any]:
         (swap("land", koeppen="soil.nc"), "expected koeppen by lat and lon"),
         (swap("land", soil="tem.nc"), "expected land_fraction by lat and lon"),
         (swap("cells", permafrost="soil.nc"), "expected permafrost_fraction or permafrost_fraction_median"),
+        ({"last_year": 2014}, "last_year is 2014, but the historical run ends in 2014"),
         ({"last_year": 2105}, r"co2.csv.*no CO2 for 5 of 256 years"),
     ],
 )

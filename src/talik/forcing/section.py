@@ -17,7 +17,7 @@ from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
 LAND, AUDIT = "land.nc", "forcing.json"
-SECONDS_PER_CLIMATE, BYTES_OF_A_WORKER, BYTES_PER_CLIMATE = 12.0, 4e8, 2.2e8
+SECONDS_PER_CLIMATE, BYTES_OF_A_WORKER, BYTES_PER_CLIMATE = 12.0, 7e8, 2.2e8
 """What a climate file of 20,000 cells takes at most, in the work folder and published."""
 
 
