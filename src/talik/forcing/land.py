@@ -19,7 +19,6 @@ from talik.regions.classes import classes_of
 from talik.regions.ellipsoid import band_area_m2
 from talik.sources.climate_cells import Points, nearest, turned
 from talik.sources.climate_grids import open_grid
-from talik.tem.communities import VEGETATION_TYPES
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -28,6 +27,8 @@ Resolve = Callable[[str], Path]
 
 FRACTIONS = ("permafrost_fraction", "permafrost_fraction_median")
 TEXTURES = ("sand", "silt", "clay")
+DRY_MM = 20.0
+"""Annual precipitation that is too little for any permafrost land: such cells are counted."""
 NEARBY_KM = 100.0
 """How far the nearest cell with a Köppen class may lie: coasts differ between maps."""
 TEXTURE_SOURCES = ("tem_static", "soil")
@@ -98,13 +99,13 @@ def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
             "lon": ("cell", lon[kept], {"standard_name": "longitude", "units": "degrees_east"}),
         },
     )
-    told = audit(out, int(lat.size), dropped)
-    stand_ins, elevations = (int((out[f"{n}_source"] > 0).sum()) for n in ("vegetation", "elevation"))
+    dry = int((pr.sum(axis=0)[kept] < DRY_MM).sum())
+    told = audit(out, int(lat.size), dropped, dry)
     return out.assign_attrs(
         Conventions="CF-1.8",
         title="Soil, vegetation, elevation and area of permafrost cells",
         talik_audit=json.dumps(told, sort_keys=True),
-        talik_note=_note(out.sizes["cell"], int(lat.size), dropped, stand_ins, elevations),
+        talik_note=_note(out, int(lat.size), dropped, dry),
     )
 
 
@@ -178,8 +179,8 @@ def vegetation(
     return np.where(np.isfinite(known), known, types), source
 
 
-def audit(land: xr.Dataset, candidates: int, dropped: Mapping[str, int]) -> dict[str, object]:
-    """Counts of cells by source and type, those left out by reason, and areas in million km2."""
+def audit(land: xr.Dataset, candidates: int, dropped: Mapping[str, int], dry: int) -> dict[str, object]:
+    """Counts of cells by source and type, those left out by reason, dry ones, and areas in million km2."""
     area = land["cell_area"].to_numpy() / 1e12
     fraction = land["permafrost_fraction"].to_numpy()
     types, counts = np.unique(land["temveg"].to_numpy(), return_counts=True)
@@ -187,6 +188,7 @@ def audit(land: xr.Dataset, candidates: int, dropped: Mapping[str, int]) -> dict
         "candidates": candidates,
         "kept": int(land.sizes["cell"]),
         "left_out": dict(dropped),
+        "drier_than_20_mm": dry,
         "sources": {
             what: {
                 name: int((land[f"{what}_source"].to_numpy() == i).sum())
@@ -213,6 +215,8 @@ def _koeppen(path: Path) -> tuple[xr.DataArray, dict[int, str]]:
 
 
 def _stand_ins(settings: LandMaps, classes: set[str], path: Path) -> dict[str, int]:
+    from talik.tem.communities import VEGETATION_TYPES  # with JAX, which nothing else here needs
+
     unknown = sorted(set(settings.vegetation) - classes - set(STAND_INS))
     if unknown:
         raise ConfigError(
@@ -279,12 +283,14 @@ def _kept(has: Mapping[str, BoolArray]) -> tuple[BoolArray, dict[str, int]]:
     return kept, dropped
 
 
-def _note(cells: int, candidates: int, dropped: Mapping[str, int], stand_ins: int, elevations: int) -> str:
+def _note(land: xr.Dataset, candidates: int, dropped: Mapping[str, int], dry: int) -> str:
     reasons = ", ".join(f"{n} with {reason}" for reason, n in dropped.items() if n) or "none"
-    return (
-        f"{cells} of {candidates} permafrost cells have forcing; left out: {reasons}. Vegetation is a stand-in from "
-        f"Köppen classes in {stand_ins} cells, elevation one value in {elevations}"
+    stand_ins, elevations = (int((land[f"{n}_source"] > 0).sum()) for n in ("vegetation", "elevation"))
+    note = (
+        f"{land.sizes['cell']} of {candidates} permafrost cells have forcing; left out: {reasons}. Vegetation is a "
+        f"stand-in from Köppen classes in {stand_ins} cells, elevation one value in {elevations}"
     )
+    return f"{note}. {dry} cells have less than {DRY_MM:g} mm of precipitation a year" if dry else note
 
 
 def _named(long_name: str, units: str) -> dict[str, str]:

@@ -17,8 +17,8 @@ from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
 LAND, AUDIT = "land.nc", "forcing.json"
-SECONDS_PER_CLIMATE, BYTES_OF_A_WORKER, BYTES_PER_CLIMATE = 60.0, 6e8, 2.5e8
-"""What a climate file of about 15,000 cells takes."""
+SECONDS_PER_CLIMATE, BYTES_OF_A_WORKER, BYTES_PER_CLIMATE = 12.0, 7e8, 2.2e8
+"""What a climate file of 20,000 cells takes at most, in the work folder and published."""
 
 
 def climate_file(name: str) -> str:

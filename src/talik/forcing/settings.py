@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from talik.config import Frozen
-from talik.tem.settings import Years
+
+Year = Annotated[int, Field(ge=1, le=9999)]
 
 STAND_INS = {
     "EF": 1,
@@ -26,7 +27,7 @@ class Climatology(Frozen):
     """Present-day months: tas, pr and sunshine (percent of possible) by month, lat, lon."""
 
     file: str
-    period: Years = (1961, 1990)
+    period: tuple[Year, Year] = (1961, 1990)
     """The years it stands for; in these the mean of the forcing is the climatology."""
 
     def model_post_init(self, _context: Any) -> None:

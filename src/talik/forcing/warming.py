@@ -99,9 +99,13 @@ def read_warming(
     Raises:
         InputError: series that do not cover the years, or files without the variables.
         UnitsError: tas in no unit of temperature.
-        ConfigError: an unknown scenario, or a period outside the historical run.
+        ConfigError: an unknown scenario, a period outside the historical run, or a last year inside it.
     """
     past = global_mean(files[settings.historical])
+    if last_year <= past.years[-1]:
+        raise ConfigError(
+            f"forcing.last_year is {last_year}, but the historical run ends in {past.years[-1]}; expected a year after it."
+        )
     past = Series(past.first_year, past.values - past.mean(REFERENCE, "the reference period is"))
     if settings.assessed is not None:
         told = read_assessed(files[settings.assessed], settings)
