@@ -115,7 +115,7 @@ def audit_text(audit: dict[str, Any]) -> str:
         if spun["newton_steps"]:
             away = spun["fell_back"]
             lines.append(
-                f"  and up to {spun['newton_steps']} steps of Newton's method of 2 years; the published protocol runs 3000"
+                f"  and up to {spun['newton_steps']} steps of Newton's method, of 2 years each (published: 3000 years)"
             )
             lines.append(f"  Newton's method failed in {len(away)} columns, which ran plainly")
             lines += [f"    {place}" for place in away[:5]] + ["    ..."] * (len(away) > 5)

@@ -142,8 +142,10 @@ class Collected:
         bad = ~(residual <= CLOSED)
         if bad.any():
             budget, column = (int(i[0]) for i in np.nonzero(bad))
+            at = self.columns.cell[column]
+            where = f"{self.columns.community[column]} at {self.columns.lat[at]:g}, {self.columns.lon[at]:g}"
             raise InputError(
-                f"{CLOSURES[budget]} of {_place(self.columns, column)} is off by {residual[budget, column]:.1e} in {year} "
+                f"{CLOSURES[budget]} of {where} is off by {residual[budget, column]:.1e} in {year} "
                 f"({int(bad.any(axis=0).sum())} of {bad.shape[1]} columns); expected at most {CLOSED:g}. Check the "
                 "climate and the parameters that were changed; if they are plausible this is an error in talik."
             )
