@@ -63,7 +63,7 @@ def run(
         plan = plan_project(loaded, ["tem"])
         files = files_of(loaded, settings)
         columns = read_columns(settings, files.paths("land"))
-        climate = check_run(settings, files.paths("climate"), files.paths("co2"), columns, files.period)
+        climate = check_run(settings, files, columns)
         if files.restart is not None:
             open_restart(Path(files.restart), columns, climate)
         told = {

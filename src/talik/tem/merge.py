@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from talik.flux.dataset import CONVENTIONS, make_flux_dataset
 from talik.flux.io import write_netcdf
 from talik.provenance import stamp
+from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.model import CLOSURES
-from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable, month_stamps
+from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable
 
 SOURCE = "Terrestrial Ecosystem Model of talik (TEM 4.3 with an enthalpy soil column)"
 STEP = "tem"
@@ -87,7 +89,8 @@ def _whole(parts: Sequence[Path], names: Sequence[str], grid: bool) -> Iterator[
     """Some variables of all blocks, read as they are used, on a lat-lon grid if `grid` and the cells lie on one."""
     with ExitStack() as opened:
         pieces = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", chunks={})) for p in parts]
-        held = xr.concat([p[[*names, "cell_area"]] for p in pieces], dim="cell", data_vars="minimal")
+        area = ["cell_area"] if "cell_area" in pieces[0] else []
+        held = xr.concat([p[[*names, *area]] for p in pieces], dim="cell", data_vars="minimal")
         # the rest of the attributes is told of one block
         ds = held.drop_attrs(deep=False).assign_attrs(talik_inputs=pieces[0].attrs["talik_inputs"])
         yield _placed(_dated(ds), grid)
@@ -102,8 +105,10 @@ def _dated(ds: xr.Dataset) -> xr.Dataset:
     """With bounds of the months, if there are months."""
     if "time" not in ds.dims:
         return ds
-    stamps = month_stamps(np.unique(ds["time"].dt.year).tolist())
-    bounds = xr.DataArray(np.stack([stamps[:-1], stamps[1:]], axis=1), dims=("time", "bnds"))
+    months = month_number(int(ds["time"].dt.year[0]), 1) + np.arange(ds.sizes["time"])
+    bounds = xr.DataArray(
+        np.stack([month_stamps(months), month_stamps(months + 1)], axis=1), dims=("time", "bnds")
+    )
     ds = ds.assign(time_bnds=bounds)
     ds["time"].attrs.update(standard_name="time", axis="T", bounds="time_bnds")
     return ds
@@ -117,23 +122,21 @@ def _placed(ds: xr.Dataset, grid: bool) -> xr.Dataset:
         ds["depth"].attrs.update(standard_name="depth", units="m", positive="down", axis="Z")
     if not grid:
         return ds
-    axes = {name: _even_axis(ds[name].to_numpy()) for name in ("lat", "lon")}
-    lat, lon = axes["lat"], axes["lon"]
+    lat, lon = (_even_axis(ds[name].to_numpy()) for name in ("lat", "lon"))
     if lat is None or lon is None or lat.size * lon.size > SPARSEST * ds.sizes["cell"]:
         return ds
-    row = np.rint((ds["lat"].to_numpy() - lat[0]) / (lat[1] - lat[0])).astype(int)
-    column = np.rint((ds["lon"].to_numpy() - lon[0]) / (lon[1] - lon[0])).astype(int)
-    place = np.full(lat.size * lon.size, -1)
-    place[row * lon.size + column] = np.arange(row.size)
-    held = xr.DataArray(place.reshape(lat.size, lon.size), dims=("lat", "lon"))
+    nearest = [
+        axis[axis.get_indexer(ds[axis.name].to_numpy(), method="nearest")]
+        for axis in (pd.Index(lat, name="lat"), pd.Index(lon, name="lon"))
+    ]
+    cells = pd.MultiIndex.from_arrays(nearest)
+    if cells.has_duplicates:
+        return ds
     attrs = {name: ds[name].attrs for name in ("lat", "lon")}
-    spread = ds.drop_vars(["lat", "lon"]).isel(cell=held).where(held >= 0)
-    for name in ds.data_vars:  # variables without cells stay as they were
-        if "cell" not in ds[name].dims:
-            spread[name] = ds[name]
-    spread = spread.assign_coords(lat=("lat", lat, attrs["lat"]), lon=("lon", lon, attrs["lon"]))
-    for name in ds.data_vars:
-        spread[name].attrs = ds[name].attrs
+    placed = ds.drop_vars(attrs).assign_coords(xr.Coordinates.from_pandas_multiindex(cells, "cell"))
+    spread = placed.unstack("cell").reindex(lat=lat, lon=lon)
+    for name, of in attrs.items():
+        spread[name].attrs = of
     return spread
 
 

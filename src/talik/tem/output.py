@@ -13,6 +13,7 @@ import xarray as xr
 
 from talik.errors import InputError
 from talik.flux.table import FLUXES
+from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.inputs import Columns
 from talik.tem.model import CLOSURES, Outputs, State
 from talik.tem.phases import SpinReport
@@ -84,7 +85,7 @@ class Collected:
 
         InputError: results that are no numbers, or budgets that do not close.
         """
-        self._check(year, np.abs(np.asarray(outputs.residual)))
+        keep_worst(self.residual, np.abs(np.asarray(outputs.residual)), self.columns, year)
         f, pools = outputs.fluxes, outputs.fluxes.pools
         flux = _G_TO_KG / seconds[:, None]
         rates = {
@@ -137,25 +138,11 @@ class Collected:
             "talikThickness": self.columns.mean(talik),
         }
 
-    def _check(self, year: int, residual: Array) -> None:
-        """InputError where a budget (4, column) does not close; else keep the worst."""
-        bad = ~(residual <= CLOSED)
-        if bad.any():
-            budget, column = (int(i[0]) for i in np.nonzero(bad))
-            at = self.columns.cell[column]
-            where = f"{self.columns.community[column]} at {self.columns.lat[at]:g}, {self.columns.lon[at]:g}"
-            raise InputError(
-                f"{CLOSURES[budget]} of {where} is off by {residual[budget, column]:.1e} in {year} "
-                f"({int(bad.any(axis=0).sum())} of {bad.shape[1]} columns); expected at most {CLOSED:g}. Check the "
-                "climate and the parameters that were changed; if they are plausible this is an error in talik."
-            )
-        np.fmax(self.residual, residual.max(axis=1), out=self.residual)
-
     def dataset(self) -> xr.Dataset:
         """Everything as one dataset: (time, cell), (time, depth, cell) and (year, cell)."""
-        months = month_stamps(self.years)
+        months = month_number(self.years[0], 1) + np.arange(12 * len(self.years))
         out = xr.Dataset(
-            coords={"time": months[:-1], "year": np.array(self.years), "depth": np.array(DEPTHS_M)}
+            coords={"time": month_stamps(months), "year": np.array(self.years), "depth": np.array(DEPTHS_M)}
         )
         out = out.assign_coords(lat=("cell", self.columns.lat), lon=("cell", self.columns.lon))
         for name, parts in self.monthly.items():
@@ -164,20 +151,33 @@ class Collected:
             out[name] = (dims, np.concatenate(parts), attributes)
         for name, parts in self.annual.items():
             out[name] = (("year", "cell"), np.stack(parts), ANNUAL[name].attributes())
-        out["cell_area"] = ("cell", self.columns.area_m2, {"units": "m2", "standard_name": "cell_area"})
+        if self.columns.area_m2 is not None:
+            out["cell_area"] = ("cell", self.columns.area_m2, {"units": "m2", "standard_name": "cell_area"})
         return out
 
 
-def month_stamps(years: list[int]) -> npt.NDArray[np.datetime64]:
-    """First days of the months of consecutive years, and of the month after."""
-    start = np.datetime64(f"{years[0]:04d}-01", "M")
-    stamps: npt.NDArray[np.datetime64] = (start + np.arange(12 * len(years) + 1)).astype("datetime64[s]")
-    return stamps
+def keep_worst(worst: Array, residual: Array, columns: Columns, year: int) -> None:
+    """Keep in `worst` (4,) the largest relative residual of each budget; residual (4, column), not negative.
+
+    Raises:
+        InputError: a budget that does not close.
+    """
+    bad = ~(residual <= CLOSED)
+    if bad.any():
+        budget, column = (int(i[0]) for i in np.nonzero(bad))
+        at = columns.cell[column]
+        where = f"{columns.community[column]} at {columns.lat[at]:g}, {columns.lon[at]:g}"
+        raise InputError(
+            f"{CLOSURES[budget]} of {where} is off by {residual[budget, column]:.1e} in {year} "
+            f"({int(bad.any(axis=0).sum())} of {bad.shape[1]} columns); expected at most {CLOSED:g}. Check the "
+            "climate and the parameters that were changed; if they are plausible this is an error in talik."
+        )
+    np.fmax(worst, residual.max(axis=1), out=worst)
 
 
 def month_seconds(year: int) -> Array:
     """Length of the months of a calendar year, s (12,)."""
-    seconds: Array = np.diff(month_stamps([year])) / np.timedelta64(1, "s")
+    seconds: Array = np.diff(month_stamps(month_number(year, 1) + np.arange(13))) / np.timedelta64(1, "s")
     return seconds
 
 

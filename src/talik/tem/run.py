@@ -9,7 +9,6 @@ import platform
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +22,8 @@ from talik.tem.biogeochemistry import Settings as BiogeochemistrySettings
 from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_of, read_columns, read_run
 from talik.tem.model import Settings
 from talik.tem.output import Collected, audit_of, month_seconds, state_dataset, state_from
-from talik.tem.settings import TemSettings
+from talik.tem.settings import Files, TemSettings
 from talik.tem.thermal.freezing import UnfrozenWater
-
-if TYPE_CHECKING:
-    from talik.tem.section import Files
 
 
 def run_block(out: Path, settings: TemSettings, files: Files, cells: range) -> None:
@@ -37,7 +33,7 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range) -> N
     """
     keep_compiled()
     columns = read_columns(settings, files.paths("land")).part(cells)
-    climate = read_run(settings, files.paths("climate"), files.paths("co2"), columns, files.period)
+    climate = read_run(settings, files, columns)
 
     def tell(line: str) -> None:
         sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from talik.config import Frozen
 from talik.errors import ConfigError
-from talik.tem.settings import TemSettings
+from talik.tem.settings import Files, TemSettings
 from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
@@ -35,20 +34,6 @@ PUBLISHED = {
     "audit": "tem-audit.json",
 }
 """Results of a run by name in the output folder."""
-
-
-class Files(Frozen):
-    """The files of a run, with whole paths, and what does not stand in its section."""
-
-    climate: tuple[str, ...]
-    co2: tuple[str, ...]
-    land: tuple[str, ...]
-    restart: str | None
-    period: tuple[int, int] | None
-
-    def paths(self, kind: str) -> list[Path]:
-        """The files of a kind."""
-        return [Path(name) for name in getattr(self, kind)]
 
 
 def files_of(project: Project, settings: TemSettings) -> Files:
@@ -110,7 +95,7 @@ def steps(project: Project, settings: TemSettings) -> list[Step]:
                 _run_block,
                 settings=settings,
                 files=files,
-                blocks=dict(zip(names, _pairs(blocks), strict=True)),
+                blocks={name: (b.start, b.stop) for name, b in zip(names, blocks, strict=True)},
             ),
             config=config,
             inputs=inputs,
@@ -131,10 +116,6 @@ def steps(project: Project, settings: TemSettings) -> list[Step]:
             publish=dict(PUBLISHED),
         ),
     ]
-
-
-def _pairs(blocks: list[range]) -> list[tuple[int, int]]:
-    return [(b.start, b.stop) for b in blocks]
 
 
 def _cost(columns: int, settings: TemSettings, files: Files) -> Cost:
