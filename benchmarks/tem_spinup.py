@@ -36,7 +36,7 @@ def stratified_cells(data: Path, each: int, seed: int = 0) -> tuple[Columns, Cli
     BIOME4 climatology, texture from HWSD, communities from Koeppen classes; the anomalies of a random cell of 65-70 N
     make the years.
     """
-    from talik.tem import model
+    from talik.tem import radiation
     from talik.tem.inputs import Climate, Columns
 
     rng = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def stratified_cells(data: Path, each: int, seed: int = 0) -> tuple[Columns, Cli
     precip = at["pr"].to_numpy() * anomaly["prec_mm"]
     clouds = np.clip(1.0 - 0.01 * at["sunshine"].to_numpy() + 0.01 * anomaly["clds_pct"], 0.0, 1.0)
     lat = at["lat"].to_numpy()
-    irradiance, par = (np.asarray(a) for a in model.light(lat, None, clouds))
+    irradiance, par = (np.asarray(a) for a in radiation.light(lat, None, clouds))
     climate = Climate(FIRST, tair, precip, irradiance, par, np.full(LAST - FIRST + 1, CO2_PPM))
     cells = np.arange(chosen.size)
     community = tuple(
