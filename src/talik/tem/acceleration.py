@@ -1,6 +1,7 @@
 """Newton's method for the state that a repeated year leads to, column by column.
 
-`solve` knows a map and nothing of the model; `coordinates` and `with_coordinates` are what it moves in the model.
+`newton_step` knows a map and nothing of the model; `coordinates` are what `solve` moves in the model; `repeat` runs
+plain years.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def solve(
         if converged.all():
             break
         moved, size = _one_step(state, forcing, soil, parameters, settings)
+        moved, _ = repeat(moved, forcing, soil, parameters, settings, SETTLE_YEARS)
         steps += ~converged
         now = converged | (np.asarray(size) < CONVERGED)
         state = jax.tree.map(partial(jnp.where, jnp.asarray(now)), state, moved)
@@ -121,18 +123,54 @@ def solve(
 def _one_step(
     state: State, forcing: Forcing, soil: SoilClimate, parameters: Parameters, settings: Settings
 ) -> tuple[State, Array]:
-    """The state after a step and the years that settle it, and the size of the step."""
-
-    def run(state: State, years: int) -> State:
-        def year(state: State, _: None) -> tuple[State, None]:
-            return model.biogeochemistry_step(state, forcing, soil, parameters, settings)[0], None
-
-        return lax.scan(year, state, length=years)[0]
+    """The state after a step, and its size."""
 
     def phi(x: Array) -> tuple[Array, State]:
-        after = run(with_coordinates(state, x, parameters), MAP_YEARS)
+        after, _ = repeat(
+            with_coordinates(state, x, parameters), forcing, soil, parameters, settings, MAP_YEARS
+        )
         return coordinates(after), after
 
     x = coordinates(state)
     step, size, after = newton_step(phi, x)
-    return run(with_coordinates(after, x + step, parameters), SETTLE_YEARS), size
+    return with_coordinates(after, x + step, parameters), size
+
+
+class Change(NamedTuple):
+    """What a year changed, each (cell,): the largest change of a carbon pool, or gain or loss of the ecosystem,
+    g C m-2; the largest change of a nitrogen pool, g N m-2."""
+
+    carbon: Array
+    nitrogen: Array
+
+
+class Changes(NamedTuple):
+    """Changes in the last of some years, and in the year in which they were largest."""
+
+    last: Change
+    largest: Change
+
+
+@partial(jax.jit, static_argnames=("settings",))
+def repeat(
+    state: State,
+    forcing: Forcing,
+    soil: SoilClimate,
+    parameters: Parameters,
+    settings: Settings,
+    years: int | Array,
+) -> tuple[State, Changes]:
+    """The state after one or more plain years of the same forcing and soil climate, and what they changed."""
+
+    def year(_: int | Array, carry: tuple[State, Changes]) -> tuple[State, Changes]:
+        before, changes = carry
+        after, fluxes = model.biogeochemistry_step(before, forcing, soil, parameters, settings)
+        p, q = before.pools, after.pools
+        carbon = [q.C_V - p.C_V, q.C_S - p.C_S, fluxes.nep.sum(axis=0)]
+        nitrogen = [getattr(q, name) - getattr(p, name) for name in ("N_VS", "N_VL", "N_S", "N_A")]
+        now = Change(*(jnp.abs(jnp.stack(c)).max(axis=0) for c in (carbon, nitrogen)))
+        return after, Changes(now, jax.tree.map(jnp.maximum, changes.largest, now))
+
+    nothing = Change(jnp.zeros_like(state.pools.C_V), jnp.zeros_like(state.pools.C_V))
+    done: tuple[State, Changes] = lax.fori_loop(0, years, year, (state, Changes(nothing, nothing)))
+    return done

@@ -10,15 +10,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from talik.tem import acceleration, biogeochemistry, model
+from talik.tem.acceleration import Change, repeat
 from talik.tem.inputs import Climate, equilibrium_climate, spin_up_climate
 from talik.tem.model import Forcing, Outputs, Parameters, Settings, State
 from talik.tem.settings import Equilibrium, TemSettings
 from talik.tem.thermal.year import Heat, SoilClimate, deep_profile
-
-Array = jax.Array
 
 SOIL_CHUNK = 10
 DEEP_RESETS = (3, 6, 9)
@@ -113,7 +111,7 @@ def transient(
 def _settle_water(state: State, forcing: Forcing, parameters: Parameters, steady: Settings) -> State:
     """The state with the soil moisture of a repeated year; everything else as it was."""
     _, soil = model.soil_step(state, forcing, parameters, steady)
-    wet, _ = _years(state, forcing, soil, parameters, steady, CHUNK)
+    wet, _ = repeat(state, forcing, soil, parameters, steady, CHUNK)
     water = state.pools._replace(W=wet.pools.W, G_r=wet.pools.G_r, G_s=wet.pools.G_s, SWE=wet.pools.SWE)
     return state._replace(pools=water, saturation=wet.saturation)
 
@@ -168,12 +166,12 @@ def _equilibrium(
     if limits.method == "plain" or limits.years < SHORTEST_ACCELERATED:
         return _plain(state, forcing, soil, parameters, wanted, steady, nobody)
     asleep = np.asarray(biogeochemistry.dormant(model.drivers_of(forcing, soil)))
-    near, _ = _years(state, forcing, soil, parameters, steady, CHUNK)
+    near, _ = repeat(state, forcing, soil, parameters, steady, CHUNK)
     solved = acceleration.solve(
         near, forcing, soil, parameters, steady, done=asleep, most=limits.newton_steps
     )
-    settled, _ = _years(solved.state, forcing, soil, parameters, steady, CHUNK)
-    settled, changes = _years(settled, forcing, soil, parameters, steady, ACCEPTANCE_YEARS)
+    settled, _ = repeat(solved.state, forcing, soil, parameters, steady, CHUNK)
+    settled, changes = repeat(settled, forcing, soil, parameters, steady, ACCEPTANCE_YEARS)
     good = solved.converged & _stands_still(changes.largest, limits)
     years = np.full(good.size, SHORTEST_ACCELERATED)
     if good.all():
@@ -196,7 +194,7 @@ def _plain(
     still, years = np.array(done), np.zeros(done.size, int)
     limits = wanted.equilibrium
     for _ in range(-(-limits.years // CHUNK)):
-        moved, changes = _years(state, forcing, soil, parameters, steady, CHUNK)
+        moved, changes = repeat(state, forcing, soil, parameters, steady, CHUNK)
         state = jax.tree.map(partial(jnp.where, jnp.asarray(still)), state, moved)
         years += np.where(still, 0, CHUNK)
         still |= _stands_still(changes.last, limits)
@@ -263,37 +261,3 @@ def _loop_year(
         return moved, now
     choose = partial(jnp.where, jnp.asarray(periodic))
     return jax.tree.map(choose, held, moved), jax.tree.map(choose, known, now)
-
-
-class Change(NamedTuple):
-    """What a year changed, each (cell,): the largest of the carbon fluxes and pools, g C m-2, and of the nitrogen
-    pools, g N m-2."""
-
-    carbon: Array
-    nitrogen: Array
-
-
-class Changes(NamedTuple):
-    """Of the last year of some, and the largest of all of them."""
-
-    last: Change
-    largest: Change
-
-
-@partial(jax.jit, static_argnames=("settings", "years"))
-def _years(
-    state: State, forcing: Forcing, soil: SoilClimate, parameters: Parameters, settings: Settings, years: int
-) -> tuple[State, Changes]:
-    """The state after years of the same forcing, and how much carbon and nitrogen pools changed."""
-
-    def year(state: State, _: None) -> tuple[State, Change]:
-        after, fluxes = model.biogeochemistry_step(state, forcing, soil, parameters, settings)
-        p, q = state.pools, after.pools
-        carbon = [q.C_V - p.C_V, q.C_S - p.C_S, fluxes.nep.sum(axis=0)]
-        nitrogen = [getattr(q, name) - getattr(p, name) for name in ("N_VS", "N_VL", "N_S", "N_A")]
-        return after, Change(*(jnp.abs(jnp.stack(c)).max(axis=0) for c in (carbon, nitrogen)))
-
-    state, changes = lax.scan(year, state, length=years)
-    return state, Changes(
-        jax.tree.map(lambda c: c[-1], changes), jax.tree.map(lambda c: c.max(axis=0), changes)
-    )
