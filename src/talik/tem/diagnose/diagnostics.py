@@ -76,11 +76,10 @@ class Diagnostics:
         now = self.values(name, scenario, stock).sel({DIMENSION: self.design.reference}, drop=True)
         for ds in (self.history, self.frozen_history):
             if name in ds:
-                before = ds[name].sel(scenario=scenario, drop=True)
-                before = before.sel(stock=stock, drop=True) if "stock" in before.dims else before
-                joined: xr.DataArray = xr.concat(
-                    [before.sel(year=before["year"] < now["year"][0]), now], dim="year"
-                )
+                where = {"scenario": scenario, "stock": stock}
+                before = ds[name].sel({k: v for k, v in where.items() if k in ds[name].dims}, drop=True)
+                earlier = before.sel(year=before["year"] < now["year"][0])
+                joined: xr.DataArray = xr.concat([earlier, now], dim="year")
                 return joined
         return now
 
@@ -112,7 +111,7 @@ class Diagnostics:
         return float(whole.sel(year=self.last_year) - whole.sel(year=start))
 
     def departure(self, name: str, scenario: str) -> float:
-        """What the factors can have changed in the reference run: `gain`, of a flux less the reference year's every year.
+        """What the factors can have changed in the reference run: `gain`; of a flux less the reference year's rate.
 
         It stands in for reference less a run with everything fixed, where that was not run.
         """
