@@ -104,7 +104,8 @@ def read_warming(
     past = global_mean(files[settings.historical])
     if last_year <= past.years[-1]:
         raise ConfigError(
-            f"forcing.last_year is {last_year}, but the historical run ends in {past.years[-1]}; expected a year after it."
+            f"forcing.last_year is {last_year}, but the historical run ends in {past.years[-1]}; expected a later "
+            "year."
         )
     past = Series(past.first_year, past.values - past.mean(REFERENCE, "the reference period is"))
     if settings.assessed is not None:
