@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from talik.cli.forcing import forcing
+from talik.cli.tem_diagnose import diagnose
 from talik.workflow.conventions import (
     JsonOption,
     ResumeOption,
@@ -31,6 +32,7 @@ def tem() -> None:
 
 
 app.command()(forcing)
+app.command()(diagnose)
 
 ProjectArgument = Annotated[
     Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section tem.")
@@ -101,7 +103,7 @@ def factorial(
         command = _Command(project, "tem-factorial", PUBLISHED["audit"])
         if command.settings.factorial is None:
             raise ConfigError(
-                f"{project}: the section tem has no factorial. Add scenarios and experiments; see the guide on experiments."
+                f"{project}: the section tem has no factorial. Add scenarios and experiments; see the guide on them."
             )
         command.go(workers, scheduler, resume, dry_run, as_json)
 
@@ -175,8 +177,8 @@ def _say(told: dict[str, Any], plan: str) -> None:
     sys.stderr.write(f"{told['cells']} cells in {told['columns']} columns, {first}..{last}\n")
     if "experiments" in told:
         sys.stderr.write(
-            f"{len(told['experiments'])} experiments of {told['climates']} climates under {', '.join(told['scenarios'])}, to "
-            f"{told['last_year']}\n"
+            f"{len(told['experiments'])} experiments of {told['climates']} climates under "
+            f"{', '.join(told['scenarios'])}, to {told['last_year']}\n"
         )
     sys.stderr.write(plan)
     for note in told["notes"]:

@@ -112,6 +112,8 @@ class PermafrostCarbon(Frozen):
     """C:N above 2 m and below 3 m, where files hold no nitrogen."""
     inorganic_share: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Of nitrogen that thaws."""
+    nitrogen_in_reach: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the inorganic nitrogen of thawed layers above the rooting depth that plants can reach."""
     refreeze_stop: bool = False
     """What lies below the year's active layer does not decompose; else only its temperature slows it."""
 

@@ -50,7 +50,7 @@ class Plan:
 
     def permafrost_of(self, experiment: Experiment) -> PermafrostCarbon:
         """The permafrost settings of an experiment."""
-        names = ("attenuation_m", "deep_wetness", "cn", "thawed_years", "refreeze_stop")
+        names = ("attenuation_m", "deep_wetness", "cn", "thawed_years", "nitrogen_in_reach", "refreeze_stop")
         changed = {n: getattr(experiment, n) for n in names if getattr(experiment, n) is not None}
         return self.permafrost.model_copy(update=changed)
 

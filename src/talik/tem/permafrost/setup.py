@@ -50,6 +50,7 @@ def permafrost_parameters(
         porosity=porosity,
         deep_saturation=deep,
         thaws=float(thaws) * full,
+        in_reach=wanted.nitrogen_in_reach * full,
     )
 
 
@@ -70,13 +71,13 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
     if not files and not stated.all():
         missing = ", ".join(dict.fromkeys(community[~stated].tolist()))
         raise ConfigError(
-            f"tem.permafrost: no soil_carbon.files and no profiles of {missing}. Give soil carbon by depth, or profiles "
-            "of every community."
+            f"tem.permafrost: no soil_carbon.files and no profiles of {missing}. Give soil carbon by depth, or "
+            "profiles of every community."
         )
     if columns.area_m2 is None:
         raise InputError(
-            "tem.permafrost: no cell_area in the land files; expected it, because cells without soil carbon get the mean "
-            "of others by area. Add a file with cell_area to land.files."
+            "tem.permafrost: no cell_area in the land files; expected it, because cells without soil carbon get "
+            "the mean of others by area. Add a file with cell_area to land.files."
         )
     own = {n: layer_carbon(np.array(v)[:, None], smooth=True)[:, 0] for n, v in wanted.profiles.items()}
     layers = (CARBON_THICKNESS_M.size, community.size)
@@ -109,8 +110,8 @@ def thawed_by(
     first, last = wanted.thawed_years or (last_year, last_year)
     if not first <= last <= last_year or first not in alt:
         raise ConfigError(
-            f"{what}: thawed_years {first}..{last}; expected years of the run, {min(alt)} or later, up to the reference "
-            f"year {last_year}. Correct them."
+            f"{what}: thawed_years {first}..{last}; expected years of the run, {min(alt)} or later, up to the "
+            f"reference year {last_year}. Correct them."
         )
     deepest: np.ndarray = np.max([alt[year] for year in range(first, last + 1)], axis=0)
     return deepest
