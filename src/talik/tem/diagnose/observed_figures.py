@@ -24,7 +24,7 @@ def scatter(observed: Observed) -> Figure | None:
     if not shown:
         return None
     with look():
-        figure = Figure(figsize=(INCHES["wide"] * max(len(shown), 2) / 3, 4.4), layout="constrained")
+        figure = Figure(figsize=(INCHES["wide"], 5.2 if len(shown) < 3 else 4.4), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(shown)))
         for ax, (name, pairs) in zip(axes, shown.items(), strict=True):
             _panel(ax, name, pairs)
@@ -34,7 +34,7 @@ def scatter(observed: Observed) -> Figure | None:
             for name, colour in _COLOURS.items()
             if name in used
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

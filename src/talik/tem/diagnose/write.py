@@ -69,7 +69,7 @@ def write_diagnostics(source: Path, out: Path, observed: Path | None = None) -> 
 
 
 def by_stock(d: Diagnostics) -> list[dict[str, Any]]:
-    """Thawed carbon and its respiration of the reference run at the end, Pg C, for observed and fallback soil carbon."""
+    """Carbon of the reference run at the end, Pg C, for cells with observed and with fallback soil carbon."""
     out = []
     for stock in d.series["stock"].values if "stock" in d.series.dims else ():
         for scenario in d.scenarios:
