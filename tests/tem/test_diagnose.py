@@ -355,6 +355,15 @@ def test_few_variables_give_few_answers_and_say_what_is_missing() -> None:
     assert [r["kind"] for r in found.effect_rows(["rh"])] == ["effect", "contribution", "unexplained"] * 2
 
 
+def test_a_run_that_ends_early_says_so() -> None:
+    found = diagnose(factorial_run(experiments().sel(year=slice(2015, 2060))))
+    told = {(r["statement"], r["scenario"]): r for r in statements(found)}
+    for k in (4, 5):
+        row = told[STATEMENTS[k].text, "ssp585"]
+        assert (row["holds"], row["missing"]) == (None, "needs years before and after 2060")
+    assert "the last year is 2060; the published numbers are for 2100" in found.notes()
+
+
 def test_other_scenarios_have_values_without_published_ones() -> None:
     ds = experiments().assign_coords(scenario=["ssp370", "ssp585"])
     rows = {(r["quantity"], r["scenario"]): r for r in table(diagnose(factorial_run(ds)))}

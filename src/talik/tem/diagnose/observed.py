@@ -154,7 +154,7 @@ def compare(run: FactorialRun, folder: Path, years: tuple[int, int] = YEARS) -> 
         soil = _mean_of(run, "tsl20", years, "degC", notes)
         if soil is not None:
             stations = read_ground_temperatures(found["ground temperatures"][0], years)
-            pairs["soil temperature at 20 cm, stations"] = site_pairs(stations, soil, lat, lon)
+            pairs["soil at 20 cm, stations"] = site_pairs(stations, soil, lat, lon)
     return Observed(area, pairs, years, tuple(notes))
 
 
