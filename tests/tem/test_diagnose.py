@@ -622,7 +622,15 @@ def test_the_command_writes_every_file_and_says_what_it_found(project: Path) -> 
     names = {p.name for p in out.rglob("*") if p.is_file()}
     figures = ("series", "depth", "effects", "maps-ssp585", "observed-scatter", "observed-map")
     assert names == {
-        *("diagnostics.json", "observed.json", "table.csv", "findings.csv", "effects.csv", "series.nc"),
+        *(
+            "diagnostics.json",
+            "observed.json",
+            "table.csv",
+            "findings.csv",
+            "effects.csv",
+            "stocks.csv",
+            "series.nc",
+        ),
         *(f"{name}.{kind}" for name in figures for kind in ("png", "svg")),
     }
     assert "thawed carbon, 0-6 m, Pg C" in told

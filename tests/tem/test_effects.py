@@ -166,6 +166,7 @@ def test_the_design_is_read_from_the_attributes() -> None:
     }
     assert design_of(ds) == design
     whole = effects(ds, design)
+    assert whole["npp"].attrs == {"units": "kg m-2"}
     assert list(whole["factors"].values) == list(map(str, effects(data, design)["factors"].values))
     xr.testing.assert_equal(whole["npp"].drop_vars("factors"), effects(data, design).drop_vars("factors"))
 
