@@ -159,7 +159,7 @@ def test_a_design_is_refused_if_two_runs_are_the_same_or_the_reference_is_fixed(
 
 def test_the_design_is_read_from_the_attributes() -> None:
     data, design = ten_runs(lambda on: float(len(on)))
-    ds = data.to_dataset(name="npp")
+    ds = data.assign_attrs(units="kg m-2").to_dataset(name="npp")
     ds.attrs = {
         "reference": "S_Trans",
         "factors": json.dumps({k: sorted(v) for k, v in design.fixed.items() if v}),
