@@ -17,6 +17,7 @@ def northern_world(cells: int, seed: int = 0):  # type: ignore[no-untyped-def]
     import jax.numpy as jnp
 
     from talik.tem import biogeochemistry, radiation, water
+    from talik.tem.calendar import MONTH_DAYS
     from talik.tem.communities import parameters_for
 
     rng = np.random.default_rng(seed)
@@ -36,7 +37,7 @@ def northern_world(cells: int, seed: int = 0):  # type: ignore[no-untyped-def]
         par=radiation.photosynthetic(light, cloud),
         t20=jnp.asarray(0.6 * np.roll(tair, 1, axis=0) - 1),
         thaw_fraction=jnp.asarray(np.clip((tair + 2) / 6, 0, 1)),
-        days=jnp.array(radiation.MONTH_LENGTHS, float),
+        days=jnp.array(MONTH_DAYS, float),
         co2=350.0,
     )
     pools = biogeochemistry.initial_pools(parameters, site)

@@ -36,7 +36,7 @@ def run(data: Path, community: str, organic: dict[str, Any]) -> xr.Dataset:
     """The two cells of the station's map, 1901-2100."""
     from talik.tem.inputs import read_columns, read_run
     from talik.tem.run import run_columns
-    from talik.tem.settings import TemSettings
+    from talik.tem.settings import Files, TemSettings
 
     folder = data / "dvmdostem-toolik-10x10"
     names = {
@@ -44,16 +44,18 @@ def run(data: Path, community: str, organic: dict[str, Any]) -> xr.Dataset:
         "co2": ("co2.nc", "projected-co2.nc"),
         "land": ("run-mask.nc", "soil-texture.nc", "topo.nc"),
     }
-    files = {kind: [folder / n for n in of] for kind, of in names.items()}
+    paths = {kind: tuple(str(folder / n) for n in of) for kind, of in names.items()}
+    files = Files(**paths, restart=None, period=None)
     settings = TemSettings.model_validate(
         {
-            **{kind: {"files": tuple(map(str, of))} for kind, of in files.items() if kind != "land"},
-            "land": {"files": tuple(map(str, files["land"])), "community": community},
+            "climate": {"files": files.climate},
+            "co2": {"files": files.co2},
+            "land": {"files": files.land, "community": community},
             "organic_soil": organic,
         }
     )
-    columns = read_columns(settings, files["land"])
-    climate = read_run(settings, files["climate"], files["co2"], columns, None)
+    columns = read_columns(settings, files.paths("land"))
+    climate = read_run(settings, files, columns)
     return run_columns(columns, climate, settings)[0].dataset().mean("cell")
 
 

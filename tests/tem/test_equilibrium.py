@@ -24,6 +24,7 @@ from talik.tem.biogeochemistry import (
     initial_pools,
     one_year,
 )
+from talik.tem.calendar import MONTH_DAYS
 from talik.tem.communities import COMMUNITIES, Parameters, parameters_for
 from talik.tem.thermal import materials, snow
 from talik.tem.thermal import year as thermal
@@ -59,7 +60,7 @@ def forcing(tair: jax.Array, precip: jax.Array, light: jax.Array, cloud: jax.Arr
     """Drivers without soil frost, for soil temperature and thaw to be put in."""
     none = jnp.zeros_like(tair)
     par = radiation.photosynthetic(light, cloud)
-    days = jnp.array(radiation.MONTH_LENGTHS, float)
+    days = jnp.array(MONTH_DAYS, float)
     return Drivers(tair, precip, light, par, none, none + 1.0, days, none + CO2, none, none, none)
 
 
@@ -183,9 +184,8 @@ def soil_climate(
 
     @jax.jit
     def settled(tair: jax.Array, precip: jax.Array, wet: jax.Array) -> tuple[jax.Array, jax.Array]:
-        field_capacity = (site.wilting_point + 0.13) / site.porosity
         soil = jnp.full(6, SAND), jnp.full(6, CLAY)
-        ground = materials.ground_for(names, *soil, site.rooting_depth, field_capacity)
+        ground = materials.ground_for(names, *soil, site.rooting_depth, site.field_capacity_share)
         layers_of = partial(materials.physical_layers, ground=ground)
         resistance = snow.resistance_per_mm(snow.snow_density(tair, precip, windy))
         wrapped = jnp.concatenate([tair[-1:], tair, tair[:1]])

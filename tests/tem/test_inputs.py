@@ -41,7 +41,7 @@ def opened(folder: Path, **tem: Any) -> tuple[Any, Any, Columns]:
 
 def read(folder: Path, **tem: Any) -> tuple[Columns, Climate]:
     settings, files, columns = opened(folder, **tem)
-    return columns, read_run(settings, files.paths("climate"), files.paths("co2"), columns, files.period)
+    return columns, read_run(settings, files, columns)
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +169,9 @@ def test_changed_parameters_reach_their_community_only(folder: Path) -> None:
         folder,
         parameters={"wet_tundra": {"cfall": 0.02, "root_min": 1.5}},
         organic_soil={"boreal_forest": {"moss_m": 0.3}},
+        period=[2001, 2002],
     )
-    climate = read_run(settings, files.paths("climate"), files.paths("co2"), columns, (2001, 2002))
+    climate = read_run(settings, files, columns)
     changed = parameters_of(columns, settings, climate)
     plain = parameters_of(columns, opened(folder)[0], climate)
     wet = np.array([name == "wet_tundra" for name in columns.community])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from talik.tem import communities, model, water
+from talik.tem import communities, model, radiation, water
 from talik.tem.model import Forcing, Parameters, Settings, State
 from talik.tem.thermal import materials, snow
 
@@ -36,10 +36,8 @@ def world(seed: int = 0, cells: int = CELLS) -> tuple[Forcing, Parameters]:
     rain = rng.gamma(1.5, 20.0, (12, cells))
     rain[:, 5] = 0.0
     rain[:, 6] *= 20.0
-    irradiance, par = model.light(latitude, None, rng.uniform(0.0, 1.0, (12, cells)))
-    ground = materials.ground_for(
-        names, sand, clay, site.rooting_depth, (site.wilting_point + 0.13) / site.porosity
-    )
+    irradiance, par = radiation.light(latitude, None, rng.uniform(0.0, 1.0, (12, cells)))
+    ground = materials.ground_for(names, sand, clay, site.rooting_depth, site.field_capacity_share)
     windy = jnp.asarray([name in snow.WINDY for name in names])
     density = snow.snow_density(jnp.asarray(tair[1:-1]), jnp.asarray(rain), windy)
     parameters = Parameters(plants, site, ground, snow.resistance_per_mm(density))

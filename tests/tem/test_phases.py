@@ -32,7 +32,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[TemSettings, Column
     settings = project.sections["tem"]
     files = files_of(project, settings)
     columns = read_columns(settings, files.paths("land")).part(range(3))
-    climate = read_run(settings, files.paths("climate"), files.paths("co2"), columns, files.period)
+    climate = read_run(settings, files, columns)
     return settings, columns, climate
 
 

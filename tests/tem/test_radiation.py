@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talik.tem import radiation
+from talik.tem.calendar import MONTH_DAYS
 
 
 def daily_integral(latitude: float, day: int) -> float:
@@ -25,7 +26,7 @@ def daily_integral(latitude: float, day: int) -> float:
 
 def monthly_integral(latitude: float) -> np.ndarray:
     days = np.array([daily_integral(latitude, d) for d in range(1, 366)])
-    return np.array([m.mean() for m in np.split(days, np.cumsum(radiation.MONTH_LENGTHS)[:-1])])
+    return np.array([m.mean() for m in np.split(days, np.cumsum(MONTH_DAYS)[:-1])])
 
 
 @pytest.mark.parametrize("latitude", [0.0, 35.0, 50.0, 60.0, 65.0, 72.0, 80.0])

@@ -68,7 +68,7 @@ def by_hand(folder: Path) -> tuple[Columns, list[model.Outputs]]:
     wanted = project.sections["tem"]
     files = files_of(project, wanted)
     columns = read_columns(wanted, files.paths("land")).part(range(3, 5))
-    climate = read_run(wanted, files.paths("climate"), files.paths("co2"), columns, files.period)
+    climate = read_run(wanted, files, columns)
     parameters = parameters_of(columns, wanted, equilibrium_climate(wanted, climate))
     settings = model_settings(wanted, float(climate.co2[0]))
     state, _ = phases.spin(climate, parameters, wanted, settings)
@@ -234,7 +234,7 @@ def test_a_restart_file_that_does_not_fit(
     settings = project.sections["tem"]
     files = files_of(project, settings)
     columns = read_columns(settings, files.paths("land"))
-    climate = check_run(settings, files.paths("climate"), files.paths("co2"), columns, files.period)
+    climate = check_run(settings, files, columns)
     with pytest.raises(InputError, match=says):
         open_restart(whole / "tem-restart.nc", columns, climate)
 
@@ -246,7 +246,7 @@ def test_columns_of_a_restart_file_are_found_in_any_order(folder: Path, whole: P
     settings = project.sections["tem"]
     files = files_of(project, settings)
     columns = read_columns(settings, files.paths("land"))
-    climate = read_run(settings, files.paths("climate"), files.paths("co2"), columns, files.period)
+    climate = read_run(settings, files, columns)
     held = open_restart(whole / "tem-restart.nc", columns, climate)
     assert held["lat"].values.tolist() == [67.25, 66.75, 66.75]
     assert held["community"].values.tolist() == ["wet_tundra", "boreal_forest", "wet_tundra"]

@@ -14,6 +14,7 @@ import pytest
 
 from talik.tem import radiation
 from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools, Settings, one_year
+from talik.tem.calendar import MONTH_DAYS
 from talik.tem.communities import COMMUNITIES, parameters_for
 from talik.tem.water import site_for
 
@@ -97,7 +98,7 @@ def run(cells: list[tuple[str, dict]], forcing: pd.DataFrame) -> Fluxes:
             par=radiation.photosynthetic(light, now["clds_pct"] / 100),
             t20=now["tsoil20_degC"],
             thaw_fraction=now["thaw_fraction"],
-            days=jnp.array(radiation.MONTH_LENGTHS, float),
+            days=jnp.array(MONTH_DAYS, float),
             co2=now["co2_ppm"],
             n_input=jnp.zeros_like(now["co2_ppm"]),
             n_loss=now["n_gas_loss_gN_m2"],

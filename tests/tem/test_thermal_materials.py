@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talik.errors import ConfigError
+from talik.tem.calendar import MONTH_DAYS
 from talik.tem.thermal import materials, snow
 from talik.tem.thermal.column import one_day
-from talik.tem.thermal.daily import MONTH_DAYS, Month, at_noon, months
+from talik.tem.thermal.daily import Month, at_noon, months
 from talik.tem.thermal.freezing import Layers, temperature
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds, carbon_layer_means, interpolation, midpoints
 

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 
 from talik.tem import vegetation, water
 from talik.tem.communities import Parameters
+from talik.tem.permafrost import layers as permafrost
+from talik.tem.permafrost.layers import Below
 from talik.tem.pools import (
     Drivers,
     Fluxes,
@@ -29,10 +31,12 @@ from talik.tem.pools import (
 )
 from talik.tem.rates import SMALLEST_POOL, Month, Rates, Year, constants_of_month, constants_of_year
 from talik.tem.runge_kutta import runge_kutta
+from talik.tem.thermal.snow import SNOWFALL_BELOW_C
 from talik.tem.water import Site
 
 Array = jax.Array
 _Tree = TypeVar("_Tree")
+_Carry = tuple[Pools, Memory, permafrost.Permafrost | None]
 
 __all__ = [
     "Drivers",
@@ -56,7 +60,7 @@ def dormant(drivers: Drivers) -> Array:
     `one_year` holds such a cell still: all fluxes 0; pools, moisture, and the memory of plants and soil kept. A
     spin-up that follows TEM sets its pools to 0.
     """
-    return (jnp.max(drivers.tair, axis=0) < water.FREEZING) | (jnp.sum(drivers.precip, axis=0) <= 0.0)
+    return (jnp.max(drivers.tair, axis=0) < SNOWFALL_BELOW_C) | (jnp.sum(drivers.precip, axis=0) <= 0.0)
 
 
 @partial(jax.jit, static_argnames=("settings",))
@@ -67,14 +71,17 @@ def one_year(
     site: Site,
     parameters: Parameters,
     settings: Settings,
+    below: Below | None = None,
 ) -> tuple[Pools, Memory, Fluxes]:
     """Pools and memory at the end of a year, and its monthly fluxes, by the classical Runge-Kutta method.
+
+    below : permafrost, whose nitrogen plants may reach; `Fluxes.permafrost` then has its flows and pools.
 
     All arrays have cells last; the result has the float type of `pools`. Carbon, nitrogen and water close to
     round-off: the change of each pool is the sum of its fluxes. Source: TEM 4.3 (Raich et al. 1991, McGuire et al.
     1992, 1997, Zhuang et al. 2003), integrated with fixed steps instead of adaptive ones.
     """
-    return year_with(runge_kutta, pools, memory, drivers, site, parameters, settings)
+    return year_with(runge_kutta, pools, memory, drivers, site, parameters, settings, below)
 
 
 def year_with(
@@ -85,22 +92,49 @@ def year_with(
     site: Site,
     parameters: Parameters,
     settings: Settings,
+    below: Below | None = None,
 ) -> tuple[Pools, Memory, Fluxes]:
     """`one_year` with another method of integration for the months; not compiled here."""
     kind = pools.C_V.dtype
     memory, drivers = _as(memory, kind), _as(drivers, kind)
     site, parameters = _as(site, kind), _as(parameters, kind)
+    below = None if below is None else _as(below, kind)
     constants = constants_of_year(memory, site, parameters, settings)
+    rates = permafrost.Rates(constants.decomposition, constants.immobilisation)
 
-    def month(carry: tuple[Pools, Memory], now: MonthlyDrivers) -> tuple[tuple[Pools, Memory], Fluxes]:
-        before, past = carry
-        after, fluxes = _one_month(integrate, before, past, now, site, parameters, constants, settings)
+    def month(
+        carry: _Carry, now: tuple[MonthlyDrivers, permafrost.Soil | None]
+    ) -> tuple[_Carry, tuple[Fluxes, permafrost.Month | None]]:
+        (before, past, deep), (climate, ground) = carry, now
+        supplied, flows = climate, None
+        if below is not None and deep is not None and ground is not None:
+            moisture = before.W / site.depth_mm + site.wilting_point
+            deep, flows = permafrost.one_month(
+                deep,
+                before.N_A,
+                moisture,
+                ground,
+                rates,
+                site,
+                parameters,
+                below.parameters,
+                settings.refreeze_stop,
+            )
+            # what thaw gives comes over the month: at once, microbes of the active layer would take all of it
+            delivered = flows.delivered.sum(axis=0)
+            supplied = climate._replace(n_input=climate.n_input + jnp.maximum(delivered, 0.0))
+            before = before._replace(N_A=before.N_A + jnp.minimum(delivered, 0.0))
+        after, fluxes = _one_month(integrate, before, past, supplied, site, parameters, constants, settings)
         past = past._replace(
-            leaf=fluxes.leaf, tair_before=now.tair, tair_two_before=past.tair_before, co2=now.co2
+            leaf=fluxes.leaf, tair_before=climate.tair, tair_two_before=past.tair_before, co2=climate.co2
         )
-        return (after, past), fluxes
+        return (after, past, deep), (fluxes._replace(n_input=climate.n_input), flows)
 
-    (after, past), fluxes = jax.lax.scan(month, (pools, memory), by_month(drivers))
+    frozen, soil = (None, None) if below is None else (below.pools, below.soil)
+    months = (by_month(drivers), soil)
+    (after, past, deep), (fluxes, flows) = jax.lax.scan(month, (pools, memory, frozen), months)
+    if deep is not None and flows is not None:
+        fluxes = fluxes._replace(permafrost=permafrost.year_of(flows, deep))
     if settings.baseline:
         added = after.C_S / parameters.cnsoil - after.N_S
         after = after._replace(N_S=after.N_S + added)
@@ -114,7 +148,7 @@ def year_with(
     return (
         _where(still, pools, after),
         _where(still, asleep, past),
-        _where(still, _stillness(fluxes, pools, memory, site), fluxes),
+        _where(still, _stillness(fluxes, pools, memory, site, frozen), fluxes),
     )
 
 
@@ -197,7 +231,9 @@ def _where(condition: Array, one: _Tree, other: _Tree) -> _Tree:
     return chosen
 
 
-def _stillness(fluxes: Fluxes, pools: Pools, memory: Memory, site: Site) -> Fluxes:
+def _stillness(
+    fluxes: Fluxes, pools: Pools, memory: Memory, site: Site, frozen: permafrost.Permafrost | None
+) -> Fluxes:
     """No fluxes for twelve months; pools, moisture and leaves that stay."""
 
     def stay(value: Array) -> Array:
@@ -205,4 +241,6 @@ def _stillness(fluxes: Fluxes, pools: Pools, memory: Memory, site: Site) -> Flux
 
     nothing: Fluxes = jax.tree.map(jnp.zeros_like, fluxes)
     moisture = stay(pools.W / site.depth_mm + site.wilting_point)
+    if frozen is not None and nothing.permafrost is not None:
+        nothing = nothing._replace(permafrost=nothing.permafrost._replace(pools=frozen))
     return nothing._replace(leaf=stay(memory.leaf), moisture=moisture, pools=jax.tree.map(stay, pools))

@@ -18,9 +18,9 @@ from talik.errors import ConfigError, InputError
 from talik.sources.climate import read_climate
 from talik.sources.co2 import read_co2
 from talik.sources.land_static import read_static
-from talik.tem import communities, model, water
+from talik.tem import communities, radiation, water
 from talik.tem.model import Forcing, Parameters
-from talik.tem.settings import TemSettings
+from talik.tem.settings import Files, TemSettings
 from talik.tem.thermal import materials, snow
 from talik.tem.thermal.freezing import Layers
 
@@ -33,13 +33,13 @@ CHECKED_TOGETHER = 2000
 class Columns:
     """What runs: each cell has one column for each community that shares it.
 
-    lat, lon, area_m2 (cell,); cell (rising), community (names), share, sand, silt, clay (%), elevation (m) (column,);
-    notes of the reader.
+    lat, lon, area_m2 of the whole cell if known (cell,); cell (rising), community (names), share, sand, silt, clay (%),
+    elevation (m) (column,); notes of the reader.
     """
 
     lat: Array
     lon: Array
-    area_m2: Array
+    area_m2: Array | None
     cell: npt.NDArray[np.int64]
     community: tuple[str, ...]
     share: Array
@@ -68,7 +68,7 @@ class Columns:
         return Columns(
             self.lat[at],
             self.lon[at],
-            self.area_m2[at],
+            None if self.area_m2 is None else self.area_m2[at],
             self.cell[chosen] - cells.start,
             tuple(self.community[i] for i in chosen),
             self.share[chosen],
@@ -105,7 +105,6 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
             raise InputError(f"{names}: no {needed}; expected soil texture. Add a soil file to land.files.")
     elevation = _elevation(land, settings, names)
     shares = _shares(land, settings, names)
-    area = land["area"].to_numpy() if "area" in land else np.full(land.sizes["cell"], np.nan)
     kept = [i for i, of in enumerate(shares) if of]
     if not kept:
         raise InputError(
@@ -119,7 +118,7 @@ def read_columns(settings: TemSettings, files: Sequence[Path]) -> Columns:
     return Columns(
         land["lat"].to_numpy()[kept],
         land["lon"].to_numpy()[kept],
-        area[kept],
+        land["area"].to_numpy()[kept] if "area" in land else None,
         np.array([new for new, _, _, _ in rows]),
         tuple(name for _, _, name, _ in rows),
         np.array([share for _, _, _, share in rows]),
@@ -169,13 +168,12 @@ def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climat
         for community, changes in settings.organic_soil.items():
             here = jnp.asarray([name == community for name in columns.community])
             soils = soils._replace(**{n: jnp.where(here, v, getattr(soils, n)) for n, v in changes.items()})
-        filled = (site.wilting_point + 0.13) / site.porosity
         ground = materials.ground_for(
             columns.community,
             jnp.asarray(columns.sand),
             jnp.asarray(columns.clay),
             site.rooting_depth,
-            filled,
+            site.field_capacity_share,
             soils,
         )
     resistance = snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
@@ -287,22 +285,17 @@ class Climate:
         )
 
 
-def read_run(
-    settings: TemSettings,
-    climate_files: Sequence[Path],
-    co2_files: Sequence[Path],
-    columns: Columns,
-    period: tuple[int, int] | None,
-) -> Climate:
-    """The climate of columns over a period; what is wrong with it is an error that lists everything."""
-    ds, january = _read_period(settings, climate_files, columns, period)
+def read_run(settings: TemSettings, files: Files, columns: Columns) -> Climate:
+    """The climate of columns over the period of `files`; what is wrong with it is an error that lists everything."""
+    ds, january = _read_period(settings, files, columns)
+    period = files.period
     first, last = int(ds["time"].dt.year[0]), int(ds["time"].dt.year[-1])
     if period not in (None, (first, last)):
         raise InputError(
             f"{ds.attrs['source']}: holds {first}..{last} of the period {period[0]}..{period[1]}. Choose a period "
             "inside, or add files."
         )
-    co2 = read_co2(list(co2_files), years=(first, last), scenario=settings.co2.scenario).to_numpy()
+    co2 = read_co2(files.paths("co2"), years=(first, last), scenario=settings.co2.scenario).to_numpy()
     shape = (last - first + 1, 12, -1)
     of_column = {n: ds[n].to_numpy().reshape(shape)[..., columns.cell] for n in ("tas", "pr")}
     lat = columns.lat[columns.cell]
@@ -313,7 +306,7 @@ def read_run(
         raise InputError(
             f"{ds.attrs['source']}: neither rsds nor clt, but plants need light. Add a file of one to climate.files."
         )
-    irradiance, par = (np.asarray(a) for a in jax.jit(model.light)(lat, sun, clouds))
+    irradiance, par = (np.asarray(a) for a in jax.jit(radiation.light)(lat, sun, clouds))
     return Climate(
         first,
         of_column["tas"],
@@ -327,15 +320,16 @@ def read_run(
     )
 
 
-def _read_period(
-    settings: TemSettings, files: Sequence[Path], columns: Columns, period: tuple[int, int] | None
-) -> tuple[xr.Dataset, Array | None]:
+def _read_period(settings: TemSettings, files: Files, columns: Columns) -> tuple[xr.Dataset, Array | None]:
     """The climate dataset of a period, and the air temperature (cell,) of the January after it if files hold it."""
+    period = files.period
     places = list(zip(columns.lat.tolist(), columns.lon.tolist(), strict=True))
 
     def read(years: tuple[int, int] | None) -> xr.Dataset:
         how = settings.climate
-        return read_climate(list(files), layout=how.layout, cells=places, period=years, calendar=how.calendar)
+        return read_climate(
+            files.paths("climate"), layout=how.layout, cells=places, period=years, calendar=how.calendar
+        )
 
     if period is None:
         return read(None), None
@@ -348,13 +342,7 @@ def _read_period(
     return longer.isel(time=within.to_numpy()), after[0].to_numpy() if after.sizes["time"] else None
 
 
-def check_run(
-    settings: TemSettings,
-    climate_files: Sequence[Path],
-    co2_files: Sequence[Path],
-    columns: Columns,
-    period: tuple[int, int] | None,
-) -> Climate:
+def check_run(settings: TemSettings, files: Files, columns: Columns) -> Climate:
     """Read all climate once, some cells at a time, so that a run starts only if all of it is good.
 
     Returns the climate of the last cells read, for its years, with the notes of all.
@@ -362,7 +350,7 @@ def check_run(
     notes = dict.fromkeys(columns.notes)
     for start in range(0, columns.lat.size, CHECKED_TOGETHER):
         cells = range(start, min(start + CHECKED_TOGETHER, columns.lat.size))
-        climate = read_run(settings, climate_files, co2_files, columns.part(cells), period)
+        climate = read_run(settings, files, columns.part(cells))
         notes.update(dict.fromkeys(climate.notes))
     if settings.restart is None:
         equilibrium_climate(settings, climate)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from talik.flux.dataset import CONVENTIONS, make_flux_dataset
 from talik.flux.io import write_netcdf
 from talik.provenance import stamp
+from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.model import CLOSURES
-from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable, month_stamps
+from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable
 
 SOURCE = "Terrestrial Ecosystem Model of talik (TEM 4.3 with an enthalpy soil column)"
 STEP = "tem"
@@ -41,44 +43,65 @@ def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, key: str, grid
 
 def write_land(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
     """Monthly pools, water, soil temperature and thaw depth."""
-    with _whole(parts, tuple(LAND), grid) as ds:
+    with _whole(parts, _held(parts, LAND), grid) as ds:
         _write(ds.set_coords("time_bnds"), out, LAND, title, key)
 
 
 def write_annual(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
     """Annual active-layer thickness and taliks."""
-    with _whole(parts, tuple(ANNUAL), grid) as ds:
+    with _whole(parts, _held(parts, ANNUAL), grid) as ds:
         _write(ds, out, ANNUAL, title, key)
 
 
-def write_restart(parts: Sequence[Path], out: Path, *, title: str, key: str) -> None:
-    """The state at the end of the run, from which another can go on."""
+def write_restart(
+    parts: Sequence[Path], out: Path, *, title: str, key: str, group: str | None = "restart"
+) -> None:
+    """The state at the end of the run, from which another can go on; group : where the parts hold it."""
     with ExitStack() as opened:
-        states = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", group="restart")) for p in parts]
-        joined = xr.concat(states, dim="column", data_vars="all", combine_attrs="identical")
+        states = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", group=group)) for p in parts]
+        told = {} if group else {"audit": json.dumps(spin_audit(parts))}
+        joined = xr.concat(states, dim="column", data_vars="all", combine_attrs="drop_conflicts")
         joined = joined.drop_encoding()  # the first block's width of text would cut the others' names
-        joined = joined.assign_attrs(title=title, source=SOURCE, talik_inputs=_recorded_inputs(parts[0]))
+        joined = joined.assign_attrs(
+            title=title, source=SOURCE, talik_inputs=_recorded_inputs(parts[0]), **told
+        )
         stamp(joined, STEP, key).to_netcdf(out, engine="netcdf4")
 
 
 def audit(parts: Sequence[Path]) -> dict[str, Any]:
     """Worst closure of all cells and years, how the spin-up ended, and the readers' notes."""
-    told = []
-    for path in parts:
-        with xr.open_dataset(path, engine="netcdf4") as ds:
-            told.append(json.loads(ds.attrs["audit"]))
-    spun = [t["spin_up"] for t in told if "spin_up" in t]
+    told = _told(parts)
     out: dict[str, Any] = {
         "columns": sum(t["columns"] for t in told),
         "years": told[0]["years"],
         "closure": {name: max(t["closure"][name] for t in told) for name in CLOSURES},
         "notes": list(dict.fromkeys(note for t in told for note in t["notes"])),
     }
-    if spun:
-        out["spin_up"] = {
-            key: (sum if key.endswith("still") else max)(s[key] for s in spun) for key in spun[0]
-        }
-    return out
+    return out | _spun(told)
+
+
+def spin_audit(parts: Sequence[Path]) -> dict[str, Any]:
+    """How the spin-up of all cells ended."""
+    told = _told(parts)
+    return {"columns": sum(t["columns"] for t in told), **_spun(told)}
+
+
+def _told(parts: Sequence[Path]) -> list[dict[str, Any]]:
+    told = []
+    for path in parts:
+        with xr.open_dataset(path, engine="netcdf4") as ds:
+            told.append(json.loads(ds.attrs["audit"]))
+    return told
+
+
+def _spun(told: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    spun = [t["spin_up"] for t in told if "spin_up" in t]
+    if not spun:
+        return {}
+    counted = {key: [s[key] for s in spun] for key in spun[0]}
+    fell_back = [place for places in counted.pop("fell_back") for place in places]
+    totals = {k: (sum if k.endswith("still") else max)(of) for k, of in counted.items()}
+    return {"spin_up": {**totals, "fell_back": fell_back}}
 
 
 @contextmanager
@@ -86,10 +109,17 @@ def _whole(parts: Sequence[Path], names: Sequence[str], grid: bool) -> Iterator[
     """Some variables of all blocks, read as they are used, on a lat-lon grid if `grid` and the cells lie on one."""
     with ExitStack() as opened:
         pieces = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", chunks={})) for p in parts]
-        held = xr.concat([p[[*names, "cell_area"]] for p in pieces], dim="cell", data_vars="minimal")
+        area = ["cell_area"] if "cell_area" in pieces[0] else []
+        held = xr.concat([p[[*names, *area]] for p in pieces], dim="cell", data_vars="minimal")
         # the rest of the attributes is told of one block
         ds = held.drop_attrs(deep=False).assign_attrs(talik_inputs=pieces[0].attrs["talik_inputs"])
         yield _placed(_dated(ds), grid)
+
+
+def _held(parts: Sequence[Path], table: Mapping[str, Variable]) -> list[str]:
+    """Those variables of a table that the run made."""
+    with xr.open_dataset(parts[0], engine="netcdf4") as ds:
+        return [name for name in table if name in ds]
 
 
 def _recorded_inputs(part: Path) -> str:
@@ -101,8 +131,10 @@ def _dated(ds: xr.Dataset) -> xr.Dataset:
     """With bounds of the months, if there are months."""
     if "time" not in ds.dims:
         return ds
-    stamps = month_stamps(np.unique(ds["time"].dt.year).tolist())
-    bounds = xr.DataArray(np.stack([stamps[:-1], stamps[1:]], axis=1), dims=("time", "bnds"))
+    months = month_number(int(ds["time"].dt.year[0]), 1) + np.arange(ds.sizes["time"])
+    bounds = xr.DataArray(
+        np.stack([month_stamps(months), month_stamps(months + 1)], axis=1), dims=("time", "bnds")
+    )
     ds = ds.assign(time_bnds=bounds)
     ds["time"].attrs.update(standard_name="time", axis="T", bounds="time_bnds")
     return ds
@@ -116,23 +148,21 @@ def _placed(ds: xr.Dataset, grid: bool) -> xr.Dataset:
         ds["depth"].attrs.update(standard_name="depth", units="m", positive="down", axis="Z")
     if not grid:
         return ds
-    axes = {name: _even_axis(ds[name].to_numpy()) for name in ("lat", "lon")}
-    lat, lon = axes["lat"], axes["lon"]
+    lat, lon = (_even_axis(ds[name].to_numpy()) for name in ("lat", "lon"))
     if lat is None or lon is None or lat.size * lon.size > SPARSEST * ds.sizes["cell"]:
         return ds
-    row = np.rint((ds["lat"].to_numpy() - lat[0]) / (lat[1] - lat[0])).astype(int)
-    column = np.rint((ds["lon"].to_numpy() - lon[0]) / (lon[1] - lon[0])).astype(int)
-    place = np.full(lat.size * lon.size, -1)
-    place[row * lon.size + column] = np.arange(row.size)
-    held = xr.DataArray(place.reshape(lat.size, lon.size), dims=("lat", "lon"))
+    nearest = [
+        axis[axis.get_indexer(ds[axis.name].to_numpy(), method="nearest")]
+        for axis in (pd.Index(lat, name="lat"), pd.Index(lon, name="lon"))
+    ]
+    cells = pd.MultiIndex.from_arrays(nearest)
+    if cells.has_duplicates:
+        return ds
     attrs = {name: ds[name].attrs for name in ("lat", "lon")}
-    spread = ds.drop_vars(["lat", "lon"]).isel(cell=held).where(held >= 0)
-    for name in ds.data_vars:  # variables without cells stay as they were
-        if "cell" not in ds[name].dims:
-            spread[name] = ds[name]
-    spread = spread.assign_coords(lat=("lat", lat, attrs["lat"]), lon=("lon", lon, attrs["lon"]))
-    for name in ds.data_vars:
-        spread[name].attrs = ds[name].attrs
+    placed = ds.drop_vars(attrs).assign_coords(xr.Coordinates.from_pandas_multiindex(cells, "cell"))
+    spread = placed.unstack("cell").reindex(lat=lat, lon=lon)
+    for name, of in attrs.items():
+        spread[name].attrs = of
     return spread
 
 
@@ -152,7 +182,8 @@ def _even_axis(values: np.ndarray) -> np.ndarray | None:
 def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str, key: str) -> None:
     """One variable after the other: Dask would write them in any order, and the bytes would differ."""
     ds = stamp(ds.assign_attrs(Conventions=CONVENTIONS, title=title, source=SOURCE), STEP, key)
-    ds.drop_vars(table).load().to_netcdf(out, engine="netcdf4")
-    for name in table:
+    names = [name for name in table if name in ds]
+    ds.drop_vars(names).load().to_netcdf(out, engine="netcdf4")
+    for name in names:
         encoding = {"zlib": True, "complevel": 4, "dtype": "float32", "_FillValue": np.float32(1e20)}
         ds[[name]].load().to_netcdf(out, engine="netcdf4", mode="a", encoding={name: encoding})

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from talik.tem import biogeochemistry, communities, radiation
+from talik.tem import biogeochemistry, communities
 from talik.tem.biogeochemistry import Drivers, Fluxes, Memory, Pools
+from talik.tem.calendar import MONTH_DAYS
+from talik.tem.permafrost import layers as permafrost
 from talik.tem.thermal import year as soil_heat
 from talik.tem.thermal.column import GEOTHERMAL_W_M2
 from talik.tem.thermal.freezing import Layers, UnfrozenWater
@@ -49,22 +50,24 @@ class Settings:
 class Parameters(NamedTuple):
     """Everything that is constant in time, by cell: `plants` of the community, `site` (texture, elevation, hydraulics),
     `ground` (`Ground` of the physical layer set, or fixed `Layers`), snow_resistance (cell,), m2 K W-1 per mm of snow
-    water."""
+    water; `permafrost` of the carbon below the active layer, needed where the state has some."""
 
     plants: communities.Parameters
     site: Site
     ground: Ground | Layers
     snow_resistance: Array
+    permafrost: permafrost.Parameters | None = None
 
 
 class State(NamedTuple):
     """Where a cell stands at the end of a year: soil heat, pools, memory, and the year's root-zone saturation
-    (12, cell), which the soil heat of the next year takes for its water."""
+    (12, cell), which the soil heat of the next year takes for its water; permafrost from its reference year on."""
 
     heat: Heat
     pools: Pools
     memory: Memory
     saturation: Array
+    permafrost: permafrost.Permafrost | None = None
 
 
 class Forcing(NamedTuple):
@@ -95,28 +98,13 @@ class Outputs(NamedTuple):
 def step(state: State, forcing: Forcing, parameters: Parameters, settings: Settings) -> tuple[State, Outputs]:
     """The state a year later, and what happened in between; pure, compiled, differentiable, cells independent.
 
-    Soil heat runs first, with the root-zone moisture of the year before; then plants, soil and water by month. Where
+    `soil_step` runs first, with the root-zone moisture of the year before; then `biogeochemistry_step`, by month. Where
     results have a kink (phase change, limits of uptake, rain or snow) derivatives are one-sided; the share of days with
     frost is piecewise constant, so its derivative is 0.
     """
-    heat, soil = _soil_year(state, forcing, parameters, settings)
-    drivers = drivers_of(forcing, soil)
-    pools, memory, fluxes = biogeochemistry.one_year(
-        state.pools, state.memory, drivers, parameters.site, parameters.plants, settings.biogeochemistry
-    )
-    after = State(heat, pools, memory, saturation_of(fluxes, parameters.site, state.saturation))
-    kind = forcing.tair.dtype
-    alt = soil_heat.thaw_depth(soil.liquid.max(axis=0))
-    outputs = Outputs(
-        fluxes=fluxes,
-        soil=soil,
-        tsoil=jnp.einsum("dl,mlc->mdc", jnp.asarray(_AT_DEPTHS, kind), soil.tsoil),
-        thaw_depth=soil_heat.thaw_depth(soil.liquid),
-        alt=alt,
-        talik=soil_heat.talik_thickness(soil.tsoil, alt),
-        residual=closure(state, after, fluxes, soil),
-    )
-    return after, outputs
+    warmed, soil = soil_step(state, forcing, parameters, settings)
+    after, fluxes = biogeochemistry_step(warmed, forcing, soil, parameters, settings)
+    return after, outputs_of(state, after, fluxes, soil)
 
 
 @partial(jax.jit, static_argnames=("settings",))
@@ -124,7 +112,17 @@ def soil_step(
     state: State, forcing: Forcing, parameters: Parameters, settings: Settings
 ) -> tuple[State, SoilClimate]:
     """A year of soil heat alone; pools, memory and moisture stay."""
-    heat, soil = _soil_year(state, forcing, parameters, settings)
+    weather = Weather(forcing.tair, forcing.precip, state.saturation, parameters.snow_resistance)
+    heat, soil = soil_heat.one_year(
+        state.heat,
+        weather,
+        partial(layers_of, ground=parameters.ground),
+        geothermal=settings.geothermal,
+        unfrozen=settings.unfrozen,
+        tolerance=settings.tolerance,
+        iterations=settings.iterations,
+        steps_per_day=settings.steps_per_day,
+    )
     return state._replace(heat=heat), soil
 
 
@@ -140,24 +138,35 @@ def biogeochemistry_step(
         parameters.site,
         parameters.plants,
         settings.biogeochemistry,
+        below(state, soil, parameters),
     )
     moisture = saturation_of(fluxes, parameters.site, state.saturation)
-    return State(state.heat, pools, memory, moisture), fluxes
+    deep = None if fluxes.permafrost is None else fluxes.permafrost.pools
+    return State(state.heat, pools, memory, moisture, deep), fluxes
 
 
-def _soil_year(
-    state: State, forcing: Forcing, parameters: Parameters, settings: Settings
-) -> tuple[Heat, SoilClimate]:
-    weather = Weather(forcing.tair, forcing.precip, state.saturation, parameters.snow_resistance)
-    return soil_heat.one_year(
-        state.heat,
-        weather,
-        partial(layers_of, ground=parameters.ground),
-        geothermal=settings.geothermal,
-        unfrozen=settings.unfrozen,
-        tolerance=settings.tolerance,
-        iterations=settings.iterations,
-        steps_per_day=settings.steps_per_day,
+def below(state: State, soil: SoilClimate, parameters: Parameters) -> permafrost.Below | None:
+    """What a year of permafrost starts from, if the state has permafrost."""
+    if state.permafrost is None or parameters.permafrost is None:
+        return None
+    depth = soil_heat.thaw_depth(soil.liquid)
+    alt = jnp.broadcast_to(soil_heat.thaw_depth(soil.liquid.max(axis=0)), depth.shape)
+    climate = permafrost.Soil(permafrost.carbon_layers(soil.tsoil), depth, alt)
+    return permafrost.Below(state.permafrost, climate, parameters.permafrost)
+
+
+@jax.jit
+def outputs_of(before: State, after: State, fluxes: Fluxes, soil: SoilClimate) -> Outputs:
+    """A year's results from those of its two halves; before, after : the state at its start and at its end."""
+    alt = soil_heat.thaw_depth(soil.liquid.max(axis=0))
+    return Outputs(
+        fluxes=fluxes,
+        soil=soil,
+        tsoil=jnp.einsum("dl,mlc->mdc", jnp.asarray(_AT_DEPTHS, soil.tsoil.dtype), soil.tsoil),
+        thaw_depth=soil_heat.thaw_depth(soil.liquid),
+        alt=alt,
+        talik=soil_heat.talik_thickness(soil.tsoil, alt),
+        residual=closure(before, after, fluxes, soil),
     )
 
 
@@ -177,7 +186,7 @@ def drivers_of(forcing: Forcing, soil: SoilClimate) -> Drivers:
         par=forcing.par,
         t20=at_20_cm,
         thaw_fraction=soil.thawed_days,
-        days=jnp.asarray(radiation.MONTH_LENGTHS, kind),
+        days=jnp.asarray(MONTH_DAYS, kind),
         co2=forcing.co2,
         thaw_depth=soil_heat.thaw_depth(soil.liquid),
     )
@@ -186,7 +195,8 @@ def drivers_of(forcing: Forcing, soil: SoilClimate) -> Drivers:
 def saturation_of(fluxes: Fluxes, site: Site, before: Array) -> Array:
     """Share of the root zone's pores that is full of water at the end of each month, (12, cell).
 
-    A cell that lies dormant all year has no water balance; it keeps what it had.
+    A cell that lies dormant all year has no water balance; it keeps what it had. The lower limit of 0.05 keeps latent
+    heat in every layer if a site is not from `water.site_for`, whose wilting points fill at least 0.10 of the pores.
     """
     share = jnp.clip(fluxes.moisture / site.porosity, 0.05, 1.0)
     return jnp.where(jnp.any(fluxes.moisture > 0.0, axis=0), share, before)
@@ -207,7 +217,7 @@ def initial_state(forcing: Forcing, parameters: Parameters, settings: Settings) 
         par=forcing.par,
         t20=zero,
         thaw_fraction=zero,
-        days=jnp.asarray(radiation.MONTH_LENGTHS, forcing.tair.dtype),
+        days=jnp.asarray(MONTH_DAYS, forcing.tair.dtype),
         co2=forcing.co2,
     )
     pools = biogeochemistry.initial_pools(parameters.plants, parameters.site)
@@ -230,31 +240,31 @@ def closure(before: State, after: State, fluxes: Fluxes, soil: SoilClimate) -> A
     in_c, out_c = fluxes.gpp, fluxes.r_maintenance + fluxes.r_growth + fluxes.rh
     in_n, out_n = fluxes.n_input + fluxes.n_baseline, fluxes.n_loss
     in_w, out_w = fluxes.rain + fluxes.snowfall, fluxes.aet + fluxes.runoff_rain + fluxes.runoff_melt
-    carbon = _residual([p.C_V, p.C_S], [q.C_V, q.C_S], in_c, out_c)
-    nitrogen = _residual([p.N_VS, p.N_VL, p.N_S, p.N_A], [q.N_VS, q.N_VL, q.N_S, q.N_A], in_n, out_n)
+    deep_c, deep_n = _deep(before.permafrost)
+    deeper_c, deeper_n = _deep(after.permafrost)
+    if fluxes.permafrost is not None:
+        out_c = out_c + fluxes.permafrost.rh
+    carbon = _residual([p.C_V, p.C_S, deep_c], [q.C_V, q.C_S, deeper_c], in_c, out_c)
+    nitrogen = _residual(
+        [p.N_VS, p.N_VL, p.N_S, p.N_A, deep_n], [q.N_VS, q.N_VL, q.N_S, q.N_A, deeper_n], in_n, out_n
+    )
     water = _residual([p.W, p.G_r, p.G_s, p.SWE], [q.W, q.G_r, q.G_s, q.SWE], in_w, out_w)
     return jnp.stack([carbon, nitrogen, water, soil_heat.heat_residual(before.heat, after.heat, soil)])
 
 
-def _residual(before: list[Array], after: list[Array], inflow: Array, outflow: Array) -> Array:
+def _deep(held: permafrost.Permafrost | None) -> tuple[Array | float, Array | float]:
+    """Carbon and nitrogen of the permafrost, g m-2 (cell,)."""
+    if held is None:
+        return 0.0, 0.0
+    return (held.frozen_c + held.thawed_c).sum(axis=0), (held.frozen_n + held.thawed_n + held.mineral_n).sum(
+        axis=0
+    )
+
+
+def _residual(
+    before: list[Array | float], after: list[Array | float], inflow: Array, outflow: Array
+) -> Array:
     start, end = sum(before), sum(after)
     unexplained = end - start - jnp.sum(inflow - outflow, axis=0)
     scale = jnp.abs(start) + jnp.abs(end) + jnp.sum(jnp.abs(inflow) + jnp.abs(outflow), axis=0)
     return unexplained / jnp.maximum(scale, 1e-30)
-
-
-def light(
-    latitude: np.ndarray, shortwave: np.ndarray | None, cloudiness: np.ndarray | None
-) -> tuple[Array, Array]:
-    """Irradiance and photosynthetically active radiation (..., 12, cell), cal cm-2 d-1.
-
-    latitude : (cell,). shortwave : (..., 12, cell) W m-2, preferred; else cloudiness, 0..1.
-    """
-    gross = radiation.gross_irradiance(jnp.asarray(latitude))
-    if shortwave is not None:
-        irradiance = radiation.irradiance_from_flux(jnp.asarray(shortwave))
-        clouds = radiation.cloudiness_from_irradiance(gross, irradiance)
-    else:
-        clouds = jnp.asarray(cloudiness)
-        irradiance = radiation.irradiance_from_cloudiness(gross, clouds)
-    return irradiance, radiation.photosynthetic(irradiance, clouds)

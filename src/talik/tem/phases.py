@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from talik.tem import model
+from talik.tem import acceleration, biogeochemistry, model
+from talik.tem.acceleration import Change, repeat
 from talik.tem.inputs import Climate, equilibrium_climate, spin_up_climate
 from talik.tem.model import Forcing, Outputs, Parameters, Settings, State
-from talik.tem.settings import TemSettings
-from talik.tem.thermal.year import SoilClimate, deep_profile
-
-Array = jax.Array
+from talik.tem.settings import Equilibrium, TemSettings
+from talik.tem.thermal.year import Heat, SoilClimate, deep_profile
 
 SOIL_CHUNK = 10
 DEEP_RESETS = (3, 6, 9)
 """After so many tens of years the deep soil is set to the conductive profile below 3.6 m, which it nears slowly."""
 CHUNK = 50
-"""Years of the equilibrium between looks whether it is reached."""
+"""Years of the equilibrium between looks whether it is reached; plain years before and after Newton's method."""
+ACCEPTANCE_YEARS = 100
+"""Plain years in each of which an accelerated equilibrium must stand still."""
+SHORTEST_ACCELERATED = 2 * CHUNK + ACCEPTANCE_YEARS
+"""Plain years of an accelerated equilibrium; one that is allowed no more years runs plainly."""
 TELL_EVERY = 50
 """Years between signs of life of the phases that run year by year."""
 
@@ -33,12 +36,29 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SpinReport:
-    """How the spin-up went, by column: years of soil heat and of the equilibrium, and whether each stood still."""
+    """How the spin-up went, each (column,): years of soil heat and whether it stood still; plain years of the
+    equilibrium, steps of Newton's method (`acceleration.MAP_YEARS` years each), whether pools stood still, and whether
+    the plain equilibrium had to do it after all; years of soil heat in the loop and whether it became periodic."""
 
     soil_years: np.ndarray
     soil_still: np.ndarray
     equilibrium_years: np.ndarray
+    newton_steps: np.ndarray
     equilibrium_still: np.ndarray
+    fell_back: np.ndarray
+    loop_soil_years: np.ndarray
+    loop_soil_still: np.ndarray
+
+
+class Balance(NamedTuple):
+    """An equilibrium: the state, and by column the plain years, the steps of Newton's method, whether pools stand
+    still, and whether Newton's method failed."""
+
+    state: State
+    years: np.ndarray
+    newton_steps: np.ndarray
+    still: np.ndarray
+    fell_back: np.ndarray
 
 
 def spin(
@@ -59,15 +79,15 @@ def spin(
     state = _settle_water(state, forcing, parameters, steady)
     state, soil, soil_years, soil_still = _settle_soil(state, forcing, parameters, wanted, steady)
     tell(f"soil heat: {soil_still.sum()} of {soil_still.size} columns still in {soil_years.max()} years")
-    state, years, still = _equilibrium(state, forcing, soil, parameters, wanted, steady)
-    tell(f"equilibrium: {still.sum()} of {still.size} columns still in {years.max()} years")
+    found = _equilibrium(state, forcing, soil, parameters, wanted, steady)
+    tell(
+        f"equilibrium: {found.still.sum()} of {found.still.size} columns still in {found.years.max()} years and "
+        f"{found.newton_steps.max()} steps of Newton's method, {found.fell_back.sum()} without it"
+    )
     loop = spin_up_climate(wanted, climate)
-    for i in range(wanted.spin_up.years):
-        if i % TELL_EVERY == 0:
-            tell(f"spin-up: year {i + 1} of {wanted.spin_up.years}")
-        year = loop.years[i % len(loop.years)]
-        state, _ = model.step(state, loop.forcing(year, loop=True), parameters, settings)
-    return state, SpinReport(soil_years, soil_still, years, still)
+    state, loop_years, periodic = _loop(found.state, loop, parameters, wanted, settings, tell)
+    report = SpinReport(soil_years, soil_still, *found[1:], loop_years, periodic)
+    return state, report
 
 
 def transient(
@@ -77,9 +97,10 @@ def transient(
     settings: Settings,
     before: np.ndarray | None = None,
     tell: Tell = lambda _line: None,
+    years: range | None = None,
 ) -> Iterator[tuple[int, State, Outputs]]:
-    """Each year of the climate with the state at its end; before : see `Climate.forcing`."""
-    for i, year in enumerate(climate.years):
+    """Each of the years, or of the climate's, with the state at its end; before : see `Climate.forcing`."""
+    for i, year in enumerate(climate.years if years is None else years):
         if i % TELL_EVERY == 0:
             tell(f"year {year} of {climate.years[0]}..{climate.years[-1]}")
         forcing = climate.forcing(year, before)
@@ -90,7 +111,7 @@ def transient(
 def _settle_water(state: State, forcing: Forcing, parameters: Parameters, steady: Settings) -> State:
     """The state with the soil moisture of a repeated year; everything else as it was."""
     _, soil = model.soil_step(state, forcing, parameters, steady)
-    wet, _ = _years(state, forcing, soil, parameters, steady, CHUNK)
+    wet, _ = repeat(state, forcing, soil, parameters, steady, CHUNK)
     water = state.pools._replace(W=wet.pools.W, G_r=wet.pools.G_r, G_s=wet.pools.G_s, SWE=wet.pools.SWE)
     return state._replace(pools=water, saturation=wet.saturation)
 
@@ -138,34 +159,105 @@ def _equilibrium(
     parameters: Parameters,
     wanted: TemSettings,
     steady: Settings,
-) -> tuple[State, np.ndarray, np.ndarray]:
+) -> Balance:
     """Pools in balance with a repeated year, with soil nitrogen reset every year."""
-    cells = state.saturation.shape[-1]
-    still, years = np.zeros(cells, bool), np.zeros(cells, int)
+    limits = wanted.equilibrium
+    nobody = np.zeros(state.saturation.shape[-1], bool)
+    if limits.method == "plain" or limits.years < SHORTEST_ACCELERATED:
+        return _plain(state, forcing, soil, parameters, wanted, steady, nobody)
+    asleep = np.asarray(biogeochemistry.dormant(model.drivers_of(forcing, soil)))
+    near, _ = repeat(state, forcing, soil, parameters, steady, CHUNK)
+    solved = acceleration.solve(
+        near, forcing, soil, parameters, steady, done=asleep, most=limits.newton_steps
+    )
+    settled, _ = repeat(solved.state, forcing, soil, parameters, steady, CHUNK)
+    settled, changes = repeat(settled, forcing, soil, parameters, steady, ACCEPTANCE_YEARS)
+    good = solved.converged & _stands_still(changes.largest, limits)
+    years = np.full(good.size, SHORTEST_ACCELERATED)
+    if good.all():
+        return Balance(settled, years, solved.steps, good, nobody)
+    begun = jax.tree.map(partial(jnp.where, jnp.asarray(good)), settled, state)
+    plain = _plain(begun, forcing, soil, parameters, wanted, steady, good)
+    return Balance(plain.state, years + plain.years, solved.steps, plain.still, ~good)
+
+
+def _plain(
+    state: State,
+    forcing: Forcing,
+    soil: SoilClimate,
+    parameters: Parameters,
+    wanted: TemSettings,
+    steady: Settings,
+    done: np.ndarray,
+) -> Balance:
+    """Year after year until a year changes nothing; columns that are `done` stay as they are."""
+    still, years = np.array(done), np.zeros(done.size, int)
     limits = wanted.equilibrium
     for _ in range(-(-limits.years // CHUNK)):
-        moved, changes = _years(state, forcing, soil, parameters, steady, CHUNK)
+        moved, changes = repeat(state, forcing, soil, parameters, steady, CHUNK)
         state = jax.tree.map(partial(jnp.where, jnp.asarray(still)), state, moved)
         years += np.where(still, 0, CHUNK)
-        carbon, nitrogen = (np.asarray(c) for c in changes)
-        still |= (carbon < limits.carbon_g_m2) & (nitrogen < limits.nitrogen_g_m2)
+        still |= _stands_still(changes.last, limits)
         if still.all():
             break
-    return state, years, still
+    return Balance(state, years, np.zeros(done.size, int), still, np.zeros(done.size, bool))
 
 
-@partial(jax.jit, static_argnames=("settings", "years"))
-def _years(
-    state: State, forcing: Forcing, soil: SoilClimate, parameters: Parameters, settings: Settings, years: int
-) -> tuple[State, tuple[Array, Array]]:
-    """The state after years of the same forcing, and how much carbon and nitrogen pools changed in the last one."""
+def _stands_still(change: Change, limits: Equilibrium) -> np.ndarray:
+    still: np.ndarray = (np.asarray(change.carbon) < limits.carbon_g_m2) & (
+        np.asarray(change.nitrogen) < limits.nitrogen_g_m2
+    )
+    return still
 
-    def year(state: State, _: None) -> tuple[State, tuple[Array, Array]]:
-        after, _ = model.biogeochemistry_step(state, forcing, soil, parameters, settings)
-        p, q = state.pools, after.pools
-        carbon = jnp.maximum(jnp.abs(q.C_V - p.C_V), jnp.abs(q.C_S - p.C_S))
-        n = [jnp.abs(getattr(q, name) - getattr(p, name)) for name in ("N_VS", "N_VL", "N_S", "N_A")]
-        return after, (carbon, jnp.stack(n).max(axis=0))
 
-    state, changes = lax.scan(year, state, length=years)
-    return state, jax.tree.map(lambda c: c[-1], changes)
+def _loop(
+    state: State, loop: Climate, parameters: Parameters, wanted: TemSettings, settings: Settings, tell: Tell
+) -> tuple[State, np.ndarray, np.ndarray]:
+    """The state after the years of the loop; years of soil heat, and whether it became periodic, by column.
+
+    Soil heat depends on climate alone, also by the water of the root zone. A column whose soil came back to where it
+    was a loop ago takes soil climate and soil heat of that loop from then on; what is kept of one loop is 90 kB a
+    column where it has eleven years.
+    """
+    limits = wanted.spin_up
+    forcings = [loop.forcing(year, loop=True) for year in loop.years]
+    cells = state.saturation.shape[-1]
+    periodic, years = np.zeros(cells, bool), np.zeros(cells, int)
+    kept: list[tuple[Heat, SoilClimate]] = []
+    last: np.ndarray | None = None
+    for i in range(limits.years):
+        if i % TELL_EVERY == 0:
+            tell(f"spin-up: year {i + 1} of {limits.years}")
+        place = i % len(forcings)
+        known = kept[place] if i >= len(forcings) else None
+        state, now = _loop_year(state, forcings[place], known, periodic, parameters, settings)
+        years += ~periodic
+        kept[place : place + 1] = [now]
+        if place + 1 == len(forcings) and limits.soil == "periodic" and not periodic.all():
+            mean = np.mean([np.asarray(soil.tsoil.mean(axis=0)) for _, soil in kept], axis=0)
+            if last is not None:
+                periodic |= np.abs(mean - last).max(axis=0) < limits.soil_drift_k
+            last = mean
+    return state, years, periodic
+
+
+def _loop_year(
+    state: State,
+    forcing: Forcing,
+    known: tuple[Heat, SoilClimate] | None,
+    periodic: np.ndarray,
+    parameters: Parameters,
+    settings: Settings,
+) -> tuple[State, tuple[Heat, SoilClimate]]:
+    """The state after a year, and its soil heat and soil climate, which are those known where the soil is periodic."""
+    if known is not None and periodic.any():
+        held, _ = model.biogeochemistry_step(state, forcing, known[1], parameters, settings)
+        held = held._replace(heat=known[0])
+        if periodic.all():
+            return held, known
+    moved, outputs = model.step(state, forcing, parameters, settings)
+    now = (moved.heat, outputs.soil)
+    if known is None or not periodic.any():
+        return moved, now
+    choose = partial(jnp.where, jnp.asarray(periodic))
+    return jax.tree.map(choose, held, moved), jax.tree.map(choose, known, now)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from talik.tem import water
 from talik.tem.communities import Parameters
+from talik.tem.permafrost import layers as permafrost
 from talik.tem.water import Site
 
 Array = jax.Array
@@ -23,7 +24,8 @@ class Settings:
     production is that of the parameters; co2_cn : let that C:N follow carbon dioxide (McGuire et al. 1997).
     leaf_max_cap : hold last year's largest leaf phenology at 1 or less, as TEM 6 does. baseline : reset soil
     nitrogen to the C:N of soil at the end of each year (spin-up only). thawed_layer : only the thawed share of the
-    root zone decomposes and gives nitrogen, as in an early TEM 6; needs `Drivers.thaw_depth`.
+    root zone decomposes and gives nitrogen, as in an early TEM 6; needs `Drivers.thaw_depth`. refreeze_stop : thawed
+    permafrost that lies below the year's active layer does not decompose.
     """
 
     substeps: int = 8
@@ -32,6 +34,7 @@ class Settings:
     leaf_max_cap: bool = False
     baseline: bool = False
     thawed_layer: bool = False
+    refreeze_stop: bool = False
 
 
 class Pools(NamedTuple):
@@ -122,7 +125,7 @@ class Fluxes(NamedTuple):
     structural), resorbed (structural to labile), n_input, n_loss, n_baseline (added to soil organic nitrogen in
     December by `Settings.baseline`, may be negative). Water: rain, snowfall, melt, pet, aet, percolation_rain,
     percolation_melt, runoff_rain, runoff_melt. States: leaf (unnormalised phenology) and moisture (m3 m-3, end of
-    month).
+    month). rh, nep and mineralised are those of the active layer; `permafrost` has what comes from below it.
     """
 
     gpp_potential: Array
@@ -157,6 +160,7 @@ class Fluxes(NamedTuple):
     leaf: Array
     moisture: Array
     pools: Pools
+    permafrost: permafrost.Fluxes | None = None
 
 
 def by_month(drivers: Drivers) -> MonthlyDrivers:

@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Array = jax.Array
+from talik.tem.calendar import MONTH_DAYS
 
-MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-"""Days of the months of a year without a leap day."""
+Array = jax.Array
 
 SOLAR_CONSTANT = 1368.0 * 3600.0 / 41860.0
 """1368 W m-2 in cal cm-2 h-1, with the calorie of TEM."""
@@ -21,7 +20,7 @@ _CLEAR, _PER_CLEAR_SKY = 0.251, 0.509
 
 
 @partial(jax.jit, static_argnames=("days",))
-def gross_irradiance(latitude: Array, days: tuple[int, ...] = MONTH_LENGTHS) -> Array:
+def gross_irradiance(latitude: Array, days: tuple[int, ...] = MONTH_DAYS) -> Array:
     """Mean irradiance of a level surface above the air, (12, cell), cal cm-2 d-1, 0 in the polar night.
 
     latitude : (cell,), degrees north. days : days of each month. The day is a sum over 24 clock hours with the sun
@@ -69,3 +68,20 @@ def cloudiness_from_irradiance(gross: Array, irradiance: Array) -> Array:
 def photosynthetic(irradiance: Array, cloudiness: Array) -> Array:
     """Photosynthetically active radiation (cal cm-2 d-1): 45 % of the irradiance under clear sky, 65 % under cloud."""
     return irradiance * (0.45 + 0.20 * cloudiness)
+
+
+def light(
+    latitude: np.ndarray, shortwave: np.ndarray | None, cloudiness: np.ndarray | None
+) -> tuple[Array, Array]:
+    """Irradiance and photosynthetically active radiation (..., 12, cell), cal cm-2 d-1.
+
+    latitude : (cell,). shortwave : (..., 12, cell) W m-2, preferred; else cloudiness, 0..1.
+    """
+    gross = gross_irradiance(jnp.asarray(latitude))
+    if shortwave is not None:
+        irradiance = irradiance_from_flux(jnp.asarray(shortwave))
+        clouds = cloudiness_from_irradiance(gross, irradiance)
+    else:
+        clouds = jnp.asarray(cloudiness)
+        irradiance = irradiance_from_cloudiness(gross, clouds)
+    return irradiance, photosynthetic(irradiance, clouds)

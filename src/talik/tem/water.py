@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 
 from talik.tem.communities import Parameters
+from talik.tem.thermal.snow import SNOWFALL_BELOW_C
 
 Array = jax.Array
 
-FREEZING = -1.0
-"""Mean air temperature (degC) of a month below which precipitation is snow and none melts (Willmott et al. 1985)."""
-
 LOWLAND = 500.0
 """Elevation (m) up to which all snow melts in the first month of thaw (Vörösmarty et al. 1989)."""
+
+AVAILABLE = 0.13
+"""Volume fraction of water between wilting point and field capacity, in every soil (TEM 4.3)."""
 
 SMALLEST_PET = 0.001
 """mm month-1. Keeps AET/PET finite in the polar night."""
@@ -40,8 +41,13 @@ class Site(NamedTuple):
 
     @property
     def capacity(self) -> Array:
-        """Water (mm) between wilting point and field capacity of the root zone; the two differ by 0.13 everywhere."""
-        return 130.0 * self.rooting_depth
+        """Water between wilting point and field capacity of the root zone, mm."""
+        return 1000.0 * AVAILABLE * self.rooting_depth
+
+    @property
+    def field_capacity_share(self) -> Array:
+        """Share of the pores that is full of water at field capacity."""
+        return (self.wilting_point + AVAILABLE) / self.porosity
 
 
 class Snow(NamedTuple):
@@ -73,7 +79,7 @@ def rooting_depth(parameters: Parameters, p: Array) -> Array:
 def site_for(parameters: Parameters, p: Array, elevation: Array) -> Site:
     """The site of every cell from silt + clay as a fraction (floored at 0.01) and elevation in m, both (cell,).
 
-    Porosity (28 p + 33) %, wilting point (24.75 p + 3.025) %, field capacity 13 % above it (TEM 4.3).
+    Porosity (28 p + 33) %, wilting point (24.75 p + 3.025) % (TEM 4.3).
     """
     p = jnp.maximum(jnp.asarray(p), 0.01)
     return Site(
@@ -101,8 +107,8 @@ def snow(swe: Array, tair: Array, tair_before: Array, precip: Array, elevation: 
     Below -1 degC all is snow and none melts; else everything melts, but above 500 m half of it is kept through the
     first month of thaw.
     """
-    cold = tair < FREEZING
-    kept = (elevation > LOWLAND) & (tair_before < FREEZING)
+    cold = tair < SNOWFALL_BELOW_C
+    kept = (elevation > LOWLAND) & (tair_before < SNOWFALL_BELOW_C)
     return Snow(
         rain=jnp.where(cold, 0.0, precip),
         snowfall=jnp.where(cold, precip, 0.0),
@@ -115,10 +121,10 @@ def snow_release(tair: Array, tair_before: Array, tair_two_before: Array, elevat
 
     Nothing below -1 degC, a tenth in the first month of thaw, a quarter in the second above 500 m, half otherwise.
     """
-    first = tair_before < FREEZING
-    second = tair_two_before < FREEZING
+    first = tair_before < SNOWFALL_BELOW_C
+    second = tair_two_before < SNOWFALL_BELOW_C
     late = jnp.where(second & (elevation > LOWLAND), 0.25, 0.5)
-    return jnp.where(tair < FREEZING, 0.0, jnp.where(first, 0.1, late))
+    return jnp.where(tair < SNOWFALL_BELOW_C, 0.0, jnp.where(first, 0.1, late))
 
 
 def bucket(supply: Array, pet: Array, days: Array, site: Site) -> Bucket:

@@ -16,7 +16,7 @@ from talik.tem.thermal.freezing import Layers, UnfrozenWater, liquid_fraction, t
 Array = jax.Array
 
 GEOTHERMAL_W_M2 = 0.05
-"""Upward heat flux at the bottom of the column, W m-2."""
+"""Upward heat flux at the bottom of the column, W m-2; the soil thermal model of TEM (Zhuang et al. 2001) has 0.04."""
 
 _BEYOND = 0.05
 """Shares of latent heat so far below 0 or above 1 count as change: else a layer that is all but frozen would be let

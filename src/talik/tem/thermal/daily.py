@@ -6,13 +6,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from talik.tem.calendar import MONTH_DAYS
 
 Array = jax.Array
 
-MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
-"""Days of the model's months: a year has 365 days."""
-MAX_DAYS = 31
+MAX_DAYS = max(MONTH_DAYS)
 
 
 class Month(NamedTuple):
@@ -29,7 +28,7 @@ def months(tair: Array) -> Month:
     tair : (14, cell) monthly means from December of the year before to January of the year after, degC. Linear between
     the knots; months meet at the mean of their two means, and day 15 makes up for it.
     """
-    days = jnp.asarray(MONTH_DAYS[:, None], tair.dtype)
+    days = jnp.asarray(MONTH_DAYS, tair.dtype)[:, None]
     edges = 0.5 * (tair[:-1] + tair[1:])
     middle = 2.0 * tair[1:-1] - (15.0 / days) * edges[:-1] - ((days - 15.0) / days) * edges[1:]
     return Month(edges[:-1], middle, edges[1:])

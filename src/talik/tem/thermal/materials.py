@@ -19,11 +19,16 @@ Array = jax.Array
 _Entry = TypeVar("_Entry")
 
 K_WATER, K_ICE, K_AIR = 0.60, 2.29, 0.023
-"""Conductivity, W m-1 K-1."""
+"""Conductivity, W m-1 K-1: those of DVM-DOS-TEM and of the Community Land Model before 4.5, which has 0.57 for water
+(Oleson et al. 2013)."""
 C_WATER, C_ICE = 4.188e6, 2.117e6
-"""Heat capacity per volume, J m-3 K-1."""
+"""Heat capacity, J K-1 per m3 of liquid water and of the ice that it becomes (Oleson et al. 2013)."""
 LATENT = 3.34e8
-"""Heat to melt ice, J per m3 of water."""
+"""Heat to melt ice, J per m3 of water: the soil thermal model of TEM (Goodrich 1982, Zhuang et al. 2001)."""
+POROSITY_MOSS, POROSITY_FIBRIC, POROSITY_HUMIC = 0.98, 0.95, 0.80
+"""Of DVM-DOS-TEM."""
+K_ORGANIC, C_ORGANIC = 0.25, 2.5e6
+"""Conductivity (W m-1 K-1) and heat capacity (J m-3 K-1) of solid organic matter (Oleson et al. 2013)."""
 MOSS_AS_LAYER_M = 0.01
 """Moss that is thicker is an element of its own, with heat; thinner moss is a resistance only."""
 _NO_HEAT = 1e-4
@@ -189,8 +194,8 @@ def _material(
 
 
 def _organic(saturation: Array, porosity: float) -> _Material:
-    k_dry = jnp.full_like(saturation, 0.25 ** (1.0 - porosity) * K_AIR**porosity)
-    return _material(saturation, porosity, 0.25, 2.5e6, k_dry)
+    k_dry = jnp.full_like(saturation, K_ORGANIC ** (1.0 - porosity) * K_AIR**porosity)
+    return _material(saturation, porosity, K_ORGANIC, C_ORGANIC, k_dry)
 
 
 def _mineral(saturation: Array, ground: Ground) -> _Material:
@@ -205,11 +210,11 @@ def physical_layers(saturation: Array, ground: Ground) -> Layers:
     Water is spread over the pores of the moss and of every layer whose centre lies above the rooting depth; below,
     `Ground.deep_saturation` holds. In a layer of two materials heat capacities add by volume and resistances in series.
     """
-    moss = _organic(saturation, 0.98)
+    moss = _organic(saturation, POROSITY_MOSS)
     mixed = []
     for deep in (False, True):
         share = ground.deep_saturation if deep else saturation
-        parts = (_organic(share, 0.95), _organic(share, 0.80), _mineral(share, ground))
+        parts = (_organic(share, POROSITY_FIBRIC), _organic(share, POROSITY_HUMIC), _mineral(share, ground))
         weights = (ground.fibric, ground.humic, ground.mineral)
         mixed.append(
             [

@@ -12,9 +12,10 @@ Array = jax.Array
 Conductivity = Literal["calonne", "sturm"]
 
 MELT_MM_PER_C_DAY = 5.0
-"""Snow melts by this much for every degree of the day above 0 degC."""
+"""Snow melts by this much for every degree of the day above 0 degC, as in the soil thermal model of TEM (Goodrich 1982,
+Zhuang et al. 2001)."""
 SNOWFALL_BELOW_C = -1.0
-"""Precipitation of months colder than this is snow."""
+"""Mean air temperature of a month below which precipitation is snow and none melts (Willmott et al. 1985)."""
 COVERED_MM = 1.0
 """More snow water than this keeps the surface at 0 degC or below."""
 

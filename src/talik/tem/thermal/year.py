@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from talik.tem.calendar import MONTH_DAYS
 from talik.tem.thermal import snow
 from talik.tem.thermal.column import GEOTHERMAL_W_M2, one_day
-from talik.tem.thermal.daily import MAX_DAYS, MONTH_DAYS, at_noon, months
+from talik.tem.thermal.daily import MAX_DAYS, at_noon, months
 from talik.tem.thermal.freezing import Layers, UnfrozenWater, heat_at, liquid_fraction, phase, temperature
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds, interpolation, midpoints
 
@@ -149,7 +150,7 @@ def one_year(
     (state, _), (tsoil, liquid, thawed, swe, surface, water, moved) = lax.scan(
         month, (state, layers_of(state.saturation)), (knots, snowfall, weather.saturation, second_thaw, days)
     )
-    bottom = jnp.full_like(state.swe, geothermal * DAY_S * MONTH_DAYS.sum())
+    bottom = jnp.full_like(state.swe, geothermal * DAY_S * sum(MONTH_DAYS))
     return state, SoilClimate(
         tsoil, liquid, thawed, swe, surface.sum(0), bottom, water.sum(0), moved.sum(0) + jnp.abs(bottom)
     )
@@ -203,10 +204,7 @@ def initial_heat(
     unfrozen: UnfrozenWater | None = None,
 ) -> Heat:
     """A start for the spin-up: mean annual surface temperature (cell,) + 2 degC and the geothermal gradient below."""
-    half = layers.half_resistance * jnp.where(tair + 2.0 > 0.0, jnp.exp(-layers.log_ratio), 1.0)
-    to_centre = jnp.cumsum(2.0 * half, axis=0) - half
-    profile = tair + 2.0 + geothermal * to_centre
-    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), layers, unfrozen)
+    heat = _conductive(tair + 2.0, False, layers, geothermal, unfrozen)
     return Heat(heat.astype(jnp.float64), jnp.zeros_like(tair), saturation)
 
 
@@ -224,11 +222,23 @@ def deep_profile(
     start = int(np.searchsorted(midpoints(SOIL_THICKNESS_M), 3.6))
     mean = year.tsoil.mean(axis=0)[start]
     deep = Layers(*(a[start + 1 :] for a in layers))
-    half = deep.half_resistance * jnp.where(mean > 0.0, jnp.exp(-deep.log_ratio), 1.0)
-    to_centre = jnp.cumsum(2.0 * half, axis=0) - half
-    profile = mean + geothermal * (to_centre - half[0])
-    heat = heat_at(profile, (profile > 0.0).astype(profile.dtype), deep, unfrozen)
+    heat = _conductive(mean, True, deep, geothermal, unfrozen)
     return state._replace(heat=state.heat.at[start + 1 :].set(heat))
+
+
+def _conductive(
+    known_c: Array, at_centre: bool, layers: Layers, geothermal: float, unfrozen: UnfrozenWater | None
+) -> Array:
+    """Heat of layers through which `geothermal` flows up and no more, J m-2, (layer, cell).
+
+    known_c : (cell,) temperature at the top of the first layer, or at its centre, degC. Every layer conducts as in the
+    phase that `known_c` is in.
+    """
+    half = layers.half_resistance * jnp.where(known_c > 0.0, jnp.exp(-layers.log_ratio), 1.0)
+    to_centre = jnp.cumsum(2.0 * half, axis=0) - half
+    below = to_centre - half[0] if at_centre else to_centre
+    profile = known_c + geothermal * below
+    return heat_at(profile, (profile > 0.0).astype(profile.dtype), layers, unfrozen)
 
 
 def talik_thickness(tsoil: Array, alt: Array) -> Array:
