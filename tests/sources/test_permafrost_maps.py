@@ -6,11 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import xarray as xr
 
 from talik.errors import InputError, UnitsError
-from talik.sources.permafrost_maps import read_active_layers, read_ground_temperatures, read_permafrost_grid
+from talik.regions import grid_of, land_fraction
+from talik.sources.permafrost_maps import (
+    blocks_of,
+    read_active_layers,
+    read_ground_temperatures,
+    read_permafrost_grid,
+)
 
 FOLDER = Path("data") / "permafrost-cci-validation"
 
@@ -28,6 +35,23 @@ def test_the_grid_has_the_values_its_readme_checks(shared: Path) -> None:
         cell = grid.sel(lat=lat, lon=lon, method="nearest")
         np.testing.assert_allclose(cell["permafrostFraction"], share, atol=0.0006)
         np.testing.assert_allclose(cell["activeLayerThickness"], thickness, atol=0.006)
+
+
+def test_area_is_that_of_the_13_9_km_grid_and_near_what_is_published(shared: Path) -> None:
+    """Blocks with their true area (pyproj) against half-degree cells; land with at least half is about 14.6e6 km2."""
+    blocks = xr.open_dataset(shared / FOLDER / "permafrost_cci_grid_13.9km.nc").load()
+    scale = pyproj.Proj("+proj=stere +lat_0=90 +lat_ts=71 +datum=WGS84").get_factors(
+        blocks["lon"].values.astype(float), blocks["lat"].values.astype(float)
+    )
+    side = float(blocks["x"][1] - blocks["x"][0])
+    each = side**2 / scale.areal_scale * 1e-12
+    north = blocks["lat"].values > 25.0
+    true = float(np.nansum(each * north * blocks["permafrost_fraction_median"].values / 100.0))
+    grid = read_permafrost_grid(shared / FOLDER / "permafrost_cci_grid_0.5deg.nc")
+    cell = grid_of(grid).cell_area() * 1e-12
+    np.testing.assert_allclose(float((cell * grid["permafrostFraction"]).sum()), true, rtol=0.005)
+    land = cell * land_fraction(grid_of(grid)) * (grid["lat"] > 30.0)
+    np.testing.assert_allclose(float((land * (grid["permafrostFraction"] >= 0.5)).sum()), 14.6, atol=0.2)
 
 
 def test_thaw_at_sites_is_that_of_a_plain_loop_and_every_row_is_accounted_for(shared: Path) -> None:
@@ -78,6 +102,7 @@ def grid_file(path: Path, **changes: xr.DataArray) -> Path:
     ds = xr.Dataset(
         {
             "permafrost_fraction_median": (("lat", "lon"), [[100.0, 50.0], [25.0, np.nan]], {"units": "%"}),
+            "n_permafrost": (("lat", "lon"), [[99, 99], [99, 0]]),
             "active_layer_thickness_median": (("lat", "lon"), [[1.0, 2.0], [3.0, np.nan]], {"units": "m"}),
         },
         axes,
@@ -89,6 +114,15 @@ def grid_file(path: Path, **changes: xr.DataArray) -> Path:
 def test_a_grid_that_descends_is_turned(tmp_path: Path) -> None:
     found = read_permafrost_grid(grid_file(tmp_path / "a.nc"))
     np.testing.assert_array_equal(found["permafrostFraction"], [[0.25, np.nan], [1.0, 0.5]])
+
+
+def test_blocks_without_permafrost_count_as_zero(tmp_path: Path) -> None:
+    """A cell of 0.5 degrees at 60 N holds eight to ten blocks: 55.8 km x 27.9 km over (13.9 km / 0.966)^2."""
+    count = blocks_of(np.array([60.25, 60.75]), np.array([10.25, 10.75]))
+    assert ((count >= 6) & (count <= 10)).all()
+    half = xr.DataArray(count[::-1] / 2, dims=("lat", "lon"))
+    found = read_permafrost_grid(grid_file(tmp_path / "a.nc", n_permafrost=half))
+    np.testing.assert_allclose(found["permafrostFraction"], [[0.125, np.nan], [0.5, 0.25]])
 
 
 def test_bad_grids_are_told(tmp_path: Path) -> None:

@@ -9,14 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import typer
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from scipy import stats
+from typer.testing import CliRunner
 
+from talik.cli.tem_diagnose import diagnose as command
 from talik.errors import GridError, InputError, UnitsError
+from talik.report.style import png
+from talik.sources.permafrost_maps import Sites
 from talik.tem.diagnose.diagnostics import Diagnostics, diagnose
+from talik.tem.diagnose.figures import depth_bars, effect_bars, map_fields, maps, on_grid, time_series
 from talik.tem.diagnose.findings import STATEMENTS, statements
+from talik.tem.diagnose.observed import at_cells, compare, region_of, scores, site_pairs
+from talik.tem.diagnose.observed_figures import difference_map, scatter
 from talik.tem.diagnose.published import ROWS, table, table_csv
 from talik.tem.diagnose.region import factorial_run, open_run, permafrost, regional_sums, weights
 
@@ -344,6 +355,15 @@ def test_few_variables_give_few_answers_and_say_what_is_missing() -> None:
     assert [r["kind"] for r in found.effect_rows(["rh"])] == ["effect", "contribution", "unexplained"] * 2
 
 
+def test_a_run_that_ends_early_says_so() -> None:
+    found = diagnose(factorial_run(experiments().sel(year=slice(2015, 2060))))
+    told = {(r["statement"], r["scenario"]): r for r in statements(found)}
+    for k in (4, 5):
+        row = told[STATEMENTS[k].text, "ssp585"]
+        assert (row["holds"], row["missing"]) == (None, "needs years before and after 2060")
+    assert "the last year is 2060; the published numbers are for 2100" in found.notes()
+
+
 def test_other_scenarios_have_values_without_published_ones() -> None:
     ds = experiments().assign_coords(scenario=["ssp370", "ssp585"])
     rows = {(r["quantity"], r["scenario"]): r for r in table(diagnose(factorial_run(ds)))}
@@ -403,3 +423,243 @@ def test_files_are_opened_and_give_what_the_datasets_give(tmp_path: Path, whole:
     (tmp_path / "tem-experiments.nc").write_text("no")
     with pytest.raises(InputError, match="not a NetCDF file"), open_run(tmp_path):
         pass
+
+
+def bars(ax: Axes) -> list[float]:
+    return [float(patch.get_width()) for patch in ax.patches]  # type: ignore[attr-defined]
+
+
+def test_figures_show_the_numbers(whole: Diagnostics) -> None:
+    drawn = effect_bars(whole)
+    assert drawn is not None
+    assert [ax.get_title(loc="left") for ax in drawn.axes] == [
+        "NPP, summed",
+        "RH, summed",
+        "NEP, summed",
+        "Ecosystem carbon",
+    ]
+    rows = [r for r in whole.effect_rows(["rh"]) if r["kind"] == "effect"]
+    np.testing.assert_allclose(bars(drawn.axes[1]), [r["value"] for r in rows])
+    depth = depth_bars(whole)
+    assert depth is not None
+    np.testing.assert_allclose(bars(depth.axes[1])[:6], 100 * DECOMPOSED / THAWED, rtol=1e-6)
+    series = time_series(whole)
+    assert series is not None
+    area = series.axes[0].lines
+    np.testing.assert_allclose(area[1].get_ydata()[-1], 15.0)
+    np.testing.assert_allclose(area[3].get_ydata()[-1], 13.0)
+
+
+def test_maps_show_the_cells_of_the_region(whole: Diagnostics) -> None:
+    fields = map_fields(factorial_run(experiments()), 2100)
+    at_end = fields.sel(scenario="ssp585")
+    np.testing.assert_allclose(at_end["decomposed"][:18], 86 * 1e-4, rtol=1e-5)
+    assert bool(at_end["decomposed"][18:].isnull().all())
+    np.testing.assert_allclose(at_end["permafrostLoss"][:18], [1.0] * 4 + [0.0] * 14)
+    image = on_grid(at_end["alt"])
+    assert image is not None
+    assert image.shape == (20, 20)
+    np.testing.assert_allclose(np.diag(image)[:18], 1.0, rtol=1e-6)
+    assert on_grid(at_end["alt"].isel(cell=[0, 1, 2]).assign_coords(lat=("cell", [50.0, 51.0, 52.7]))) is None
+    first, second = maps(fields, "ssp585"), maps(fields, "ssp585")
+    assert first is not None
+    assert second is not None
+    assert png(first, 40) == png(second, 40)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)), min_size=3, max_size=30))
+def test_scores_are_those_of_scipy(pairs: list[tuple[float, float]]) -> None:
+    model, observed = np.array(pairs).T
+    found = scores(model, observed)
+    np.testing.assert_allclose(found.mean_bias, model.mean() - observed.mean(), atol=1e-12)
+    assert found.median_bias == np.median(model - observed)
+    if np.ptp(observed) > 0.01 and np.ptp(model) > 0.01:
+        line = stats.linregress(observed, model)
+        np.testing.assert_allclose(
+            [found.slope, found.r2], [line.slope, line.rvalue**2], rtol=1e-6, atol=1e-9
+        )
+
+
+def test_scores_of_too_little_say_nothing() -> None:
+    assert scores(np.array([]), np.array([])).mean_bias is None
+    two = scores(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    assert (two.n, two.median_bias, two.r2, two.slope) == (2, 0.5, None, None)
+
+
+def test_places_lie_in_the_regions_of_a_map() -> None:
+    places = {
+        "Alaska": (71.3, -156.8),  # Utqiagvik
+        "Canada": (68.7, -133.5),  # Mackenzie delta
+        "Greenland, Svalbard, northern Europe": (78.2, 15.6),  # Longyearbyen
+        "West Siberia": (66.5, 76.7),  # Novy Urengoy
+        "East Siberia": (66.0, -171.0),  # Chukotka beyond the date line
+        "Central Asia": (51.3, 100.2),  # Khovsgol
+        "elsewhere": (46.0, 7.5),  # the Alps
+    }
+    lat, lon = np.array(list(places.values())).T
+    assert list(region_of(lat, lon)) == list(places)
+    assert region_of(np.array([69.2, 74.5]), np.array([-53.5, -20.5])).tolist() == [list(places)[2]] * 2
+    assert region_of(np.array([83.0]), np.array([-70.0])).tolist() == [list(places)[2]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.floats(55.01, 69.99), st.floats(-9.99, 9.99)), min_size=1, max_size=10))
+def test_points_find_the_cell_they_lie_in(points: list[tuple[float, float]]) -> None:
+    axes = {"lat": np.arange(55.25, 70.0, 0.5), "lon": np.arange(-9.75, 10.0, 0.5)}
+    field = xr.DataArray(np.arange(1200.0).reshape(30, 40), dims=("lat", "lon"), coords=axes)
+    lat, lon = np.array(points).T
+    slow = [float(field[int((a - 55.0) // 0.5), int((o + 10.0) // 0.5)]) for a, o in points]
+    np.testing.assert_array_equal(at_cells(field, lat, lon), slow)
+    assert np.isnan(at_cells(field, lat + 30.0, lon)).all()
+
+
+def test_sites_take_the_nearest_cell_and_the_others_are_counted() -> None:
+    table = pd.DataFrame(
+        {
+            "code": list("ABC"),
+            "lat": [60.1, 60.6, 10.0],
+            "lon": [179.9, -179.6, 0.0],
+            "value": [0.5, 0.6, 0.7],
+        }
+    )
+    sites = Sites(table, "m", 3, {})
+    found = site_pairs(sites, np.array([1.5, np.nan]), np.array([60.25, 60.75]), np.array([-179.75, -179.75]))
+    np.testing.assert_array_equal(found.model - found.observed, [1.0])
+    assert found.left_out == {
+        "sites farther than 60 km from every cell": 1,
+        "sites in cells without a value in the model": 1,
+    }
+
+
+def observations(folder: Path, run: xr.Dataset) -> None:
+    """A grid that is 0.2 m shallower than the model in the reference year, three sites, and no temperatures."""
+    lat, lon = np.arange(50.25, 80.0, 0.5), np.arange(-179.75, 180.0, 0.5)
+    fraction = np.full((lat.size, lon.size), np.nan)
+    rows, columns = np.floor((run.lat - 50) / 0.5).astype(int), np.floor((run.lon + 180) / 0.5).astype(int)
+    fraction[rows, columns] = 100.0
+    fraction[rows[:3], columns[:3]] = 20.0
+    xr.Dataset(
+        {
+            "permafrost_fraction_median": (("lat", "lon"), fraction, {"units": "%"}),
+            "n_permafrost": (("lat", "lon"), np.full(fraction.shape, 99)),
+            "active_layer_thickness_median": (("lat", "lon"), fraction * 0 + 0.8, {"units": "m"}),
+        },
+        {"lat": lat, "lon": lon},
+    ).to_netcdf(folder / "permafrost_cci_grid_0.5deg.nc", engine="netcdf4")
+    rows_of_sites = [f"S{k},2015,{50 + 10 * k},{run.lat[k].item()},{run.lon[k].item()}" for k in range(3)]
+    text = "\n".join(["code,year,alt_cm,lat,lon", *rows_of_sites, "far,2015,50,-60,0", "deep,2015,900,60,0"])
+    (folder / "alt_insitu_made.csv").write_text(text + "\n")
+
+
+def test_comparison_with_observations_by_hand(tmp_path: Path) -> None:
+    ds = experiments()
+    observations(tmp_path, ds)
+    found = compare(factorial_run(ds), tmp_path)
+    assert found.area["model_cells"] == 18.0
+    assert found.area["model_weighted"] == 17.0
+    assert (found.area["both"], found.area["model_only"], found.area["observed_only"]) == (15.0, 3.0, 2.0)
+    grid = found.pairs["active layer, grid"]
+    np.testing.assert_allclose(grid.model - grid.observed, 0.2, rtol=1e-6)
+    assert grid.left_out["cells without permafrost in the model"] == 2
+    sites = found.pairs["active layer, sites"]
+    np.testing.assert_allclose(sites.model - sites.observed, [0.5, 0.4, 0.3], rtol=1e-6)
+    assert sites.left_out["thicker than 300 cm"] == 1
+    assert sites.left_out["sites farther than 60 km from every cell"] == 1
+    told = " ".join(found.notes)
+    assert "no ground temperatures" in told
+    assert "activeLayerThickness: 1 of the 10 years are in the run" in told
+    both = compare(factorial_run(ds, history()), tmp_path)
+    model = both.pairs["active layer, sites"].model
+    np.testing.assert_allclose(model, (9 * 0.9 + 1.0) / 10, rtol=1e-6)
+    assert scatter(both) is not None
+    assert difference_map(both) is not None
+    with pytest.raises(InputError, match="holds none of"):
+        compare(factorial_run(ds), tmp_path / "nothing")
+
+
+def test_real_observations_compared_with_themselves(shared: Path) -> None:
+    """A run that is the grid plus 0.1 m has that bias and a correlation of one in every region."""
+    folder = shared / "data" / "permafrost-cci-validation"
+    cci = xr.open_dataset(folder / "permafrost_cci_grid_0.5deg.nc").load().stack(cell=("lat", "lon"))
+    cci = cci.dropna("cell", subset=["active_layer_thickness_median"]).isel(cell=slice(None, None, 40))
+    cells = cci.sizes["cell"]
+    ds = experiments().isel(cell=np.zeros(cells, int), year=slice(0, 1)).drop_dims("decade")
+    ds = ds.assign_coords(lat=("cell", cci["lat"].values), lon=("cell", cci["lon"].values))
+    ds["activeLayerThickness"][:] = cci["active_layer_thickness_median"].values + 0.1
+    found = compare(factorial_run(ds), folder)
+    by_region = found.pairs["active layer, grid"].by_region()
+    assert by_region["all"].n == cells
+    for told in by_region.values():
+        np.testing.assert_allclose(told.mean_bias, 0.1, atol=1e-6)
+        np.testing.assert_allclose([told.r2, told.slope], 1.0, rtol=1e-5)
+    assert found.pairs["active layer, sites"].by_region()["Alaska"].n > 0
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    out = tmp_path / "output"
+    out.mkdir()
+    experiments().sel(scenario=["ssp585"]).to_netcdf(out / "tem-experiments.nc", engine="netcdf4")
+    history().to_netcdf(out / "tem-history.nc", engine="netcdf4")
+    observations(tmp_path, experiments())
+    path = tmp_path / "project.yaml"
+    path.write_text("talik: 1\nname: made\n")
+    return path
+
+
+def run_command(*arguments: str) -> tuple[int, str, str]:
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_writes_every_file_and_says_what_it_found(project: Path) -> None:
+    code, told, notes = run_command(str(project), "--observed", str(project.parent))
+    assert code == 0, notes
+    out = project.parent / "output" / "diagnostics"
+    names = {p.name for p in out.rglob("*") if p.is_file()}
+    figures = ("series", "depth", "effects", "maps-ssp585", "observed-scatter", "observed-map")
+    assert names == {
+        *(
+            "diagnostics.json",
+            "observed.json",
+            "table.csv",
+            "findings.csv",
+            "effects.csv",
+            "stocks.csv",
+            "series.nc",
+        ),
+        *(f"{name}.{kind}" for name in figures for kind in ("png", "svg")),
+    }
+    assert "thawed carbon, 0-6 m, Pg C" in told
+    assert "yes ssp585: soil carbon falls after 2060" in told
+    assert "no run for PF&Temp" in notes
+    found = json.loads((out / "diagnostics.json").read_text())
+    assert len(found["table"]) == len(ROWS)
+    stocks = {(r["stock"], r["scenario"]): r["thawedCarbon"] for r in found["stocks"]}
+    np.testing.assert_allclose(
+        [stocks[s, "ssp585"] for s in ("all", "observed", "fallback")], [576.0, 144.0, 432.0], rtol=1e-6
+    )
+    effects = pd.read_csv(out / "effects.csv")
+    assert set(effects["kind"]) == {"effect", "interaction", "contribution", "unexplained"}
+    with xr.open_dataset(out / "series.nc") as series:
+        assert series["rh"].attrs["units"] == "Pg yr-1"
+        np.testing.assert_allclose(series["area_history"].sel(history_year=2000), 18.0)
+
+
+def test_the_command_prints_json_or_one_line_of_error(project: Path, tmp_path: Path) -> None:
+    few = experiments()[["rh", "cell_area", "permafrostFraction"]].sel(scenario=["ssp126"])
+    few.to_netcdf(project.parent / "output" / "tem-experiments.nc", engine="netcdf4")
+    code, told, _ = run_command(str(project), "--json", "--out", str(tmp_path / "elsewhere"))
+    assert code == 0
+    assert json.loads(told)["observed"] is None
+    assert (tmp_path / "elsewhere" / "table.csv").is_file()
+    code, _, error = run_command(str(project), "--observed", str(tmp_path / "none"))
+    assert code == 2
+    assert "no such folder" in error
+    (tmp_path / "output" / "tem-experiments.nc").unlink()
+    code, _, error = run_command(str(project))
+    assert code == 2
+    assert "Run the experiments first" in error

@@ -32,7 +32,7 @@ def diagnose(
     """Effects of the factors, regional series and maps of a factorial run, beside the published results.
 
     Reads tem-experiments.nc and tem-history.nc in the project's output folder. Writes diagnostics.json, table.csv,
-    findings.csv, effects.csv, series.nc and figures/ (PNG and SVG).
+    findings.csv, effects.csv, stocks.csv, series.nc and figures/ (PNG and SVG).
     """
     with bad_input_exits():
         from talik.errors import InputError

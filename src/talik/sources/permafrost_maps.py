@@ -8,14 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyproj
 import xarray as xr
 
 from talik.errors import InputError, UnitsError
+from talik.regions.ellipsoid import Array
 from talik.sources.table_file import read_table
 
 LEAST_M, DEEPEST_M = 0.05, 3.0
 """Measured thaw outside these limits is left out: below, a slip of the pen (one site has 0.1 cm); beyond, boreholes in
 bedrock and mountains (up to 14.5 m), which no cell of half a degree can stand for."""
+BLOCK_M = 13_899.38149707485
+_FIRST_M = (-6091089.46286571, -5176378.12338144)
+_BLOCKS = (981, 663)
+_PROJECTION = "+proj=stere +lat_0=90 +lat_ts=71 +lon_0=0 +datum=WGS84 +units=m"
+"""The blocks of Permafrost_cci pixels: width, centre of the first one, number along x and y, projection."""
 _ALIASES = {
     "code": ("code", "cci_id", "site"),
     "lat": ("lat", "latitude"),
@@ -39,10 +46,11 @@ class Sites:
 
 
 def read_permafrost_grid(path: Path) -> xr.Dataset:
-    """(lat, lon) `permafrostFraction` (0..1) and `activeLayerThickness` (m), latitude and longitude ascending.
+    """(lat, lon) `permafrostFraction` (0..1 of the cell) and `activeLayerThickness` (m), both axes ascending.
 
-    NaN where the product has nothing. Fractions are means over pixels with permafrost, so they are too high at the
-    southern margin. Source: Permafrost_cci v3 (Obu et al., CEDA), median over years, 0.5-degree means.
+    The file holds the mean fraction of the 13.9 km blocks with permafrost and their number; here blocks without count
+    as zero, so that the fraction is that of the whole cell and not too high at the southern margin. NaN where no block
+    has permafrost. Source: Permafrost_cci v3 (Obu et al., CEDA), median over years.
 
     InputError: no such file, a variable or coordinate is missing, or a value is impossible. UnitsError: other units.
     """
@@ -58,6 +66,12 @@ def read_permafrost_grid(path: Path) -> xr.Dataset:
         if axis not in ds.dims or axis not in ds.coords:
             raise InputError(f"{path}: expected axes lat and lon; found {', '.join(map(str, ds.dims))}.")
     fraction = _within(ds, "permafrost_fraction_median", ("percent", "%"), 0.0, 100.0, path) / 100.0
+    if "n_permafrost" not in ds:
+        raise InputError(
+            f"{path}: no variable 'n_permafrost', the number of blocks with permafrost in a cell."
+        )
+    blocks = blocks_of(ds["lat"].values.astype(float), ds["lon"].values.astype(float))
+    fraction = fraction * (ds["n_permafrost"] / np.maximum(blocks, 1)).clip(max=1.0)
     thickness = _within(ds, "active_layer_thickness_median", ("m",), 0.0, 100.0, path)
     out = xr.Dataset(
         {
@@ -66,6 +80,20 @@ def read_permafrost_grid(path: Path) -> xr.Dataset:
         }
     )
     return out.sortby(["lat", "lon"]).transpose("lat", "lon")
+
+
+def blocks_of(lat: Array, lon: Array) -> Array:
+    """(lat, lon) number of 13.9 km blocks whose centres fall in each cell of even axes (degrees)."""
+    x, y = np.meshgrid(*(first + BLOCK_M * np.arange(n) for first, n in zip(_FIRST_M, _BLOCKS, strict=True)))
+    to_degrees = pyproj.Transformer.from_crs(_PROJECTION, "EPSG:4326", always_xy=True).transform
+    east, north = to_degrees(x.ravel(), y.ravel())
+    row = np.floor((north - lat[0]) / (lat[1] - lat[0]) + 0.5).astype(int)
+    width = float(lon[1] - lon[0])
+    column = np.floor(np.mod((east - lon[0]) / width + 0.5, 360.0 / abs(width))).astype(int)
+    inside = (row >= 0) & (row < lat.size) & (column < lon.size)
+    count = np.zeros((lat.size, lon.size))
+    np.add.at(count, (row[inside], column[inside]), 1.0)
+    return count
 
 
 def read_active_layers(

@@ -26,10 +26,10 @@ POOLS = {
     "ecoC": ("cVeg", "cSoilActive", "cSoilPermafrost"),
 }
 """Sums of pools that are computed where all parts are in the files."""
-CUMULATED = ("npp", "rh", "rhPermafrost", "nep")
-"""Fluxes whose sum since the reference year is a diagnostic."""
 
 
+PUBLISHED_YEAR = 2100
+"""The last year of the published experiments."""
 EffectRow: TypeAlias = dict[str, str | float | int | None]
 
 
@@ -185,6 +185,8 @@ class Diagnostics:
                 notes.append(
                     f"{name}: only {100 * share:.2f} % of the region's area has values; the rest counts as zero"
                 )
+        if self.last_year != PUBLISHED_YEAR:
+            notes.append(f"the last year is {self.last_year}; the published numbers are for {PUBLISHED_YEAR}")
         if pairs := missing_pairs(self.design):
             notes.append(f"no run for {', '.join(pairs)}: interactions unknown, attribution is an estimate")
         return notes

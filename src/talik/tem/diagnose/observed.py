@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from talik.errors import InputError
 from talik.regions.axes import grid_of
+from talik.regions.masks import land_fraction
 from talik.regions.sphere import arc_km, unit_vectors
 from talik.sources.permafrost_maps import (
     Sites,
@@ -153,7 +154,7 @@ def compare(run: FactorialRun, folder: Path, years: tuple[int, int] = YEARS) -> 
         soil = _mean_of(run, "tsl20", years, "degC", notes)
         if soil is not None:
             stations = read_ground_temperatures(found["ground temperatures"][0], years)
-            pairs["soil temperature at 20 cm, stations"] = site_pairs(stations, soil, lat, lon)
+            pairs["soil at 20 cm, stations"] = site_pairs(stations, soil, lat, lon)
     return Observed(area, pairs, years, tuple(notes))
 
 
@@ -162,13 +163,14 @@ def areas(
 ) -> dict[str, float]:
     """Permafrost areas, 10^6 km2: of the grid, and of a run where its `share` (cell,) with permafrost is given.
 
-    Cells count whole if at least half of them has permafrost, or are weighted by their share. `both`, `model_only` and
-    `observed_only` : land of the run's cells with at least half permafrost in both, or in one of them.
+    `_cells` : land of the cells at least half of which has permafrost; `_weighted` : fraction times area of all cells.
+    `both`, `model_only` and `observed_only` : land of the run's cells with at least half in both, or in one of them.
     """
     fraction = observed["permafrostFraction"].fillna(0.0)
-    cell = grid_of(observed).cell_area() * 1e-12
+    grid = grid_of(observed)
+    cell = grid.cell_area() * 1e-12
     out = {
-        "observed_cells": float((cell * (fraction >= LEAST_SHARE)).sum()),
+        "observed_cells": float((cell * land_fraction(grid) * (fraction >= LEAST_SHARE)).sum()),
         "observed_weighted": float((cell * fraction).sum()),
     }
     if share is None:

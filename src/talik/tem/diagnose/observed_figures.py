@@ -24,7 +24,7 @@ def scatter(observed: Observed) -> Figure | None:
     if not shown:
         return None
     with look():
-        figure = Figure(figsize=(INCHES["wide"] * max(len(shown), 2) / 3, 4.4), layout="constrained")
+        figure = Figure(figsize=(INCHES["wide"], 5.6 if len(shown) < 3 else 4.4), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(shown)))
         for ax, (name, pairs) in zip(axes, shown.items(), strict=True):
             _panel(ax, name, pairs)
@@ -34,7 +34,7 @@ def scatter(observed: Observed) -> Figure | None:
             for name, colour in _COLOURS.items()
             if name in used
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -75,7 +75,7 @@ def _panel(ax: Axes, name: str, pairs: Pairs) -> None:
             rasterized=True,
         )
     both = np.concatenate([pairs.observed, pairs.model])
-    low, high = float(both.min()), float(np.quantile(both, 0.995))
+    low, high = float(both.min()), float(both.max() if both.size < 1000 else np.quantile(both, 0.999))
     low = min(0.0, low) if pairs.units == "m" else low
     margin = 0.04 * (high - low) or 0.5
     ends = (low - margin, high + margin)
@@ -84,12 +84,12 @@ def _panel(ax: Axes, name: str, pairs: Pairs) -> None:
     units = _UNITS.get(pairs.units, pairs.units)
     ax.set_xlabel(f"observed, {units}")
     ax.set_ylabel(f"model, {units}")
-    first, _, second = name.partition(", ")
-    ax.set_title(f"{first[:1].upper()}{first[1:]}\n{second}")
+    ax.set_title(f"{name[:1].upper()}{name[1:]}")
     told = pairs.by_region()[ALL]
     lines = [f"n = {told.n}"]
     if told.median_bias is not None:
         lines.append(f"median bias {told.median_bias:+.2f} {units}")
     if told.r2 is not None:
         lines.append(f"R² = {told.r2:.2f}")
-    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=8.5)
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
+    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=8.5, bbox=box)

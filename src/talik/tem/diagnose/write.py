@@ -30,20 +30,21 @@ EFFECT_VARIABLES = (
 def write_diagnostics(source: Path, out: Path, observed: Path | None = None) -> dict[str, Any]:
     """Diagnose the factorial run in folder `source` into folder `out`; returns what diagnostics.json holds.
 
-    Writes diagnostics.json, table.csv (published beside this run), findings.csv, effects.csv, series.nc, figures/ and,
-    with a folder of observations, the comparison with them in observed.json. `figures` and `written` of the result name
-    the files.
+    Writes diagnostics.json, table.csv (published beside this run), findings.csv, effects.csv, stocks.csv (observed and
+    fallback soil carbon apart), series.nc and figures/; with a folder of observations also the comparison with them,
+    observed.json. `written` of the result lists the files.
     """
     source, out = Path(source), Path(out)
     with open_run(source) as run:
         d = diagnose(run)
         fields = map_fields(run, d.last_year)
         compared = None if observed is None else compare(run, observed)
-    rows, findings, effects = table(d), statements(d), d.effect_rows(EFFECT_VARIABLES)
+    rows, findings, effects, stocks = table(d), statements(d), d.effect_rows(EFFECT_VARIABLES), by_stock(d)
     written = [
         write_text(out / "table.csv", table_csv(rows)),
         write_text(out / "findings.csv", table_csv([dict(row) for row in findings])),
         write_text(out / "effects.csv", table_csv([dict(row) for row in effects])),
+        write_text(out / "stocks.csv", table_csv(stocks)),
         _series(d, out / "series.nc"),
     ]
     written += write_figures(_figures(d, fields, compared), out / "figures")
@@ -54,7 +55,7 @@ def write_diagnostics(source: Path, out: Path, observed: Path | None = None) -> 
         "factors": list(d.design.factors),
         "complete_design": d.design.complete,
         "coverage": list(d.coverage),
-        "stocks": by_stock(d),
+        "stocks": stocks,
         "table": rows,
         "findings": findings,
         "effects": effects,
@@ -64,12 +65,15 @@ def write_diagnostics(source: Path, out: Path, observed: Path | None = None) -> 
     text = json.dumps(told, indent=1, allow_nan=False) + "\n"
     written.insert(0, write_text(out / "diagnostics.json", text))
     if compared is not None:
-        written.insert(1, write_text(out / "observed.json", json.dumps(compared.told(), indent=1) + "\n"))
+        written.insert(
+            1,
+            write_text(out / "observed.json", json.dumps(compared.told(), indent=1, allow_nan=False) + "\n"),
+        )
     return {**told, "written": [str(path) for path in written]}
 
 
 def by_stock(d: Diagnostics) -> list[dict[str, Any]]:
-    """Thawed carbon and its respiration in the reference run, Pg C at the end, for observed and fallback soil carbon."""
+    """Carbon of the reference run at the end, Pg C, for cells with observed and with fallback soil carbon."""
     out = []
     for stock in d.series["stock"].values if "stock" in d.series.dims else ():
         for scenario in d.scenarios:
