@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
 from talik.cli.tem import audit_text
 from talik.tem import acceleration, model, phases
 from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_of, read_columns, read_run
+from talik.tem.merge import audit
+from talik.tem.model import CLOSURES
 from talik.tem.output import Collected, audit_of
 from talik.tem.run import model_settings
 from talik.tem.section import files_of
@@ -227,8 +231,28 @@ def test_the_spin_up_loops_over_the_stated_years(three: Any) -> None:
     assert same(found, state)
 
 
+def test_the_audits_of_blocks_are_joined(tmp_path: Path) -> None:
+    """The most years, the sum of columns that stand still, and every column where Newton's method failed."""
+    blocks = [
+        ("a.nc", 200, 3, []),
+        ("b.nc", 1150, 2, ["wet_tundra at 70, 20"]),
+        ("c.nc", 800, 4, ["x at 1, 2"]),
+    ]
+    for name, years, still, away in blocks:
+        spun = {"equilibrium_years": years, "equilibrium_still": still, "fell_back": away}
+        closure = dict.fromkeys(CLOSURES, 1e-15)
+        told = {"columns": 4, "years": [1, 2], "closure": closure, "notes": [], "spin_up": spun}
+        xr.Dataset(attrs={"audit": json.dumps(told)}).to_netcdf(tmp_path / name)
+    joined = audit([tmp_path / name for name, *_ in blocks])
+    assert joined["spin_up"] == {
+        "equilibrium_years": 1150,
+        "equilibrium_still": 9,
+        "fell_back": ["wet_tundra at 70, 20", "x at 1, 2"],
+    }
+
+
 def test_soil_that_repeats_itself_is_not_run_again(three: Any) -> None:
-    """Against soil heat in every year: temperatures of all layers, pools, and the year of the loop at which they end."""
+    """Against soil heat in every year: temperatures of all layers, pools, and the year of the loop they end with."""
     many = {"years": 61, "climate": (2002, 2004)}
     settle = {"soil_heat": SoilHeat(years=300)}
     full, told, parameters, _ = spin(three, **settle, spin_up=SpinUp(soil="every-year", **many))
