@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
-from talik.tem import model, phases
+from talik.cli.tem import audit_text
+from talik.tem import acceleration, model, phases
 from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_of, read_columns, read_run
+from talik.tem.merge import audit
+from talik.tem.model import CLOSURES
+from talik.tem.output import Collected, audit_of
 from talik.tem.run import model_settings
 from talik.tem.section import files_of
 from talik.tem.settings import Equilibrium, SoilHeat, SpinUp, TemSettings
+from talik.tem.thermal.freezing import phase
+from talik.tem.thermal.year import Heat
 from talik.workflow.project import load_project
 
 _spec = importlib.util.spec_from_file_location("tem_world", Path(__file__).with_name("world.py"))
 world = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(world)
 
-LONG = {"soil_heat": SoilHeat(years=300), "equilibrium": Equilibrium(years=3000), "spin_up": SpinUp(years=0)}
+SOIL = {"soil_heat": SoilHeat(years=300), "spin_up": SpinUp(years=0)}
+LONG = {**SOIL, "equilibrium": Equilibrium(years=3000)}
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +68,20 @@ def settled(three: Any) -> tuple[Any, ...]:
     return spin(three, **LONG)
 
 
+@pytest.fixture(scope="module")
+def plain(three: Any) -> tuple[Any, ...]:
+    """The plain method, which stops where `settled` had to arrive."""
+    return spin(three, **{**SOIL, "equilibrium": Equilibrium(method="plain")})
+
+
 def test_soil_heat_and_pools_come_to_a_stand(three: Any, settled: tuple[Any, ...]) -> None:
     state, report, parameters, settings = settled
     assert report.soil_still.all()
     assert report.equilibrium_still.all()
     assert (report.soil_years < 300).all()
-    assert (report.equilibrium_years < 3000).all()
+    assert (report.equilibrium_years == 200).all()
+    assert ((report.newton_steps > 1) & (report.newton_steps < 12)).all()
+    assert not report.fell_back.any()
     forcing = three[2].window((2001, 2001), "x").mean().forcing(2001)
     drift = []
     moved = state
@@ -93,18 +111,84 @@ def test_columns_that_do_not_stand_still_are_reported(three: Any) -> None:
     _, report, _, _ = spin(three)
     np.testing.assert_array_equal(report.soil_years, 20)
     assert not report.soil_still.any()
-    np.testing.assert_array_equal(report.equilibrium_years, 50)
+    np.testing.assert_array_equal(report.equilibrium_years, 50)  # too few to accelerate anything
+    np.testing.assert_array_equal(report.newton_steps, 0)
+    assert not report.equilibrium_still.any()
 
 
-def test_a_column_does_not_wait_for_its_neighbours(three: Any, settled: tuple[Any, ...]) -> None:
+def test_a_column_does_not_wait_for_its_neighbours(three: Any, plain: tuple[Any, ...]) -> None:
     """Limits that only some columns meet early: each has the years that it needs, and keeps its state from then on."""
-    loose = Equilibrium(years=3000, carbon_g_m2=1.0, nitrogen_g_m2=0.02)
+    loose = Equilibrium(method="plain", years=3000, carbon_g_m2=1.0, nitrogen_g_m2=0.02)
     state, report, _, _ = spin(three, **{**LONG, "equilibrium": loose})
-    assert (report.equilibrium_years <= settled[1].equilibrium_years).all()
+    assert (report.equilibrium_years < plain[1].equilibrium_years).any()
+    assert (report.equilibrium_years <= plain[1].equilibrium_years).all()
     early = int(np.argmin(report.equilibrium_years))
     shorter = loose.model_copy(update={"years": int(report.equilibrium_years[early])})
     stopped, _, _, _ = spin(three, **{**LONG, "equilibrium": shorter})
     np.testing.assert_array_equal(stopped.pools.C_S[early], state.pools.C_S[early])
+
+
+def test_the_accelerated_equilibrium_is_that_of_3000_plain_years(
+    three: Any, settled: tuple[Any, ...]
+) -> None:
+    """Pools and the fluxes of a year within 0.5 %, the limit that no year reaches keeping the plain method going."""
+    never = Equilibrium(method="plain", carbon_g_m2=1e-300, nitrogen_g_m2=1e-300)
+    brute, report, parameters, settings = spin(three, **{**SOIL, "equilibrium": never})
+    np.testing.assert_array_equal(report.equilibrium_years, 3000)
+    forcing = three[2].window((2001, 2001), "x").mean().forcing(2001)
+    steady = settings.with_baseline(True)
+    _, soil = model.soil_step(brute, forcing, parameters, steady)
+    found = [model.biogeochemistry_step(s, forcing, soil, parameters, steady) for s in (settled[0], brute)]
+    for name in ("C_V", "C_S", "N_S", "N_VS"):
+        one, other = (np.asarray(getattr(state.pools, name)) for state, _ in found)
+        np.testing.assert_allclose(one, other, rtol=5e-3, err_msg=name)
+    for name in ("gpp", "npp", "rh", "uptake"):
+        one, other = (np.asarray(getattr(fluxes, name).sum(axis=0)) for _, fluxes in found)
+        np.testing.assert_allclose(one, other, rtol=5e-3, err_msg=name)
+    assert not np.array_equal(settled[0].pools.C_S, brute.pools.C_S)
+
+
+def test_columns_where_newton_fails_run_plainly(
+    three: Any, settled: tuple[Any, ...], plain: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All when no step is allowed; else those alone, and the others do not notice."""
+    state, report, _, _ = spin(three, **{**SOIL, "equilibrium": Equilibrium(newton_steps=0)})
+    assert report.fell_back.all()
+    assert same(state, plain[0])
+    np.testing.assert_array_equal(report.equilibrium_years, 200 + plain[1].equilibrium_years)
+    solve = acceleration.solve
+
+    def misled(*args: Any, **kwargs: Any) -> acceleration.Solved:
+        solved = solve(*args, **kwargs)
+        pools = solved.state.pools
+        return solved._replace(
+            state=solved.state._replace(pools=pools._replace(C_S=pools.C_S.at[1].multiply(1.5)))
+        )
+
+    monkeypatch.setattr(acceleration, "solve", misled)  # the second column does not pass the hundred years
+    state, report, _, _ = spin(three, **LONG)
+    assert report.fell_back.tolist() == [False, True, False]
+    assert report.equilibrium_still.all()
+    for column, expected in ((0, settled), (1, plain), (2, settled)):
+        jax.tree.map(
+            lambda a, b, at=column: np.testing.assert_array_equal(a[..., at], b[..., at]), state, expected[0]
+        )
+
+
+def test_the_audit_names_columns_where_newton_failed(three: Any) -> None:
+    columns = three[1]
+    ones, good = np.ones(3, int), np.ones(3, bool)
+    away = np.array([False, True, False])
+    report = phases.SpinReport(110 * ones, good, 400 * ones, 7 * ones, good, away, 22 * ones, away)
+    collected = Collected(columns, years=[2001])
+    told = audit_of(collected, report, ())
+    where = f"{columns.community[1]} at 66.25, -150.25"
+    assert told["spin_up"]["fell_back"] == [where]
+    assert told["spin_up"]["newton_steps"] == 7
+    assert told["spin_up"]["loop_soil_still"] == 1
+    text = audit_text(told)
+    assert f"Newton's method failed in 1 columns, which ran plainly\n    {where}" in text
+    assert "soil heat of the loop was periodic in 1 of 3 columns, after up to 22 years" in text
 
 
 def test_the_equilibrium_is_that_of_the_stated_years(three: Any) -> None:
@@ -145,6 +229,98 @@ def test_the_spin_up_loops_over_the_stated_years(three: Any) -> None:
         )
         state, _ = model.step(state, forcing, parameters, settings)
     assert same(found, state)
+
+
+def test_the_audits_of_blocks_are_joined(tmp_path: Path) -> None:
+    """The most years, the sum of columns that stand still, and every column where Newton's method failed."""
+    blocks = [
+        ("a.nc", 200, 3, []),
+        ("b.nc", 1150, 2, ["wet_tundra at 70, 20"]),
+        ("c.nc", 800, 4, ["x at 1, 2"]),
+    ]
+    for name, years, still, away in blocks:
+        spun = {"equilibrium_years": years, "equilibrium_still": still, "fell_back": away}
+        closure = dict.fromkeys(CLOSURES, 1e-15)
+        told = {"columns": 4, "years": [1, 2], "closure": closure, "notes": [], "spin_up": spun}
+        xr.Dataset(attrs={"audit": json.dumps(told)}).to_netcdf(tmp_path / name)
+    joined = audit([tmp_path / name for name, *_ in blocks])
+    assert joined["spin_up"] == {
+        "equilibrium_years": 1150,
+        "equilibrium_still": 9,
+        "fell_back": ["wet_tundra at 70, 20", "x at 1, 2"],
+    }
+
+
+def test_soil_that_repeats_itself_is_not_run_again(three: Any) -> None:
+    """Against soil heat in every year: temperatures of all layers, pools, and the year of the loop they end with."""
+    many = {"years": 61, "climate": (2002, 2004)}
+    settle = {"soil_heat": SoilHeat(years=300)}
+    full, told, parameters, _ = spin(three, **settle, spin_up=SpinUp(soil="every-year", **many))
+    np.testing.assert_array_equal(told.loop_soil_years, 61)
+    assert not told.loop_soil_still.any()
+    state, report, _, _ = spin(three, **settle, spin_up=SpinUp(soil_drift_k=0.02, **many))
+    assert report.loop_soil_still.all()
+    assert ((report.loop_soil_years >= 6) & (report.loop_soil_years < 61)).all()
+    assert (report.loop_soil_years % 3 == 0).all()
+    held, every = (
+        np.asarray(
+            phase(s.heat.heat, model.layers_of(s.heat.saturation, parameters.ground), None).temperature
+        )
+        for s in (state, full)
+    )
+    np.testing.assert_allclose(held, every, atol=0.15)
+    for name in ("C_V", "C_S", "N_S"):
+        np.testing.assert_allclose(getattr(state.pools, name), getattr(full.pools, name), rtol=2e-3)
+    other, _, _, _ = spin(three, **settle, spin_up=SpinUp(soil_drift_k=0.02, **{**many, "years": 60}))
+    wrong = np.asarray(
+        phase(other.heat.heat, model.layers_of(other.heat.saturation, parameters.ground), None)[0]
+    )
+    assert np.abs(wrong - every).max() > 1.0  # a year off
+
+
+def test_a_column_whose_soil_repeats_itself_does_not_wait(three: Any) -> None:
+    """Each column has the bits that it has where the loop ends with its own soil years."""
+    settle = {"soil_heat": SoilHeat(years=300)}
+    wanted = {"climate": (2002, 2004), "soil_drift_k": 0.02}
+    _, report, _, _ = spin(three, **settle, spin_up=SpinUp(years=60, **wanted))
+    early, late = report.loop_soil_years.min(), report.loop_soil_years.max()
+    assert early < late  # else nothing waits
+    first = int(np.argmin(report.loop_soil_years))
+    stopped, _, _, _ = spin(three, **settle, spin_up=SpinUp(years=int(early), **wanted))
+    after, _, _, _ = spin(three, **settle, spin_up=SpinUp(years=int(late), **wanted))
+    np.testing.assert_array_equal(after.heat.heat[:, first], stopped.heat.heat[:, first])
+
+
+def test_five_hundred_years_are_45_loops_and_five_years(three: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a model that only tells which year it was given: soil heat in two loops, and the heat of the fifth year."""
+    years = np.arange(1850.0, 1861.0)
+    flat = np.zeros((11, 12, 3))
+    climate = Climate(1850, flat, flat, flat, flat, years)
+    full: list[float] = []
+    reused: list[tuple[float, float]] = []
+
+    def step(state: Any, forcing: Any, *_: Any) -> Any:
+        year = float(forcing.co2)
+        full.append(year)
+        heat = Heat(np.full((43, 3), year), *state.heat[1:])
+        soil = SimpleNamespace(tsoil=np.full((12, 42, 3), year), year=year)
+        return state._replace(heat=heat), SimpleNamespace(soil=soil)
+
+    def biogeochemistry_step(state: Any, forcing: Any, soil: Any, *_: Any) -> Any:
+        reused.append((float(forcing.co2), soil.year))
+        return state, None
+
+    monkeypatch.setattr(model, "step", step)
+    monkeypatch.setattr(model, "biogeochemistry_step", biogeochemistry_step)
+    state = model.State(Heat(*[np.zeros((43, 3))] * 3), None, None, np.zeros((12, 3)))
+    after, soil_years, periodic = phases._loop(
+        state, climate, None, three[0].model_copy(update={"spin_up": SpinUp()}), None, lambda _line: None
+    )
+    assert full == [*years, *years]
+    assert reused == [(y, y) for y in [*np.tile(years, 43), *years[:5]]]
+    assert soil_years.tolist() == [22, 22, 22]
+    assert periodic.all()
+    assert (after.heat.heat == 1854.0).all()
 
 
 def test_lines_say_how_far_it_is(three: Any) -> None:

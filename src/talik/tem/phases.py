@@ -145,7 +145,10 @@ def _settle_soil(
             last = None
             continue
         if last is not None and chunk >= DEEP_RESETS[-1]:
-            still |= np.abs(mean - last).max(axis=0) / SOIL_CHUNK < wanted.soil_heat.drift_k_per_year
+            drift = np.abs(mean - last).max(axis=0) / SOIL_CHUNK
+            still = still | (
+                drift < wanted.soil_heat.drift_k_per_year
+            )  # not in place: JAX may not have read it yet
         last = mean
         if still.all() and chunk >= DEEP_RESETS[-1]:
             break
@@ -197,7 +200,7 @@ def _plain(
         moved, changes = repeat(state, forcing, soil, parameters, steady, CHUNK)
         state = jax.tree.map(partial(jnp.where, jnp.asarray(still)), state, moved)
         years += np.where(still, 0, CHUNK)
-        still |= _stands_still(changes.last, limits)
+        still = still | _stands_still(changes.last, limits)  # not in place: JAX may not have read it yet
         if still.all():
             break
     return Balance(state, years, np.zeros(done.size, int), still, np.zeros(done.size, bool))
@@ -236,7 +239,10 @@ def _loop(
         if place + 1 == len(forcings) and limits.soil == "periodic" and not periodic.all():
             mean = np.mean([np.asarray(soil.tsoil.mean(axis=0)) for _, soil in kept], axis=0)
             if last is not None:
-                periodic |= np.abs(mean - last).max(axis=0) < limits.soil_drift_k
+                changed = np.abs(mean - last).max(axis=0)
+                periodic = periodic | (
+                    changed < limits.soil_drift_k
+                )  # not in place: JAX may not have read it yet
             last = mean
     return state, years, periodic
 
