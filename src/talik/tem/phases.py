@@ -16,6 +16,7 @@ from talik.tem.acceleration import Change, repeat
 from talik.tem.inputs import Climate, equilibrium_climate, spin_up_climate
 from talik.tem.model import Forcing, Outputs, Parameters, Settings, State
 from talik.tem.settings import Equilibrium, TemSettings
+from talik.tem.subset import put, still_to_do, take
 from talik.tem.thermal.year import Heat, SoilClimate, deep_profile
 
 SOIL_CHUNK = 10
@@ -125,13 +126,15 @@ def _settle_soil(
     last = None
     state, soil = model.soil_step(state, forcing, parameters, steady)
     for chunk in range(-(-wanted.soil_heat.years // SOIL_CHUNK)):
-        moved = state
+        at = still_to_do(still)
+        some, climate, constants = (take(tree, at, cells) for tree in (state, forcing, parameters))
         for _ in range(SOIL_CHUNK):
-            moved, now = model.soil_step(moved, forcing, parameters, steady)
-        mean = np.asarray(now.tsoil.mean(axis=0))
+            some, now = model.soil_step(some, climate, constants, steady)
         keep = jnp.asarray(still)
-        state = state._replace(heat=jax.tree.map(partial(jnp.where, keep), state.heat, moved.heat))
-        soil = jax.tree.map(partial(jnp.where, keep), soil, now)
+        moved = put(state.heat, some.heat, at)
+        state = state._replace(heat=jax.tree.map(partial(jnp.where, keep), state.heat, moved))
+        soil = jax.tree.map(partial(jnp.where, keep), soil, put(soil, now, at))
+        mean = np.asarray(soil.tsoil.mean(axis=0))
         years += np.where(still, 0, SOIL_CHUNK)
         if chunk + 1 in DEEP_RESETS:
             heat = deep_profile(
@@ -197,10 +200,15 @@ def _plain(
     still, years = np.array(done), np.zeros(done.size, int)
     limits = wanted.equilibrium
     for _ in range(-(-limits.years // CHUNK)):
-        moved, changes = repeat(state, forcing, soil, parameters, steady, CHUNK)
-        state = jax.tree.map(partial(jnp.where, jnp.asarray(still)), state, moved)
+        at = still_to_do(still)
+        some = (take(tree, at, done.size) for tree in (state, forcing, soil, parameters))
+        moved, changes = repeat(*some, steady, CHUNK)
+        after = put(state, moved, at)
+        state = jax.tree.map(partial(jnp.where, jnp.asarray(still)), state, after)
         years += np.where(still, 0, CHUNK)
-        still = still | _stands_still(changes.last, limits)  # not in place: JAX may not have read it yet
+        stopped = np.zeros(done.size, bool)
+        stopped[at] = _stands_still(changes.last, limits)
+        still = still | stopped  # not in place: JAX may not have read it yet
         if still.all():
             break
     return Balance(state, years, np.zeros(done.size, int), still, np.zeros(done.size, bool))
@@ -256,14 +264,17 @@ def _loop_year(
     settings: Settings,
 ) -> tuple[State, tuple[Heat, SoilClimate]]:
     """The state after a year, and its soil heat and soil climate, which are those known where the soil is periodic."""
-    if known is not None and periodic.any():
-        held, _ = model.biogeochemistry_step(state, forcing, known[1], parameters, settings)
-        held = held._replace(heat=known[0])
-        if periodic.all():
-            return held, known
-    moved, outputs = model.step(state, forcing, parameters, settings)
-    now = (moved.heat, outputs.soil)
     if known is None or not periodic.any():
-        return moved, now
-    choose = partial(jnp.where, jnp.asarray(periodic))
-    return jax.tree.map(choose, held, moved), jax.tree.map(choose, known, now)
+        moved, outputs = model.step(state, forcing, parameters, settings)
+        return moved, (moved.heat, outputs.soil)
+    heat, soil = known
+    if not periodic.all():
+        # soil heat of the others, with the moisture that they have reached
+        cells, at = periodic.size, still_to_do(periodic)
+        some = (take(tree, at, cells) for tree in (state, forcing, parameters))
+        warmed, now = model.soil_step(*some, settings)
+        choose = partial(jnp.where, jnp.asarray(periodic))
+        heat = jax.tree.map(choose, heat, put(heat, warmed.heat, at))
+        soil = jax.tree.map(choose, soil, put(soil, now, at))
+    moved, _ = model.biogeochemistry_step(state._replace(heat=heat), forcing, soil, parameters, settings)
+    return moved, (heat, soil)
