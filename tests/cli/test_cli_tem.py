@@ -180,7 +180,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert "tas: K to degC" in result.stderr
     told = json.loads(run(project, "--dry-run", "--json").stdout)
     assert (told["cells"], told["columns"], told["years"]) == (8, 9, [2001, 2006])
-    assert [row["step"] for row in told["plan"]] == ["tem-cells", "tem"]
+    assert [row["step"] for row in told["plan"]] == ["tem-spinup-cells", "tem-cells", "tem"]
     assert not (tmp_path / "run").exists()
 
 
@@ -203,8 +203,8 @@ def test_a_good_run_writes_five_files_and_prints_its_audit(good: tuple[Path, Any
 
 def test_progress_and_signs_of_life(good: tuple[Path, Any]) -> None:
     lines = good[1].stderr.splitlines()
-    assert sum(line.startswith("[") for line in lines) == 8
-    assert any(line.startswith("[8/8] tem/") for line in lines)
+    assert sum(line.startswith("[") for line in lines) == 11
+    assert any(line.startswith("[11/11] tem/") for line in lines)
     for said in ("soil heat: 0 of 3 columns still", "equilibrium:", "spin-up: year 1 of 2", "year 2001 of"):
         assert sum(said in line for line in lines) == 3
 
@@ -216,7 +216,7 @@ def test_json_is_one_document_and_a_second_run_makes_nothing(good: tuple[Path, A
     assert told["audit"] == json.loads((project.parent / "run" / "tem-audit.json").read_text())
     assert sorted(Path(p).name for p in told["published"]) == sorted(world.FIVE)
     assert "1 of 9 cells are ice and are left out" in told["notes"]
-    assert "[8/8] tem/audit cached" in result.stderr
+    assert "[11/11] tem/audit cached" in result.stderr
 
 
 def test_results_that_are_no_numbers_fail_the_run(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from talik.cli.forcing import forcing
+from talik.cli.tem_diagnose import diagnose
 from talik.workflow.conventions import (
     JsonOption,
     ResumeOption,
@@ -29,17 +31,44 @@ def tem() -> None:
     """The process model: soil heat, water, carbon and nitrogen of cells from climate, soil and vegetation."""
 
 
+app.command()(forcing)
+app.command()(diagnose)
+
+ProjectArgument = Annotated[
+    Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section tem.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")
+]
+
+
 @app.command()
-def run(
-    project: Annotated[
-        Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section tem.")
-    ],
+def spinup(
+    project: ProjectArgument,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: ResumeOption = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")
-    ] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring cells into balance with the first climate: soil heat, equilibrium, spin-up.
+
+    Writes tem-spinup.nc, which a run may take as `tem.restart`, and tem-spinup-audit.json. `talik tem run` and
+    `talik tem factorial` of the same project go on from it.
+    """
+    with bad_input_exits():
+        from talik.tem.section import SPUN
+
+        _Command(project, "tem-spinup", SPUN["audit"]).go(workers, scheduler, resume, dry_run, as_json)
+
+
+@app.command()
+def run(
+    project: ProjectArgument,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run cells or a grid through equilibrium, spin-up and all years of the climate.
@@ -48,31 +77,62 @@ def run(
     tem-restart.nc and tem-audit.json into the output folder, and prints the audit.
     """
     with bad_input_exits():
+        from talik.tem.section import PUBLISHED
+
+        _Command(project, "tem", PUBLISHED["audit"]).go(workers, scheduler, resume, dry_run, as_json)
+
+
+@app.command()
+def factorial(
+    project: ProjectArgument,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every experiment of `tem.factorial` under every scenario, after equilibrium, spin-up and the years before.
+
+    Experiments that share a climate share its water and soil heat. Writes tem-history.nc, tem-experiments.nc and
+    tem-experiments-audit.json into the output folder; `talik tem diagnose` makes tables and figures of them.
+    """
+    with bad_input_exits():
         from talik.errors import ConfigError
-        from talik.tem.inputs import check_run, read_columns
-        from talik.tem.run import open_restart
-        from talik.tem.section import PUBLISHED, files_of
+        from talik.tem.factorial.section import PUBLISHED
+
+        command = _Command(project, "tem-factorial", PUBLISHED["audit"])
+        if command.settings.factorial is None:
+            raise ConfigError(
+                f"{project}: the section tem has no factorial. Add scenarios and experiments; see the guide on them."
+            )
+        command.go(workers, scheduler, resume, dry_run, as_json)
+
+
+class _Command:
+    """A command on a project: its plan, the check of all its input, the run."""
+
+    def __init__(self, project: Path, step: str, audit: str) -> None:
+        from talik.errors import ConfigError
+        from talik.tem.section import files_of
         from talik.tem.settings import TemSettings
         from talik.workflow.project import load_project
-        from talik.workflow.run import plan_project, run_plan
 
-        loaded = load_project(project)
-        settings = loaded.sections.get("tem")
+        self.step, self.audit = step, audit
+        self.project = load_project(project)
+        settings = self.project.sections.get("tem")
         if not isinstance(settings, TemSettings):
             raise ConfigError(f"{project}: has no section tem. Add one; see the guide on the process model.")
-        plan = plan_project(loaded, ["tem"])
-        files = files_of(loaded, settings)
-        columns = read_columns(settings, files.paths("land"))
-        climate = check_run(settings, files, columns)
-        if files.restart is not None:
-            open_restart(Path(files.restart), columns, climate)
-        told = {
-            "cells": int(columns.lat.size),
-            "columns": int(columns.cell.size),
-            "years": [climate.years[0], climate.years[-1]],
-            "notes": list(climate.notes),
-            "plan": plan.rows(),
-        }
+        self.settings = settings
+        self.files = files_of(self.project, settings)
+
+    def go(
+        self, workers: int | None, scheduler: str | None, resume: bool, dry_run: bool, as_json: bool
+    ) -> None:
+        """Check, show the plan, run, and print the audit."""
+        from talik.workflow.run import plan_project, run_plan
+
+        plan = plan_project(self.project, [self.step])
+        told = {**self._checked(), "plan": plan.rows()}
         if not as_json or not dry_run:
             _say(told, plan_text(plan))
         if dry_run:
@@ -81,28 +141,56 @@ def run(
             return
         with progress(sum(len(p.step.units) for p in plan.steps)) as listen:
             result = run_plan(
-                loaded, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen
+                self.project, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen
             )
         exit_for(result.failed)
-        audit = json.loads((plan.output / PUBLISHED["audit"]).read_text(encoding="utf-8"))
+        audit = json.loads((plan.output / self.audit).read_text(encoding="utf-8"))
         if as_json:
             print_json({**told, "audit": audit, "published": [str(p) for p in result.published]})
         else:
             typer.echo(audit_text(audit))
             typer.echo("\n".join(str(p) for p in result.published))
 
+    def _checked(self) -> dict[str, Any]:
+        """What runs; errors of all its input come now, not in the middle of the run."""
+        from talik.tem.factorial.check import check_experiments
+        from talik.tem.inputs import check_run, read_columns
+        from talik.tem.run import open_restart
+
+        columns = read_columns(self.settings, self.files.paths("land"))
+        climate = check_run(self.settings, self.files, columns)
+        if self.files.restart is not None:
+            open_restart(Path(self.files.restart), columns, climate)
+        told: dict[str, Any] = {
+            "cells": int(columns.lat.size),
+            "columns": int(columns.cell.size),
+            "years": [climate.years[0], climate.years[-1]],
+            "notes": list(climate.notes),
+        }
+        if self.step == "tem-factorial":
+            told |= check_experiments(self.settings, self.files, columns)
+        return told
+
 
 def _say(told: dict[str, Any], plan: str) -> None:
     first, last = told["years"]
-    sys.stderr.write(f"{told['cells']} cells in {told['columns']} columns, {first}..{last}\n{plan}")
+    sys.stderr.write(f"{told['cells']} cells in {told['columns']} columns, {first}..{last}\n")
+    if "experiments" in told:
+        sys.stderr.write(
+            f"{len(told['experiments'])} experiments of {told['climates']} climates under "
+            f"{', '.join(told['scenarios'])}, to {told['last_year']}\n"
+        )
+    sys.stderr.write(plan)
     for note in told["notes"]:
         sys.stderr.write(f"  note: {note}\n")
 
 
 def audit_text(audit: dict[str, Any]) -> str:
     """What the run says of itself: closure of the budgets, and whether the spin-up stood still."""
-    lines = ["conservation, worst cell and year, relative:"]
-    lines += [f"  {name:9s} {value:.1e}" for name, value in audit["closure"].items()]
+    lines = []
+    if closure := audit.get("closure"):
+        lines.append("conservation, worst cell and year, relative:")
+        lines += [f"  {name:9s} {value:.1e}" for name, value in closure.items()]
     if spun := audit.get("spin_up"):
         total = audit["columns"]
         lines.append(
@@ -115,7 +203,7 @@ def audit_text(audit: dict[str, Any]) -> str:
         if spun["newton_steps"]:
             away = spun["fell_back"]
             lines.append(
-                f"  and up to {spun['newton_steps']} steps of Newton's method, of 2 years each (published: 3000 years)"
+                f"  and up to {spun['newton_steps']} steps of Newton's method of 2 years; published are 3000 years"
             )
             lines.append(f"  Newton's method failed in {len(away)} columns, which ran plainly")
             lines += [f"    {place}" for place in away[:5]] + ["    ..."] * (len(away) > 5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,26 +35,26 @@ _WGS84: dict[str, Any] = {
 }
 
 
-class _Cells:
+class _Cells(ABC):
     """What both grids share; a grid gives ``dims``, ``y_edges``, ``x_edges`` and the rows' cell areas."""
 
     dims: ClassVar[tuple[str, str]]
     crs_attrs: ClassVar[Mapping[str, Any]]
 
-    @cached_property
+    @property
+    @abstractmethod
     def y_edges(self) -> Array:
         """Cell edges along the first dimension, ascending (degrees or m)."""
-        raise NotImplementedError
-
-    @cached_property
-    def x_edges(self) -> Array:
-        """Cell edges along the second dimension, ascending (degrees or m)."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
+    def x_edges(self) -> Array:
+        """Cell edges along the second dimension, ascending (degrees or m)."""
+
+    @property
+    @abstractmethod
     def row_area_m2(self) -> Array:
         """Area of one cell of each row, m2, shape (rows,)."""
-        raise NotImplementedError
 
     @property
     def y(self) -> Array:
@@ -80,8 +81,9 @@ class _Cells:
         """Dimension name to length."""
         return dict(zip(self.dims, self.shape, strict=True))
 
+    @abstractmethod
     def _axis_attrs(self) -> tuple[dict[str, str], dict[str, str]]:
-        raise NotImplementedError
+        """CF attributes of the coordinates of both dimensions."""
 
     def coords(self) -> dict[Hashable, xr.Variable]:
         """Centre coordinates with CF attributes, ready for ``xr.DataArray(..., coords=grid.coords())``."""

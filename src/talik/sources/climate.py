@@ -50,8 +50,9 @@ def read_climate(
 
     The Dataset has dimensions (time, cell), float64, whole calendar years without a gap; `time` is the first day of
     each month, with `time_bnds`; `lat` and `lon` (-180..180) are those of the grid points taken. Attributes say source,
-    layout, calendar, notes (what was changed on reading, and what is doubtful) and the sha256 of the files. Values that
-    lie below zero by round-off (0.01 mm month-1 or W m-2) are zero; values beyond 1e19 are missing.
+    layout, calendar, notes (what was changed on reading, what is doubtful, and what the attribute `talik_note` of a
+    file says) and the sha256 of the files. Values that lie below zero by round-off (0.01 mm month-1 or W m-2) are zero;
+    values beyond 1e19 are missing.
 
     paths : NetCDF files in any order, or one table; files of a variable are joined in time.
     layout : of the files; "auto" goes by name and content. See the guide for what each expects.
@@ -106,12 +107,14 @@ def _read_grids(
 ) -> xr.Dataset:
     pieces: list[Piece] = []
     grids: list[Points] = []
+    told: list[str] = []
     for path in files:
         dataset = open_grid(path)
         opened.callback(dataset.close)
+        told += [str(dataset.attrs["talik_note"])] if "talik_note" in dataset.attrs else []
         pieces += pieces_of(dataset, path, layout, asked, grids)
     require_one_run([p.name for p in pieces if p.name is not None])
-    notes = _calendar_notes(pieces, calendar)
+    notes = [*told, *_calendar_notes(pieces, calendar)]
     found = {p.variable.name for p in pieces}
     read = needed(asked, found)
     notes += spare_note(read, found)

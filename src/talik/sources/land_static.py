@@ -102,6 +102,7 @@ def read_static(
             for variable in taken:
                 found[variable.name] = _read(dataset, variable, points, here, path, vegetation_types)
             notes += points.notes
+            notes += [str(dataset.attrs["talik_note"])] if "talik_note" in dataset.attrs else []
     if not found:
         raise InputError(
             f"{files[0]}: a mask alone; expected soil texture, elevation or vegetation too. Add files."

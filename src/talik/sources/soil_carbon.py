@@ -16,7 +16,17 @@ import xarray as xr
 from talik.errors import ConfigError, InputError, UnitsError
 from talik.flux.units import as_units
 from talik.provenance import hash_file
-from talik.sources.climate_cells import Array, Cells, IntArray, Points, locate, points_of, wanted_cells
+from talik.sources.climate_cells import (
+    Array,
+    Cells,
+    IntArray,
+    Points,
+    cell_size_km,
+    locate,
+    nearest,
+    points_of,
+    wanted_cells,
+)
 from talik.sources.climate_grids import HUGE, open_grid
 
 BoolArray = npt.NDArray[np.bool_]
@@ -31,7 +41,7 @@ NCSCD_LAYERS = (30, 100, 200, 300)
 NO_DATA = (1e-3, -32768.0)
 """NCSCD values nearer to zero than the first, or equal to the second, are no data."""
 DENSEST = 300.0
-"""Denser soil carbon than this, kg m-3, does not exist: peat has less than 100."""
+"""Denser soil carbon than this, kg m-3, does not exist: it is several times that of peat."""
 ROUND_OFF = 1e-6
 NAMED = 3
 
@@ -47,7 +57,11 @@ class _Profile:
 
 
 def read_soil_carbon(
-    paths: str | Path | Sequence[str | Path], *, cells: Cells, gaps: Literal["drop", "error"] = "drop"
+    paths: str | Path | Sequence[str | Path],
+    *,
+    cells: Cells,
+    gaps: Literal["drop", "error"] = "drop",
+    outside: Literal["drop", "error"] = "error",
 ) -> xr.Dataset:
     """Soil carbon of cells at 0-0.3, 0.3-1, 1-2 and 2-3 m, and nitrogen if the files hold it.
 
@@ -61,6 +75,7 @@ def read_soil_carbon(
     cells : (lat, lon) in degrees; the nearest grid point stands for each, in this order.
     gaps : what is done with profiles that lack some intervals: 'drop' takes them for not observed and notes how many,
         'error' stops.
+    outside : what is done with cells that a file does not cover: 'drop' takes them for not observed there.
 
     Raises:
         InputError: layers from which the intervals cannot be made; stocks that are negative or denser than 300 kg m-3;
@@ -81,7 +96,7 @@ def read_soil_carbon(
     for path in files:
         with open_grid(path) as dataset:
             points = points_of(dataset, path)
-            index = locate(points, wanted)
+            index = _located(points, wanted, outside, path, notes)
             notes += points.notes
             if NCSCD in dataset:
                 _add_ncscd(ncscd, dataset[NCSCD], points, index, path, notes)
@@ -102,6 +117,19 @@ def read_soil_carbon(
         notes=list(dict.fromkeys(notes)),
         talik_inputs=json.dumps({f.name: hash_file(f) for f in files}, sort_keys=True),
     )
+
+
+def _located(
+    points: Points, wanted: Array, outside: Literal["drop", "error"], path: Path, notes: list[str]
+) -> IntArray:
+    """Index of the grid point of each cell; -1 for those outside the grid if they may be."""
+    if outside == "error":
+        return locate(points, wanted)
+    index, distance = nearest(points, wanted[:, 0], wanted[:, 1])
+    away = distance > cell_size_km(points, index)
+    if away.any():
+        notes.append(f"{path.name}: {int(away.sum())} of {away.size} cells lie outside its grid: no data")
+    return np.where(away, -1, index)
 
 
 def _add_ncscd(
@@ -152,7 +180,7 @@ def _ncscd_profile(found: dict[int, tuple[Path, Array]], wanted: Array) -> _Prof
             f"{found[30][0]}: 0-0.3 m has more carbon than 0-1 m in {found[100][0].name} in {wrong.size} of "
             f"{below.size} cells, first {named} kg m-2; expected less, because it lies inside. Are the files swapped?"
         )
-    files = ", ".join(found[n][0].name for n in NCSCD_LAYERS)
+    files = f"{found[NCSCD_LAYERS[0]][0].name} and {', '.join(f'SOCC{n}' for n in NCSCD_LAYERS[1:])}"
     return _Profile(np.stack([upper, below, second, third]), np.array(EDGES_M), NCSCD, files)
 
 
@@ -176,31 +204,34 @@ def _add_layers(
             f"{path}: gives nothing new; expected {NCSCD} or one of {names} that no earlier file holds. Leave it out."
         )
     for kind, held in taken.items():
-        data = dataset[held]
-        extra = [str(d) for d in data.dims if str(d) not in points.dims]
-        if len(extra) != 1:
-            raise InputError(
-                f"{path}: {held} has dimensions {data.dims}; expected depth, {', '.join(points.dims)}."
-            )
-        top, bottom = _layer_bounds(dataset, extra[0], path)
-        order = np.argsort(top)
-        order = order[top[order] < EDGES_M[-1]]
-        values = _at(data, points, index, path, extra[0])[order]
+        profiles[kind] = _layers(dataset, held, points, index, path)
         if held == NAMES[kind][1]:
-            nothing = (values == 0.0).all(axis=0)
-            values[:, nothing] = np.nan
+            nothing = (profiles[kind].stocks == 0.0).all(axis=0)
+            profiles[kind].stocks[:, nothing] = np.nan
             if nothing.any():
-                notes.append(
-                    f"{int(nothing.sum())} of {nothing.size} cells hold zero {held} in every layer of {path.name}: no data"
-                )
-        layers = xr.DataArray(
-            values,
-            dims=("layer", "cell"),
-            name=held,
-            attrs={k: v for k, v in data.attrs.items() if k == "units"},
+                count = f"{int(nothing.sum())} of {nothing.size} cells"
+                notes.append(f"{path.name}: {count} hold zero {held} at every depth: no data")
+
+
+def _layers(dataset: xr.Dataset, held: str, points: Points, index: IntArray, path: Path) -> _Profile:
+    """One variable by layer, to 3 m, at some points."""
+    data = dataset[held]
+    extra = [str(d) for d in data.dims if str(d) not in points.dims]
+    if len(extra) != 1:
+        raise InputError(
+            f"{path}: {held} has dimensions {data.dims}; expected depth, {', '.join(points.dims)}."
         )
-        edges = _edges(top[order], bottom[order], held, path)
-        profiles[kind] = _Profile(_stocks(layers, np.diff(edges), path), edges, held, path.name)
+    top, bottom = _layer_bounds(dataset, extra[0], path)
+    order = np.argsort(top)
+    order = order[top[order] < EDGES_M[-1]]
+    edges = _edges(top[order], bottom[order], held, path)
+    layers = xr.DataArray(
+        _at(data, points, index, path, extra[0])[order],
+        dims=("layer", "cell"),
+        name=held,
+        attrs={k: v for k, v in data.attrs.items() if k == "units"},
+    )
+    return _Profile(_stocks(layers, np.diff(edges), path), edges, held, path.name)
 
 
 def _layer_bounds(dataset: xr.Dataset, depth: str, path: Path) -> tuple[Array, Array]:
@@ -263,16 +294,17 @@ def _converted(data: xr.DataArray, units: str, path: Path, meant: str = "") -> A
 
 
 def _at(data: xr.DataArray, points: Points, index: IntArray, path: Path, depth: str | None) -> Array:
-    """Values at some points, (cell,) or (layer, cell), missing ones NaN. Only what is near them is read."""
+    """Values at some points, (cell,) or (layer, cell), NaN where they are missing or the index is -1. Only what is near
+    them is read."""
     if {str(d) for d in data.dims} != {*points.dims} | ({depth} if depth else set()):
         raise InputError(
             f"{path}: {data.name} has dimensions {data.dims}; expected {', '.join(points.dims)}."
         )
-    places = zip(points.dims, np.unravel_index(index, points.shape), strict=True)
+    places = zip(points.dims, np.unravel_index(np.maximum(index, 0), points.shape), strict=True)
     picked = data.drop_vars(list(data.coords)).isel({d: xr.DataArray(i, dims="cell") for d, i in places})
     order = (depth, "cell") if depth else ("cell",)
     values = np.asarray(picked.transpose(*order).values, dtype=np.float64)
-    return np.where(np.abs(values) < HUGE, values, np.nan)
+    return np.where((np.abs(values) < HUGE) & (index >= 0), values, np.nan)
 
 
 def _check(profile: _Profile, wanted: Array) -> None:

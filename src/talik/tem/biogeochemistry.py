@@ -106,16 +106,13 @@ def year_with(
         carry: _Carry, now: tuple[MonthlyDrivers, permafrost.Soil | None]
     ) -> tuple[_Carry, tuple[Fluxes, permafrost.Month | None]]:
         (before, past, deep), (climate, ground) = carry, now
-        after, fluxes = _one_month(integrate, before, past, climate, site, parameters, constants, settings)
-        past = past._replace(
-            leaf=fluxes.leaf, tair_before=climate.tair, tair_two_before=past.tair_before, co2=climate.co2
-        )
-        flows = None
+        supplied, flows = climate, None
         if below is not None and deep is not None and ground is not None:
+            moisture = before.W / site.depth_mm + site.wilting_point
             deep, flows = permafrost.one_month(
                 deep,
-                after.N_A,
-                fluxes.moisture,
+                before.N_A,
+                moisture,
                 ground,
                 rates,
                 site,
@@ -123,9 +120,15 @@ def year_with(
                 below.parameters,
                 settings.refreeze_stop,
             )
-            after = after._replace(N_A=after.N_A + flows.delivered.sum(axis=0))
-            fluxes = fluxes._replace(pools=after)
-        return (after, past, deep), (fluxes, flows)
+            # what thaw gives comes over the month: at once, microbes of the active layer would take all of it
+            delivered = flows.delivered.sum(axis=0)
+            supplied = climate._replace(n_input=climate.n_input + jnp.maximum(delivered, 0.0))
+            before = before._replace(N_A=before.N_A + jnp.minimum(delivered, 0.0))
+        after, fluxes = _one_month(integrate, before, past, supplied, site, parameters, constants, settings)
+        past = past._replace(
+            leaf=fluxes.leaf, tair_before=climate.tair, tair_two_before=past.tair_before, co2=climate.co2
+        )
+        return (after, past, deep), (fluxes._replace(n_input=climate.n_input), flows)
 
     frozen, soil = (None, None) if below is None else (below.pools, below.soil)
     months = (by_month(drivers), soil)

@@ -197,7 +197,7 @@ def _select(tree: _Any, index: npt.NDArray[np.int64]) -> _Any:
 def _moved(coarse: Fluxes, fine: Fluxes, tolerance: float, absolute: float) -> npt.NDArray[np.bool_]:
     """Whether any monthly flux of a cell differs by more than both limits, (cell,)."""
     beyond = np.zeros(coarse.npp.shape[-1], bool)
-    for a, b in zip(coarse[:-1], fine[:-1], strict=True):
+    for a, b in zip(coarse[:-2], fine[:-2], strict=True):
         off = np.abs(np.asarray(a) - np.asarray(b))
         beyond |= (off > np.maximum(tolerance * np.abs(np.asarray(b)), absolute)).any(axis=0)
     return beyond

@@ -43,45 +43,65 @@ def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, key: str, grid
 
 def write_land(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
     """Monthly pools, water, soil temperature and thaw depth."""
-    with _whole(parts, tuple(LAND), grid) as ds:
+    with _whole(parts, _held(parts, LAND), grid) as ds:
         _write(ds.set_coords("time_bnds"), out, LAND, title, key)
 
 
 def write_annual(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
     """Annual active-layer thickness and taliks."""
-    with _whole(parts, tuple(ANNUAL), grid) as ds:
+    with _whole(parts, _held(parts, ANNUAL), grid) as ds:
         _write(ds, out, ANNUAL, title, key)
 
 
-def write_restart(parts: Sequence[Path], out: Path, *, title: str, key: str) -> None:
-    """The state at the end of the run, from which another can go on."""
+def write_restart(
+    parts: Sequence[Path], out: Path, *, title: str, key: str, group: str | None = "restart"
+) -> None:
+    """The state at the end of the run, from which another can go on; group : where the parts hold it."""
     with ExitStack() as opened:
-        states = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", group="restart")) for p in parts]
-        joined = xr.concat(states, dim="column", data_vars="all", combine_attrs="identical")
+        states = [opened.enter_context(xr.open_dataset(p, engine="netcdf4", group=group)) for p in parts]
+        told = {} if group else {"audit": json.dumps(spin_audit(parts))}
+        joined = xr.concat(states, dim="column", data_vars="all", combine_attrs="drop_conflicts")
         joined = joined.drop_encoding()  # the first block's width of text would cut the others' names
-        joined = joined.assign_attrs(title=title, source=SOURCE, talik_inputs=_recorded_inputs(parts[0]))
+        joined = joined.assign_attrs(
+            title=title, source=SOURCE, talik_inputs=_recorded_inputs(parts[0]), **told
+        )
         stamp(joined, STEP, key).to_netcdf(out, engine="netcdf4")
 
 
 def audit(parts: Sequence[Path]) -> dict[str, Any]:
     """Worst closure of all cells and years, how the spin-up ended, and the readers' notes."""
-    told = []
-    for path in parts:
-        with xr.open_dataset(path, engine="netcdf4") as ds:
-            told.append(json.loads(ds.attrs["audit"]))
-    spun = [t["spin_up"] for t in told if "spin_up" in t]
+    told = _told(parts)
     out: dict[str, Any] = {
         "columns": sum(t["columns"] for t in told),
         "years": told[0]["years"],
         "closure": {name: max(t["closure"][name] for t in told) for name in CLOSURES},
         "notes": list(dict.fromkeys(note for t in told for note in t["notes"])),
     }
-    if spun:
-        counted = {key: [s[key] for s in spun] for key in spun[0]}
-        fell_back = [place for places in counted.pop("fell_back") for place in places]
-        out["spin_up"] = {k: (sum if k.endswith("still") else max)(of) for k, of in counted.items()}
-        out["spin_up"]["fell_back"] = fell_back
-    return out
+    return out | _spun(told)
+
+
+def spin_audit(parts: Sequence[Path]) -> dict[str, Any]:
+    """How the spin-up of all cells ended."""
+    told = _told(parts)
+    return {"columns": sum(t["columns"] for t in told), **_spun(told)}
+
+
+def _told(parts: Sequence[Path]) -> list[dict[str, Any]]:
+    told = []
+    for path in parts:
+        with xr.open_dataset(path, engine="netcdf4") as ds:
+            told.append(json.loads(ds.attrs["audit"]))
+    return told
+
+
+def _spun(told: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    spun = [t["spin_up"] for t in told if "spin_up" in t]
+    if not spun:
+        return {}
+    counted = {key: [s[key] for s in spun] for key in spun[0]}
+    fell_back = [place for places in counted.pop("fell_back") for place in places]
+    totals = {k: (sum if k.endswith("still") else max)(of) for k, of in counted.items()}
+    return {"spin_up": {**totals, "fell_back": fell_back}}
 
 
 @contextmanager
@@ -94,6 +114,12 @@ def _whole(parts: Sequence[Path], names: Sequence[str], grid: bool) -> Iterator[
         # the rest of the attributes is told of one block
         ds = held.drop_attrs(deep=False).assign_attrs(talik_inputs=pieces[0].attrs["talik_inputs"])
         yield _placed(_dated(ds), grid)
+
+
+def _held(parts: Sequence[Path], table: Mapping[str, Variable]) -> list[str]:
+    """Those variables of a table that the run made."""
+    with xr.open_dataset(parts[0], engine="netcdf4") as ds:
+        return [name for name in table if name in ds]
 
 
 def _recorded_inputs(part: Path) -> str:
@@ -156,7 +182,8 @@ def _even_axis(values: np.ndarray) -> np.ndarray | None:
 def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str, key: str) -> None:
     """One variable after the other: Dask would write them in any order, and the bytes would differ."""
     ds = stamp(ds.assign_attrs(Conventions=CONVENTIONS, title=title, source=SOURCE), STEP, key)
-    ds.drop_vars(table).load().to_netcdf(out, engine="netcdf4")
-    for name in table:
+    names = [name for name in table if name in ds]
+    ds.drop_vars(names).load().to_netcdf(out, engine="netcdf4")
+    for name in names:
         encoding = {"zlib": True, "complevel": 4, "dtype": "float32", "_FillValue": np.float32(1e20)}
         ds[[name]].load().to_netcdf(out, engine="netcdf4", mode="a", encoding={name: encoding})

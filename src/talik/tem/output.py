@@ -16,8 +16,9 @@ from talik.flux.table import FLUXES
 from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.inputs import Columns
 from talik.tem.model import CLOSURES, Outputs, State
+from talik.tem.permafrost.layers import Permafrost
 from talik.tem.phases import SpinReport
-from talik.tem.thermal.grid import DEPTHS_M, SOIL_THICKNESS_M
+from talik.tem.thermal.grid import CARBON_THICKNESS_M, DEPTHS_M, LAYERS, SOIL_THICKNESS_M
 
 Array = npt.NDArray[np.float64]
 
@@ -58,12 +59,21 @@ LAND: Mapping[str, Variable] = {
     "thawDepth": Variable("m", "largest thaw depth of the month"),
     "thawedDays": Variable("1", "share of days above 0 degC at 5 cm"),
     "tsl": Variable("degC", "soil temperature", "soil_temperature"),
+    "rhPermafrost": Variable(
+        "kg m-2 s-1", "carbon respired in ground that was frozen in the reference year; part of rh"
+    ),
 }
 ANNUAL: Mapping[str, Variable] = {
     "activeLayerThickness": Variable("m", "active-layer thickness of the part of the cell with permafrost"),
     "permafrostFraction": Variable("1", "share of the cell with permafrost above 50 m"),
     "talikThickness": Variable("m", "ground above the permafrost table that stays above 0 degC all year"),
+    "cSoilPermafrost": Variable(
+        "kg m-2", "soil carbon below the reference year's active layer, to 6 m, frozen or thawed, end of year"
+    ),
+    "cSoilFrozen": Variable("kg m-2", "of that, carbon that never thawed since the reference year"),
 }
+WITH_PERMAFROST = ("rhPermafrost", "cSoilPermafrost", "cSoilFrozen")
+"""Variables of a run that follows permafrost carbon."""
 _G_TO_KG = 1e-3
 CLOSED = 1e-10
 """Largest relative residual of a budget that is round-off."""
@@ -72,9 +82,13 @@ _BOTTOM_M = float(SOIL_THICKNESS_M.sum())
 
 @dataclass
 class Collected:
-    """The years of a run as they come; `column` arrays are averaged to cells at once."""
+    """The years of a run as they come; `column` arrays are averaged to cells at once.
+
+    permafrost : whether what is frozen below the active layer is followed from a reference year on.
+    """
 
     columns: Columns
+    permafrost: bool = False
     monthly: dict[str, list[Array]] = field(default_factory=dict)
     annual: dict[str, list[Array]] = field(default_factory=dict)
     residual: Array = field(default_factory=lambda: np.zeros(len(CLOSURES)))
@@ -88,14 +102,15 @@ class Collected:
         keep_worst(self.residual, np.abs(np.asarray(outputs.residual)), self.columns, year)
         f, pools = outputs.fluxes, outputs.fluxes.pools
         flux = _G_TO_KG / seconds[:, None]
+        deep = np.zeros(f.rh.shape) if f.permafrost is None else np.asarray(f.permafrost.rh)
         rates = {
             "gpp": f.gpp,
             "npp": f.npp,
             "ra": f.r_maintenance + f.r_growth,
-            "rh": f.rh,
-            "reco": f.r_maintenance + f.r_growth + f.rh,
-            "nep": f.nep,
-            "nee": -f.nep,
+            "rh": f.rh + deep,
+            "reco": f.r_maintenance + f.r_growth + f.rh + deep,
+            "nep": f.nep - deep,
+            "nee": deep - f.nep,
             "fNup": f.uptake,
             "fNnetmin": f.mineralised,
             "fVegLitter": f.litter_c,
@@ -116,6 +131,8 @@ class Collected:
             "thawedDays": outputs.soil.thawed_days,
             "tsl": outputs.tsoil,
         }
+        if self.permafrost:
+            rates["rhPermafrost"] = deep
         months = {name: np.asarray(a) * flux for name, a in rates.items()}
         months |= {name: np.asarray(a) / seconds[:, None] for name, a in water.items()}
         months |= {name: np.asarray(a) * _G_TO_KG for name, a in stocks.items()}
@@ -124,7 +141,24 @@ class Collected:
             self.monthly.setdefault(name, []).append(self.columns.mean(values))
         for name, values in self._permafrost(np.asarray(outputs.alt), np.asarray(outputs.talik)).items():
             self.annual.setdefault(name, []).append(values)
+        if self.permafrost:
+            held = None if f.permafrost is None else f.permafrost.pools
+            self._add_carbon(held)
         self.years.append(year)
+
+    def freeze(self, held: Permafrost) -> None:
+        """What is frozen at the end of the last year that was added."""
+        for name in ("cSoilPermafrost", "cSoilFrozen"):
+            self.annual[name].pop()
+        self._add_carbon(held)
+
+    def _add_carbon(self, held: Permafrost | None) -> None:
+        """Carbon below the active layer at the end of a year; not a number before the reference year."""
+        shape = self.columns.cell.size
+        frozen = np.full(shape, np.nan) if held is None else np.asarray(held.frozen_c.sum(axis=0))
+        thawed = np.zeros(shape) if held is None else np.asarray(held.thawed_c.sum(axis=0))
+        for name, carbon in (("cSoilPermafrost", frozen + thawed), ("cSoilFrozen", frozen)):
+            self.annual.setdefault(name, []).append(self.columns.mean(carbon * _G_TO_KG))
 
     def _permafrost(self, alt: Array, talik: Array) -> dict[str, Array]:
         """The annual variables; where a part of a cell has no permafrost, the thickness is that of the others."""
@@ -165,10 +199,8 @@ def keep_worst(worst: Array, residual: Array, columns: Columns, year: int) -> No
     bad = ~(residual <= CLOSED)
     if bad.any():
         budget, column = (int(i[0]) for i in np.nonzero(bad))
-        at = columns.cell[column]
-        where = f"{columns.community[column]} at {columns.lat[at]:g}, {columns.lon[at]:g}"
         raise InputError(
-            f"{CLOSURES[budget]} of {where} is off by {residual[budget, column]:.1e} in {year} "
+            f"{CLOSURES[budget]} of {_place(columns, column)} is off by {residual[budget, column]:.1e} in {year} "
             f"({int(bad.any(axis=0).sum())} of {bad.shape[1]} columns); expected at most {CLOSED:g}. Check the "
             "climate and the parameters that were changed; if they are plausible this is an error in talik."
         )
@@ -181,12 +213,15 @@ def month_seconds(year: int) -> Array:
     return seconds
 
 
+_AXES = {12: "month", LAYERS: "layer", CARBON_THICKNESS_M.size: "carbon_layer"}
+
+
 def state_dataset(state: State, columns: Columns, year: int) -> xr.Dataset:
     """The state of columns at the end of a year, as a restart file holds it."""
     out = xr.Dataset(attrs={"year": year})
     for name, values in _leaves(state):
         array = np.asarray(values)
-        dims = {1: (), 2: ("layer" if array.shape[0] != 12 else "month",)}[array.ndim]
+        dims = () if array.ndim == 1 else (_AXES[array.shape[0]],)
         out[name] = ((*dims, "column"), array)
     place = columns.cell
     return out.assign_coords(
@@ -210,26 +245,31 @@ def _leaves(state: State) -> list[tuple[str, Any]]:
     return [("_".join(str(part).lstrip(".") for part in path), leaf) for path, leaf in paths]
 
 
-def audit_of(collected: Collected, report: SpinReport | None, notes: tuple[str, ...]) -> dict[str, Any]:
+def audit_of(
+    columns: Columns, years: range, worst: Array, spun: dict[str, Any] | None, notes: tuple[str, ...]
+) -> dict[str, Any]:
     """What a block tells of itself: worst closures, how the spin-up ended, what the readers noted."""
     audit: dict[str, Any] = {
-        "columns": collected.columns.cell.size,
-        "years": [collected.years[0], collected.years[-1]],
-        "closure": dict(zip(CLOSURES, collected.residual.tolist(), strict=True)),
+        "columns": columns.cell.size,
+        "years": [years[0], years[-1]],
+        "closure": dict(zip(CLOSURES, worst.tolist(), strict=True)),
         "notes": list(notes),
     }
-    if report is not None:
-        audit["spin_up"] = {
-            "soil_years": int(report.soil_years.max()),
-            "soil_still": int(report.soil_still.sum()),
-            "equilibrium_years": int(report.equilibrium_years.max()),
-            "equilibrium_still": int(report.equilibrium_still.sum()),
-            "newton_steps": int(report.newton_steps.max()),
-            "fell_back": [_place(collected.columns, int(i)) for i in np.flatnonzero(report.fell_back)],
-            "loop_soil_years": int(report.loop_soil_years.max()),
-            "loop_soil_still": int(report.loop_soil_still.sum()),
-        }
-    return audit
+    return audit if spun is None else {**audit, "spin_up": spun}
+
+
+def spin_audit(report: SpinReport, columns: Columns) -> dict[str, Any]:
+    """How the spin-up of a block ended."""
+    return {
+        "soil_years": int(report.soil_years.max()),
+        "soil_still": int(report.soil_still.sum()),
+        "equilibrium_years": int(report.equilibrium_years.max()),
+        "equilibrium_still": int(report.equilibrium_still.sum()),
+        "newton_steps": int(report.newton_steps.max()),
+        "fell_back": [_place(columns, int(i)) for i in np.flatnonzero(report.fell_back)],
+        "loop_soil_years": int(report.loop_soil_years.max()),
+        "loop_soil_still": int(report.loop_soil_still.sum()),
+    }
 
 
 def _place(columns: Columns, column: int) -> str:

@@ -97,9 +97,10 @@ def transient(
     settings: Settings,
     before: np.ndarray | None = None,
     tell: Tell = lambda _line: None,
+    years: range | None = None,
 ) -> Iterator[tuple[int, State, Outputs]]:
-    """Each year of the climate with the state at its end; before : see `Climate.forcing`."""
-    for i, year in enumerate(climate.years):
+    """Each of the years, or of the climate's, with the state at its end; before : see `Climate.forcing`."""
+    for i, year in enumerate(climate.years if years is None else years):
         if i % TELL_EVERY == 0:
             tell(f"year {year} of {climate.years[0]}..{climate.years[-1]}")
         forcing = climate.forcing(year, before)

@@ -9,6 +9,7 @@ import platform
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,38 +21,74 @@ from talik.provenance import hash_file
 from talik.tem import model, phases
 from talik.tem.biogeochemistry import Settings as BiogeochemistrySettings
 from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_of, read_columns, read_run
-from talik.tem.model import Settings
-from talik.tem.output import Collected, audit_of, month_seconds, state_dataset, state_from
+from talik.tem.model import Parameters, Settings, State
+from talik.tem.output import Collected, audit_of, month_seconds, spin_audit, state_dataset, state_from
+from talik.tem.permafrost.layers import Permafrost
+from talik.tem.permafrost.setup import freeze, permafrost_parameters, read_stock, thawed_by
+from talik.tem.permafrost.stock import Stock
 from talik.tem.settings import Files, TemSettings
 from talik.tem.thermal.freezing import UnfrozenWater
 
 
-def run_block(out: Path, settings: TemSettings, files: Files, cells: range) -> None:
+def spin_block(out: Path, settings: TemSettings, files: Files, cells: range) -> None:
+    """Equilibrium and spin-up of some cells of a project: a file from which their runs start."""
+    keep_compiled()
+    columns, climate, tell = _opened(settings, files, cells)
+    first = equilibrium_climate(settings, climate)
+    chosen = model_settings(settings, float(first.co2[0]))
+    parameters = parameters_of(columns, settings, first)
+    state, report = phases.spin(climate, parameters, settings, chosen, tell)
+    kept = _kept(state, columns, climate.first_year - 1, parameters, chosen)
+    kept.attrs["audit"] = json.dumps({"columns": columns.cell.size, "spin_up": spin_audit(report, columns)})
+    kept.attrs["talik_inputs"] = json.dumps(inputs_read(climate, files), sort_keys=True)
+    kept.to_netcdf(out, engine="netcdf4")
+
+
+def run_block(
+    out: Path, settings: TemSettings, files: Files, cells: range, start: Path, stock: Path | None = None
+) -> None:
     """Run some cells of a project and write one NetCDF file: data, restart state (group), audit (attribute).
 
-    Says on standard error how far it is: a block may take hours.
+    start : a file of `spin_block` or of an earlier run; stock : of `write_stock`, where permafrost is followed. Says on
+    standard error how far it is: a block may take hours.
     """
     keep_compiled()
-    columns = read_columns(settings, files.paths("land")).part(cells)
-    climate = read_run(settings, files, columns)
-
-    def tell(line: str) -> None:
-        sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")
-
-    collected, kept, report = run_columns(columns, climate, settings, files.restart, tell)
+    columns, climate, tell = _opened(settings, files, cells)
+    held = None if stock is None else read_stock(stock, cells)
+    collected, kept = run_columns(columns, climate, settings, start, tell, held)
     data = collected.dataset()
-    data.attrs["audit"] = json.dumps(audit_of(collected, report, (*columns.notes, *climate.notes)))
-    data.attrs["talik_inputs"] = json.dumps(_inputs(climate, files), sort_keys=True)
+    notes = (*columns.notes, *climate.notes, *(() if held is None else held.notes))
+    audit = audit_of(columns, climate.years, collected.residual, spun_of(start), notes)
+    data.attrs["audit"] = json.dumps(audit)
+    data.attrs["talik_inputs"] = json.dumps(inputs_read(climate, files), sort_keys=True)
     encoding = {name: {"zlib": True, "complevel": 1} for name in data.data_vars}
     data.to_netcdf(out, engine="netcdf4", encoding=encoding)
     kept.to_netcdf(out, engine="netcdf4", group="restart", mode="a")
 
 
-def _inputs(climate: Climate, files: Files) -> dict[str, str]:
+def _opened(settings: TemSettings, files: Files, cells: range) -> tuple[Columns, Climate, phases.Tell]:
+    """Columns and climate of some cells, and what tells how far they are."""
+    columns = read_columns(settings, files.paths("land")).part(cells)
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")
+
+    return columns, read_run(settings, files, columns), tell
+
+
+def spun_of(start: Path) -> dict[str, Any] | None:
+    """How the spin-up ended from which a run starts; None if it starts from an earlier run."""
+    with xr.open_dataset(start, engine="netcdf4") as held:
+        told: dict[str, Any] = json.loads(held.attrs.get("audit", "{}"))
+    return told.get("spin_up")
+
+
+def inputs_read(climate: Climate, files: Files) -> dict[str, str]:
     """SHA-256 of every input by name, or by path where two files share a name; not of the largest climate files."""
     held = dict(climate.inputs)
     restart = [] if files.restart is None else [Path(files.restart)]
-    for path in (*files.paths("co2"), *files.paths("land"), *restart):
+    others = (*files.paths("co2"), *files.paths("land"), *files.paths("soil_carbon"), *restart)
+    for path in others:
         digest = hash_file(path)
         if held.setdefault(path.name, digest) != digest:
             held[str(path)] = digest
@@ -62,36 +99,65 @@ def run_columns(
     columns: Columns,
     climate: Climate,
     wanted: TemSettings,
-    restart: str | None = None,
+    start: Path,
     tell: phases.Tell = lambda _line: None,
-) -> tuple[Collected, xr.Dataset, phases.SpinReport | None]:
-    """Outputs, what a restart needs, and how the spin-up went (None after a restart) of columns under a climate."""
-    before: np.ndarray | None = None
-    report: phases.SpinReport | None = None
-    if restart is None:
-        first = equilibrium_climate(wanted, climate)
-        settings = model_settings(wanted, float(first.co2[0]))
-        parameters = parameters_of(columns, wanted, first)
-        state, report = phases.spin(climate, parameters, wanted, settings, tell)
-    else:
-        held = open_restart(Path(restart), columns, climate)
-        settings = model_settings(wanted, float(held.attrs["co2_reference"]))
-        parameters = parameters_of(columns, wanted, climate)
-        parameters = parameters._replace(snow_resistance=jnp.asarray(held["snow_resistance"].to_numpy()))
-        forcing = climate.forcing(climate.first_year)
-        template = jax.eval_shape(partial(model.initial_state, settings=settings), forcing, parameters)
-        state, before = state_from(held, template), held["tair_december"].to_numpy()
+    stock: Stock | None = None,
+) -> tuple[Collected, xr.Dataset]:
+    """Outputs of columns under a climate, and what a restart needs; stock : what freezes in the reference year."""
+    state, parameters, settings, december = state_at(start, columns, climate, wanted)
     wilting = np.asarray(parameters.site.wilting_point * parameters.site.depth_mm)
-    collected = Collected(columns)
-    for year, after, outputs in phases.transient(state, climate, parameters, settings, before, tell):
-        collected.add(year, outputs, wilting, month_seconds(year))
-        state = after
-    kept = state_dataset(state, columns, collected.years[-1]).assign(
-        tair_december=("column", climate.tair[-1, 11]),
-        snow_resistance=("column", np.asarray(parameters.snow_resistance)),
-    )
+    collected = Collected(columns, permafrost=wanted.permafrost is not None)
+
+    def pass_through(state: State, parameters: Parameters, years: range) -> State:
+        for year, after, outputs in phases.transient(
+            state, climate, parameters, settings, december, tell, years
+        ):
+            collected.add(year, outputs, wilting, month_seconds(year))
+            alt[year] = np.asarray(outputs.alt)
+            state = after
+        return state
+
+    alt: dict[int, np.ndarray] = {}
+    years = climate.years
+    if wanted.permafrost is not None and stock is not None and wanted.permafrost.reference_year in years:
+        frozen_from = wanted.permafrost.reference_year + 1
+        state = pass_through(state, parameters, range(years[0], frozen_from))
+        held = freeze(stock, thawed_by(wanted.permafrost, alt))
+        collected.freeze(held)
+        state, years = state._replace(permafrost=held), range(frozen_from, years[-1] + 1)
+    state = pass_through(state, parameters, years)
+    kept = _kept(state, columns, collected.years[-1], parameters, settings)
+    return collected, kept.assign(tair_december=("column", climate.tair[-1, 11]))
+
+
+def _kept(
+    state: State, columns: Columns, year: int, parameters: Parameters, settings: Settings
+) -> xr.Dataset:
+    """What a run needs to go on after a year."""
+    kept = state_dataset(state, columns, year)
+    kept["snow_resistance"] = ("column", np.asarray(parameters.snow_resistance))
     kept.attrs["co2_reference"] = settings.biogeochemistry.co2_reference
-    return collected, kept, report
+    return kept
+
+
+def state_at(
+    start: Path, columns: Columns, climate: Climate, wanted: TemSettings
+) -> tuple[State, Parameters, Settings, np.ndarray | None]:
+    """State, parameters and settings from which columns go on, and the air of the December before if it is known."""
+    held = open_restart(start, columns, climate)
+    settings = model_settings(wanted, float(held.attrs["co2_reference"]))
+    parameters = parameters_of(columns, wanted, climate)
+    parameters = parameters._replace(snow_resistance=jnp.asarray(held["snow_resistance"].to_numpy()))
+    if wanted.permafrost is not None:
+        ground = permafrost_parameters(columns.community, parameters, wanted.permafrost)
+        parameters = parameters._replace(permafrost=ground)
+    forcing = climate.forcing(climate.first_year)
+    template = jax.eval_shape(partial(model.initial_state, settings=settings), forcing, parameters)
+    if "permafrost_frozen_c" in held:
+        kind = template.saturation
+        template = template._replace(permafrost=Permafrost(*(kind for _ in Permafrost._fields)))
+    december = held["tair_december"].to_numpy() if "tair_december" in held else None
+    return state_from(held, template), parameters, settings, december
 
 
 def model_settings(wanted: TemSettings, co2_reference: float) -> Settings:
@@ -99,7 +165,10 @@ def model_settings(wanted: TemSettings, co2_reference: float) -> Settings:
     heat = wanted.soil_heat
     return Settings(
         BiogeochemistrySettings(
-            substeps=wanted.substeps, co2_cn=wanted.co2_changes_cn, co2_reference=co2_reference
+            substeps=wanted.substeps,
+            co2_cn=wanted.co2_changes_cn,
+            co2_reference=co2_reference,
+            refreeze_stop=wanted.permafrost is not None and wanted.permafrost.refreeze_stop,
         ),
         geothermal=heat.geothermal_w_m2,
         unfrozen=UnfrozenWater() if heat.unfrozen_water else None,

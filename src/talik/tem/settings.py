@@ -112,6 +112,8 @@ class PermafrostCarbon(Frozen):
     """C:N above 2 m and below 3 m, where files hold no nitrogen."""
     inorganic_share: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Of nitrogen that thaws."""
+    nitrogen_in_reach: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the inorganic nitrogen of thawed layers above the rooting depth that plants can reach."""
     refreeze_stop: bool = False
     """What lies below the year's active layer does not decompose; else only its temperature slows it."""
 
@@ -174,6 +176,12 @@ class Files(Frozen):
     land: tuple[str, ...]
     restart: str | None
     period: tuple[int, int] | None
+    soil_carbon: tuple[str, ...] = ()
+    scenarios: Annotated[dict[str, tuple[str, ...]], Field(default_factory=dict)]
+
+    def under(self, scenario: str) -> Files:
+        """The same with the climate of a scenario, for all its years."""
+        return self.model_copy(update={"climate": self.scenarios[scenario], "period": None})
 
     def paths(self, kind: str) -> list[Path]:
         """The files of a kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -69,7 +70,7 @@ class Fitted(Protocol):
         """Everything else, as JSON values."""
 
 
-class Learner(Frozen):
+class Learner(Frozen, ABC):
     """Settings of a learner. Subclasses fit; a subclass may know a faster way to leave rows out."""
 
     name: ClassVar[str]
@@ -77,13 +78,13 @@ class Learner(Frozen):
     folds_at_once: ClassVar[int] = 8
     """Folds left out in one call while validating; between calls progress is shown and kept."""
 
+    @abstractmethod
     def fit(self, data: Data, seed: int, threads: int = 1) -> Fitted:
         """Learn from every row of `data`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restore(self, arrays: Arrays, facts: Mapping[str, Any]) -> Fitted:
         """The fitted learner from what `arrays()` and `facts()` of it gave."""
-        raise NotImplementedError
 
     def leave_out(
         self,

@@ -54,6 +54,7 @@ class Experiment(Frozen):
     deep_wetness: Annotated[float, Field(ge=0, le=1)] | None = None
     cn: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
     thawed_years: tuple[int, int] | None = None
+    nitrogen_in_reach: Annotated[float, Field(ge=0, le=1)] | None = None
     refreeze_stop: bool | None = None
     co2_changes_cn: bool | None = None
 
@@ -98,6 +99,7 @@ def sensitivities() -> dict[str, Experiment]:
         "wet below roots": {"deep_wetness": 1.0},
         "C:N 12 to 22": {"cn": (12.0, 22.0)},
         "largest thaw 2006-2015": {"thawed_years": (2006, 2015)},
+        "thaw nitrogen out of reach": {"nitrogen_in_reach": 0.0},
         "refrozen is still": {"refreeze_stop": True},
         "C:N without CO2": {"co2_changes_cn": False},
     }

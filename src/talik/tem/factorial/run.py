@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from talik.errors import ConfigError
 from talik.tem import model
 from talik.tem.factorial.annual import VARIABLES, annual, by_depth, monthly
 from talik.tem.factorial.book import Book
@@ -18,7 +17,7 @@ from talik.tem.inputs import Climate, Columns
 from talik.tem.model import Parameters, Settings, State
 from talik.tem.output import keep_worst, month_seconds
 from talik.tem.permafrost.layers import Month
-from talik.tem.permafrost.setup import freeze, permafrost_parameters
+from talik.tem.permafrost.setup import freeze, permafrost_parameters, thawed_by
 from talik.tem.permafrost.stock import Stock
 from talik.tem.phases import TELL_EVERY, Tell
 from talik.tem.pools import Fluxes
@@ -51,7 +50,7 @@ class Plan:
 
     def permafrost_of(self, experiment: Experiment) -> PermafrostCarbon:
         """The permafrost settings of an experiment."""
-        names = ("attenuation_m", "deep_wetness", "cn", "thawed_years", "refreeze_stop")
+        names = ("attenuation_m", "deep_wetness", "cn", "thawed_years", "nitrogen_in_reach", "refreeze_stop")
         changed = {n: getattr(experiment, n) for n in names if getattr(experiment, n) is not None}
         return self.permafrost.model_copy(update=changed)
 
@@ -174,20 +173,10 @@ class Experiments:
         reference_year = self.plan.permafrost.reference_year
         for e, (name, experiment) in enumerate(self.designed.items()):
             wanted = self.plan.permafrost_of(experiment)
-            first, last = wanted.thawed_years or (reference_year, reference_year)
-            if not (first <= last <= reference_year) or first not in alt:
-                raise ConfigError(
-                    f"tem.permafrost: {name}: thawed_years {first}..{last}; expected years of the run up to the "
-                    f"reference year {reference_year}. Correct them."
-                )
-            thawed = np.max([alt[y] for y in range(first, last + 1)], axis=0)
+            thawed = thawed_by(wanted, alt, f"tem.factorial.experiments.{name}")
             permafrost = freeze(self.stock, thawed, experiment.cn)
             ground = permafrost_parameters(
-                self.columns.community,
-                self.parameters.site,
-                self.parameters.ground,
-                wanted,
-                thaws=experiment.permafrost is None,
+                self.columns.community, self.parameters, wanted, thaws=experiment.permafrost is None
             )
             nothing = Month(*(jnp.zeros_like(permafrost.frozen_c) for _ in Month._fields))
             runs.append(
@@ -212,9 +201,8 @@ class Experiments:
             if key not in done:
                 done[key] = model.soil_step(before, forcing, run.parameters, run.settings)
             warmed, soil = done[key]
-            before = before._replace(heat=warmed.heat)
             run.state, fluxes = model.biogeochemistry_step(
-                before, forcing, soil, run.parameters, run.settings
+                before._replace(heat=warmed.heat), forcing, soil, run.parameters, run.settings
             )
             if fluxes.permafrost is not None:
                 run.sums = jax.tree.map(jnp.add, run.sums, fluxes.permafrost.layers)

@@ -47,7 +47,8 @@ class Parameters(NamedTuple):
 
     attenuation_m : depth over which decomposition falls to 1/e (Koven et al. 2013); inorganic_share : of nitrogen that
     thaws; porosity (25, cell), m3 m-3; deep_saturation : share of the pores below the roots that is full of water;
-    thaws : 1 where thaw exposes what was frozen, 0 where permafrost is held as it is.
+    thaws : 1 where thaw exposes what was frozen, 0 where permafrost is held as it is; in_reach : share of the inorganic
+    nitrogen above the rooting depth that plants can reach.
     """
 
     attenuation_m: Array
@@ -55,6 +56,7 @@ class Parameters(NamedTuple):
     porosity: Array
     deep_saturation: Array
     thaws: Array
+    in_reach: Array
 
 
 class Soil(NamedTuple):
@@ -139,7 +141,7 @@ def one_month(
     pools, exposed_c, exposed_n = _expose(pools, now.thaw_depth, parameters)
     upper = jnp.clip(pools.thawed_from, _TOP, _BOTTOM)
     lower = jnp.clip(pools.thawed_to, _TOP, _BOTTOM)
-    rooted = _share_above(site.rooting_depth, upper, lower)
+    rooted = parameters.in_reach * _share_above(site.rooting_depth, upper, lower)
     wet = layer_moisture(moisture, site, parameters)
     rate = rates.decomposition * soil.moisture_factor(wet)
     rate = rate * soil.temperature_factor(now.tsoil, plants.log_rhq10)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
-from talik.errors import ConfigError
+from talik.errors import ConfigError, InputError
 from talik.sources.soil_carbon import read_soil_carbon
+from talik.tem import model
 from talik.tem.communities import COMMUNITIES
-from talik.tem.inputs import Columns
+from talik.tem.inputs import Columns, read_columns
 from talik.tem.permafrost.layers import Parameters, Permafrost, carbon_layers
 from talik.tem.permafrost.stock import Stock, carbon_to_nitrogen, frozen_share, initial_stock, layer_carbon
-from talik.tem.settings import PermafrostCarbon
+from talik.tem.settings import Files, PermafrostCarbon, TemSettings
 from talik.tem.thermal.freezing import Layers
-from talik.tem.thermal.grid import CARBON_THICKNESS_M
-from talik.tem.thermal.materials import Ground, organic_for
-from talik.tem.water import Site
+from talik.tem.thermal.grid import CARBON_THICKNESS_M, bounds
+from talik.tem.thermal.materials import organic_for
 
 Array = jax.Array
 
 
 def permafrost_parameters(
-    communities: Sequence[str], site: Site, ground: Ground | Layers, wanted: PermafrostCarbon, thaws: bool
+    communities: Sequence[str], parameters: model.Parameters, wanted: PermafrostCarbon, thaws: bool = True
 ) -> Parameters:
     """Parameters of columns, fields as `Parameters` says; thaws : whether thaw exposes what is frozen."""
+    site, ground = parameters.site, parameters.ground
     full = jnp.ones_like(site.porosity)
     capacity = site.field_capacity_share
     if isinstance(ground, Layers):  # legacy layers state no pores: those of the root zone stand for them
@@ -47,6 +50,7 @@ def permafrost_parameters(
         porosity=porosity,
         deep_saturation=deep,
         thaws=float(thaws) * full,
+        in_reach=wanted.nitrogen_in_reach * full,
     )
 
 
@@ -67,14 +71,19 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
     if not files and not stated.all():
         missing = ", ".join(dict.fromkeys(community[~stated].tolist()))
         raise ConfigError(
-            f"tem.permafrost: no soil_carbon.files and no profiles of {missing}. Give soil carbon by depth, or profiles "
-            "of every community."
+            f"tem.permafrost: no soil_carbon.files and no profiles of {missing}. Give soil carbon by depth, or "
+            "profiles of every community."
+        )
+    if columns.area_m2 is None:
+        raise InputError(
+            "tem.permafrost: no cell_area in the land files; expected it, because cells without soil carbon get "
+            "the mean of others by area. Add a file with cell_area to land.files."
         )
     own = {n: layer_carbon(np.array(v)[:, None], smooth=True)[:, 0] for n, v in wanted.profiles.items()}
     layers = (CARBON_THICKNESS_M.size, community.size)
     if files:
         places = list(zip(columns.lat.tolist(), columns.lon.tolist(), strict=True))
-        observed = read_soil_carbon(files, cells=places, gaps=wanted.soil_carbon.gaps)
+        observed = read_soil_carbon(files, cells=places, gaps=wanted.soil_carbon.gaps, outside="drop")
         weights = columns.area_m2[columns.cell] * columns.share
         stock = initial_stock(observed, columns.community, columns.cell, weights, carbon_nitrogen=wanted.cn)
         stock = stock._replace(notes=(*observed.attrs["notes"], *stock.notes))
@@ -90,6 +99,24 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
     return Stock(carbon, nitrogen, source, stock.notes)
 
 
+def thawed_by(
+    wanted: PermafrostCarbon, alt: Mapping[int, np.ndarray], what: str = "tem.permafrost"
+) -> np.ndarray:
+    """Depth above which nothing is frozen at the end of the reference year, m (column,).
+
+    alt : active layer of the years that ran, m. ConfigError where it lacks one of `PermafrostCarbon.thawed_years`.
+    """
+    last_year = wanted.reference_year
+    first, last = wanted.thawed_years or (last_year, last_year)
+    if not first <= last <= last_year or first not in alt:
+        raise ConfigError(
+            f"{what}: thawed_years {first}..{last}; expected years of the run, {min(alt)} or later, up to the "
+            f"reference year {last_year}. Correct them."
+        )
+    deepest: np.ndarray = np.max([alt[year] for year in range(first, last + 1)], axis=0)
+    return deepest
+
+
 def freeze(stock: Stock, alt: np.ndarray, cn: tuple[float, float] | None = None) -> Permafrost:
     """What is frozen under an active layer `alt` (column,), m, and nothing thawed yet; cn : in place of the nitrogen of
     the stock."""
@@ -98,3 +125,34 @@ def freeze(stock: Stock, alt: np.ndarray, cn: tuple[float, float] | None = None)
     frozen_c, frozen_n = jnp.asarray(stock.carbon * share), jnp.asarray(nitrogen * share)
     none, depth = jnp.zeros_like(frozen_c), jnp.asarray(alt, jnp.float64)
     return Permafrost(frozen_c, frozen_n, none, none, none, depth, depth)
+
+
+def write_stock(out: Path, settings: TemSettings, files: Files) -> None:
+    """Soil carbon and nitrogen of all columns of a run as a NetCDF file."""
+    if settings.permafrost is None:
+        raise ConfigError("tem: has no permafrost section. Add one.")
+    columns = read_columns(settings, files.paths("land"))
+    stock = stock_of(columns, settings.permafrost, files.paths("soil_carbon"))
+    edges = bounds(CARBON_THICKNESS_M)
+    xr.Dataset(
+        {
+            "carbon": (("layer", "column"), stock.carbon, {"units": "g m-2"}),
+            "nitrogen": (("layer", "column"), stock.nitrogen, {"units": "g m-2"}),
+            "source": ("column", stock.source.astype(str)),
+        },
+        {
+            "top": ("layer", edges[:-1], {"units": "m"}),
+            "bottom": ("layer", edges[1:], {"units": "m"}),
+            "cell": ("column", columns.cell),
+        },
+        {"notes": json.dumps(stock.notes)},
+    ).to_netcdf(out, engine="netcdf4")
+
+
+def read_stock(path: Path, cells: range) -> Stock:
+    """The columns of some cells of a file of `write_stock`."""
+    with xr.open_dataset(path, engine="netcdf4") as ds:
+        chosen = np.flatnonzero((ds["cell"] >= cells.start) & (ds["cell"] < cells.stop))
+        part = ds.isel(column=chosen).load()
+        notes = tuple(json.loads(ds.attrs["notes"]))
+    return Stock(part["carbon"].to_numpy(), part["nitrogen"].to_numpy(), part["source"].to_numpy(), notes)

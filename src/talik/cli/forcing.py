@@ -1,0 +1,83 @@
+"""`talik tem forcing`: climate and land for the process model over the permafrost region."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from talik.workflow.conventions import (
+    JsonOption,
+    ResumeOption,
+    SchedulerOption,
+    WorkersOption,
+    bad_input_exits,
+    exit_for,
+    plan_text,
+    print_json,
+    progress,
+)
+
+
+def forcing(
+    project: Annotated[
+        Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section forcing.")
+    ],
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    resume: ResumeOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make monthly climate and land files for `talik tem run` from a climatology, patterns and global warming.
+
+    All input is read and checked before anything is written. Writes land.nc, climate-historical.nc, a climate file for
+    each scenario and forcing.json into the output folder.
+    """
+    with bad_input_exits():
+        from talik.errors import ConfigError
+        from talik.forcing.section import AUDIT, check, files_of
+        from talik.forcing.settings import ForcingSettings
+        from talik.workflow.project import load_project
+        from talik.workflow.run import plan_project, run_plan
+
+        loaded = load_project(project)
+        settings = loaded.sections.get("forcing")
+        if not isinstance(settings, ForcingSettings):
+            raise ConfigError(f"{project}: has no section forcing. Add one; see the guide on forcing.")
+        plan = plan_project(loaded, ["forcing"])
+        told = check(settings, {name: loaded.resolve(name) for name in files_of(settings)})
+        if not as_json:
+            sys.stderr.write(f"{checked_text(told)}\n{plan_text(plan)}")
+        if dry_run:
+            if as_json:
+                print_json({**told, "plan": plan.rows()})
+            return
+        with progress(sum(len(p.step.units) for p in plan.steps)) as listen:
+            result = run_plan(
+                loaded, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen
+            )
+        exit_for(result.failed)
+        if as_json:
+            audit = json.loads((plan.output / AUDIT).read_text(encoding="utf-8"))
+            print_json({**audit, "published": [str(p) for p in result.published]})
+        else:
+            typer.echo("\n".join(str(p) for p in result.published))
+
+
+def checked_text(told: dict[str, Any]) -> str:
+    """What the forcing will hold, for a reader: cells, areas, warming at the end of each scenario, notes."""
+    cells = told["cells"]
+    lines = [
+        f"{cells['kept']} of {cells['candidates']} permafrost cells, {cells['land_million_km2']:.2f} million km2 of "
+        f"land, {cells['permafrost_million_km2']:.2f} of it permafrost"
+    ]
+    for name, (first, last) in told["years"].items():
+        lines.append(f"{name} {first}..{last}: {told['warming_k'][name]:+.2f} K in {last}")
+    lines += [f"  note: {note}" for note in told["notes"]]
+    return "\n".join(lines)

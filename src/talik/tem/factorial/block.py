@@ -1,0 +1,124 @@
+"""A block of cells through all experiments: climate of every scenario in, one file out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from talik.errors import ConfigError, InputError
+from talik.tem.factorial.annual import MONTHLY, VARIABLES
+from talik.tem.factorial.design import reference_of
+from talik.tem.factorial.run import Experiments, Plan
+from talik.tem.inputs import Climate, Columns, read_columns, read_run
+from talik.tem.output import audit_of
+from talik.tem.permafrost.setup import read_stock
+from talik.tem.run import inputs_read, keep_compiled, spun_of, state_at
+from talik.tem.settings import Factorial, Files, TemSettings
+
+
+def run_block(out: Path, settings: TemSettings, files: Files, cells: range, start: Path, stock: Path) -> None:
+    """Run the experiments of some cells of a project and write one NetCDF file with groups history and experiments.
+
+    start : a file of `talik.tem.run.spin_block`; stock : of `talik.tem.permafrost.setup.write_stock`.
+    """
+    if settings.factorial is None or settings.permafrost is None:
+        raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")
+    keep_compiled()
+    columns = read_columns(settings, files.paths("land")).part(cells)
+    history, scenarios = read_climates(settings, files, columns)
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")
+
+    state, parameters, chosen, _ = state_at(start, columns, history, settings)
+    plan = Plan(settings.factorial, settings.permafrost, chosen)
+    held = read_stock(stock, cells)
+    experiments = Experiments(plan, columns, parameters, held, tell)
+    past, book = experiments.run(state, history, scenarios)
+    notes = [*columns.notes, *held.notes, *history.notes]
+    for name, climate in scenarios.items():
+        notes += [f"{name}: {note}" for note in climate.notes if note not in history.notes]
+    audit = audit_of(columns, history.years, experiments.worst, spun_of(start), tuple(notes))
+    inputs = {name: digest for climate in scenarios.values() for name, digest in climate.inputs.items()}
+    designed = plan.experiments
+    attributes = {
+        "audit": json.dumps(audit),
+        "talik_inputs": json.dumps({**inputs_read(history, files), **inputs}, sort_keys=True),
+        "reference": reference_of(designed),
+        "reference_year": settings.permafrost.reference_year,
+        "factors": json.dumps({name: e.factors() for name, e in designed.items()}),
+    }
+    observed = (held.source == "observed").astype(np.float64)
+    whole = book.dataset().assign(
+        observed_share=(
+            "cell",
+            columns.mean(observed),
+            {
+                "units": "1",
+                "long_name": "share of the cell whose soil carbon is known, not of a mean profile",
+            },
+        )
+    )
+    xr.Dataset(attrs=attributes).to_netcdf(out, engine="netcdf4")
+    for group, data in (("history", past.dataset()), ("experiments", whole)):
+        encoding = {n: {"zlib": True, "complevel": 1} for n in data.data_vars}
+        data.to_netcdf(out, engine="netcdf4", group=group, mode="a", encoding=encoding)
+
+
+def read_climates(
+    settings: TemSettings, files: Files, columns: Columns
+) -> tuple[Climate, dict[str, Climate]]:
+    """Climate of the years before the scenarios, and of every scenario; CO2 of each is that of its own rows.
+
+    Raises:
+        InputError: scenarios that do not follow the years before, do not end together, or lack the reference year.
+    """
+    wanted = settings.factorial
+    if wanted is None or settings.permafrost is None:
+        raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")
+    _check_names(wanted)
+    first = next(iter(wanted.scenarios.values()))
+    scenarios = {}
+    for name, scenario in wanted.scenarios.items():
+        rows = scenario.co2 or settings.co2.scenario
+        scenarios[name] = read_run(_with_co2(settings, rows), files.under(name), columns)
+    history = read_run(_with_co2(settings, settings.co2.scenario or first.co2), files, columns)
+    year = settings.permafrost.reference_year
+    last = {climate.years[-1] for climate in scenarios.values()}
+    for name, climate in scenarios.items():
+        held = f"tem.factorial.scenarios.{name}: holds {climate.years[0]}..{climate.years[-1]}"
+        if climate.years[0] != history.years[-1] + 1:
+            raise InputError(
+                f"{held}, the years before end with {history.years[-1]}; expected {history.years[-1] + 1} first. Give "
+                "files that follow each other, or set tem.period."
+            )
+        if year not in climate.years[:-1]:
+            raise InputError(
+                f"{held}; expected the reference year {year} and years after it. Set permafrost.reference_year."
+            )
+        if len(last) > 1:
+            raise InputError(
+                f"{held}; the scenarios end in {', '.join(map(str, sorted(last)))}, but their experiments are compared "
+                "year by year. Give files that end together."
+            )
+    return history, scenarios
+
+
+def _with_co2(settings: TemSettings, rows: str | None) -> TemSettings:
+    return settings.model_copy(update={"co2": settings.co2.model_copy(update={"scenario": rows})})
+
+
+def _check_names(wanted: Factorial) -> None:
+    """ConfigError for variables that there are none of."""
+    for key, names, known in (
+        ("variables", wanted.variables or (), VARIABLES),
+        ("monthly", wanted.monthly, MONTHLY),
+    ):
+        if unknown := [name for name in names if name not in known]:
+            raise ConfigError(
+                f"tem.factorial.{key}: {unknown[0]!r} is unknown; choose from: {', '.join(known)}."
+            )
