@@ -16,7 +16,15 @@ import xarray as xr
 
 from talik.cli.tem import audit_text
 from talik.tem import acceleration, model, phases
-from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_of, read_columns, read_run
+from talik.tem.inputs import (
+    Climate,
+    Columns,
+    equilibrium_climate,
+    parameters_of,
+    read_columns,
+    read_run,
+    spin_up_climate,
+)
 from talik.tem.merge import audit
 from talik.tem.model import CLOSURES
 from talik.tem.output import Collected, audit_of
@@ -251,43 +259,42 @@ def test_the_audits_of_blocks_are_joined(tmp_path: Path) -> None:
     }
 
 
-def test_soil_that_repeats_itself_is_not_run_again(three: Any) -> None:
+def looped(three: Any, settled: tuple[Any, ...], **spin_up: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The second phase from the end of the first: state, years of soil heat, and whether it repeats itself."""
+    wanted = three[0].model_copy(update={"spin_up": SpinUp(climate=(2002, 2004), **spin_up)})
+    state, _, parameters, settings = settled
+    loop = spin_up_climate(wanted, three[2])
+    return phases._loop(state, loop, parameters, wanted, settings, lambda _line: None)
+
+
+def test_soil_that_repeats_itself_is_not_run_again(three: Any, settled: tuple[Any, ...]) -> None:
     """Against soil heat in every year: temperatures of all layers, pools, and the year of the loop they end with."""
-    many = {"years": 61, "climate": (2002, 2004)}
-    settle = {"soil_heat": SoilHeat(years=300)}
-    full, told, parameters, _ = spin(three, **settle, spin_up=SpinUp(soil="every-year", **many))
-    np.testing.assert_array_equal(told.loop_soil_years, 61)
-    assert not told.loop_soil_still.any()
-    state, report, _, _ = spin(three, **settle, spin_up=SpinUp(soil_drift_k=0.02, **many))
-    assert report.loop_soil_still.all()
-    assert ((report.loop_soil_years >= 6) & (report.loop_soil_years < 61)).all()
-    assert (report.loop_soil_years % 3 == 0).all()
-    held, every = (
-        np.asarray(
-            phase(s.heat.heat, model.layers_of(s.heat.saturation, parameters.ground), None).temperature
-        )
-        for s in (state, full)
-    )
-    np.testing.assert_allclose(held, every, atol=0.15)
+
+    def temperature(state: Any) -> np.ndarray:
+        layers = model.layers_of(state.heat.saturation, settled[2].ground)
+        return np.asarray(phase(state.heat.heat, layers, None).temperature)
+
+    full, years, periodic = looped(three, settled, years=61, soil="every-year")
+    np.testing.assert_array_equal(years, 61)
+    assert not periodic.any()
+    state, years, periodic = looped(three, settled, years=61, soil_drift_k=0.02)
+    assert periodic.all()
+    assert ((years >= 6) & (years < 61)).all()
+    assert (years % 3 == 0).all()
+    np.testing.assert_allclose(temperature(state), temperature(full), atol=0.15)
     for name in ("C_V", "C_S", "N_S"):
         np.testing.assert_allclose(getattr(state.pools, name), getattr(full.pools, name), rtol=2e-3)
-    other, _, _, _ = spin(three, **settle, spin_up=SpinUp(soil_drift_k=0.02, **{**many, "years": 60}))
-    wrong = np.asarray(
-        phase(other.heat.heat, model.layers_of(other.heat.saturation, parameters.ground), None)[0]
-    )
-    assert np.abs(wrong - every).max() > 1.0  # a year off
+    other, _, _ = looped(three, settled, years=60, soil_drift_k=0.02)
+    assert np.abs(temperature(other) - temperature(full)).max() > 1.0  # a year off
 
 
-def test_a_column_whose_soil_repeats_itself_does_not_wait(three: Any) -> None:
-    """Each column has the bits that it has where the loop ends with its own soil years."""
-    settle = {"soil_heat": SoilHeat(years=300)}
-    wanted = {"climate": (2002, 2004), "soil_drift_k": 0.02}
-    _, report, _, _ = spin(three, **settle, spin_up=SpinUp(years=60, **wanted))
-    early, late = report.loop_soil_years.min(), report.loop_soil_years.max()
-    assert early < late  # else nothing waits
-    first = int(np.argmin(report.loop_soil_years))
-    stopped, _, _, _ = spin(three, **settle, spin_up=SpinUp(years=int(early), **wanted))
-    after, _, _, _ = spin(three, **settle, spin_up=SpinUp(years=int(late), **wanted))
+def test_a_column_whose_soil_repeats_itself_does_not_wait(three: Any, settled: tuple[Any, ...]) -> None:
+    """It keeps the heat that it has where the phase ends with its own soil years."""
+    _, years, _ = looped(three, settled, years=60, soil_drift_k=0.02)
+    assert years.min() < years.max()  # else nothing waits
+    first = int(np.argmin(years))
+    stopped, _, _ = looped(three, settled, years=int(years.min()), soil_drift_k=0.02)
+    after, _, _ = looped(three, settled, years=int(years.max()), soil_drift_k=0.02)
     np.testing.assert_array_equal(after.heat.heat[:, first], stopped.heat.heat[:, first])
 
 
