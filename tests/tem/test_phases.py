@@ -27,7 +27,7 @@ from talik.tem.inputs import (
 )
 from talik.tem.merge import audit
 from talik.tem.model import CLOSURES
-from talik.tem.output import Collected, audit_of
+from talik.tem.output import audit_of, spin_audit
 from talik.tem.run import model_settings
 from talik.tem.section import files_of
 from talik.tem.settings import Equilibrium, SoilHeat, SpinUp, TemSettings
@@ -178,8 +178,13 @@ def test_columns_where_newton_fails_run_plainly(
     assert report.fell_back.tolist() == [False, True, False]
     assert report.equilibrium_still.all()
     for column, expected in ((0, settled), (1, plain), (2, settled)):
+        # a column that runs by itself is compiled for another width: round-off
         jax.tree.map(
-            lambda a, b, at=column: np.testing.assert_array_equal(a[..., at], b[..., at]), state, expected[0]
+            lambda a, b, at=column: np.testing.assert_allclose(
+                a[..., at], b[..., at], rtol=1e-11, atol=1e-12
+            ),
+            state,
+            expected[0],
         )
 
 
@@ -188,8 +193,7 @@ def test_the_audit_names_columns_where_newton_failed(three: Any) -> None:
     ones, good = np.ones(3, int), np.ones(3, bool)
     away = np.array([False, True, False])
     report = phases.SpinReport(110 * ones, good, 400 * ones, 7 * ones, good, away, 22 * ones, away)
-    collected = Collected(columns, years=[2001])
-    told = audit_of(collected, report, ())
+    told = audit_of(columns, range(2001, 2002), np.zeros(4), spin_audit(report, columns), ())
     where = f"{columns.community[1]} at 66.25, -150.25"
     assert told["spin_up"]["fell_back"] == [where]
     assert told["spin_up"]["newton_steps"] == 7

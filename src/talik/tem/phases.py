@@ -127,7 +127,7 @@ def _settle_soil(
     state, soil = model.soil_step(state, forcing, parameters, steady)
     for chunk in range(-(-wanted.soil_heat.years // SOIL_CHUNK)):
         at = still_to_do(still)
-        some, climate, constants = (take(tree, at, cells) for tree in (state, forcing, parameters))
+        some, climate, constants = take((state, forcing, parameters), at, cells)
         for _ in range(SOIL_CHUNK):
             some, now = model.soil_step(some, climate, constants, steady)
         keep = jnp.asarray(still)
@@ -201,7 +201,7 @@ def _plain(
     limits = wanted.equilibrium
     for _ in range(-(-limits.years // CHUNK)):
         at = still_to_do(still)
-        some = (take(tree, at, done.size) for tree in (state, forcing, soil, parameters))
+        some = take((state, forcing, soil, parameters), at, done.size)
         moved, changes = repeat(*some, steady, CHUNK)
         after = put(state, moved, at)
         state = jax.tree.map(partial(jnp.where, jnp.asarray(still)), state, after)
@@ -271,7 +271,7 @@ def _loop_year(
     if not periodic.all():
         # soil heat of the others, with the moisture that they have reached
         cells, at = periodic.size, still_to_do(periodic)
-        some = (take(tree, at, cells) for tree in (state, forcing, parameters))
+        some = take((state, forcing, parameters), at, cells)
         warmed, now = model.soil_step(*some, settings)
         choose = partial(jnp.where, jnp.asarray(periodic))
         heat = jax.tree.map(choose, heat, put(heat, warmed.heat, at))
