@@ -64,7 +64,9 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
         )
     )
     xr.Dataset(attrs=attributes).to_netcdf(out, engine="netcdf4")
-    for group, data in (("history", past.dataset()), ("experiments", whole)):
+    # what is frozen then depends on the reference year, which each scenario has for itself
+    before = past.dataset().drop_vars("cSoilPermafrost", errors="ignore")
+    for group, data in (("history", before), ("experiments", whole)):
         encoding = {n: {"zlib": True, "complevel": 1} for n in data.data_vars}
         data.to_netcdf(out, engine="netcdf4", group=group, mode="a", encoding=encoding)
 

@@ -189,7 +189,8 @@ class Experiments:
                 )
             )
             stock = 1e-3 * np.asarray(permafrost.frozen_c.sum(axis=0))
-            book.amend(reference_year, "cSoilPermafrost", stock, (scenario, e))
+            for year in range(climate.first_year, reference_year + 1):
+                book.amend(year, "cSoilPermafrost", stock, (scenario, e))
         return runs
 
     def _apart(self, runs: list[_Run], year: int, book: Book, scenario: int) -> None:
