@@ -93,11 +93,18 @@ class Experiments:
         self.designed = plan.experiments
         self.worst = np.zeros(len(model.CLOSURES))
 
-    def run(self, start: State, history: Climate, scenarios: Mapping[str, Climate]) -> tuple[Book, Book]:
+    def run(
+        self,
+        start: State,
+        history: Climate,
+        scenarios: Mapping[str, Climate],
+        before: np.ndarray | None = None,
+    ) -> tuple[Book, Book]:
         """The years before the experiments, and the experiments under every scenario.
 
         The history ends with the year before the scenarios. Up to the reference year all experiments are one; from then
-        on what is frozen under the active layer of that year is exposed by deeper thaw.
+        on what is frozen under the active layer of that year is exposed by deeper thaw. before : (column,) air
+        temperature of the December before the history, where it is known.
         """
         first = next(iter(scenarios.values()))
         reference_year = self.plan.permafrost.reference_year
@@ -114,7 +121,7 @@ class Experiments:
                 past.write(year, values, months)
 
         states = dict.fromkeys((e.history_key() for e in self.designed.values()), start)
-        states, alt = self._together(states, history, history.years, None, keep)
+        states, alt = self._together(states, history, history.years, before, keep)
         for s, (name, climate) in enumerate(scenarios.items()):
 
             def keep_all(
