@@ -23,7 +23,8 @@ from talik.tem.settings import Factorial, Files, TemSettings
 def run_block(out: Path, settings: TemSettings, files: Files, cells: range, start: Path, stock: Path) -> None:
     """Run the experiments of some cells of a project and write one NetCDF file with groups history and experiments.
 
-    start : a file of `talik.tem.run.spin_block` or of an earlier run; stock : of `talik.tem.permafrost.setup.write_stock`.
+    start : a file of `talik.tem.run.spin_block` or of an earlier run; stock : of
+    `talik.tem.permafrost.setup.write_stock`.
     """
     if settings.factorial is None or settings.permafrost is None:
         raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")

@@ -106,15 +106,21 @@ def thawed_by(
 
     alt : active layer of the years that ran, m. ConfigError where it lacks one of `PermafrostCarbon.thawed_years`.
     """
-    last_year = wanted.reference_year
-    first, last = wanted.thawed_years or (last_year, last_year)
-    if not first <= last <= last_year or first not in alt:
-        raise ConfigError(
-            f"{what}: thawed_years {first}..{last}; expected years of the run, {min(alt)} or later, up to the "
-            f"reference year {last_year}. Correct them."
-        )
-    deepest: np.ndarray = np.max([alt[year] for year in range(first, last + 1)], axis=0)
+    deepest: np.ndarray = np.max([alt[year] for year in thawed_years(wanted, min(alt), what)], axis=0)
     return deepest
+
+
+def thawed_years(wanted: PermafrostCarbon, first_year: int, what: str = "tem.permafrost") -> range:
+    """Years whose deepest active layer is not frozen; ConfigError unless they lie in a run from `first_year` on, and
+    end with the reference year at the latest."""
+    reference = wanted.reference_year
+    first, last = wanted.thawed_years or (reference, reference)
+    if not first_year <= first <= last <= reference:
+        raise ConfigError(
+            f"{what}: thawed_years {first}..{last}; expected years of the run, {first_year} or later, up to the "
+            f"reference year {reference}. Correct them."
+        )
+    return range(first, last + 1)
 
 
 def freeze(stock: Stock, alt: np.ndarray, cn: tuple[float, float] | None = None) -> Permafrost:
