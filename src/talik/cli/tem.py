@@ -186,11 +186,16 @@ def _say(told: dict[str, Any], plan: str) -> None:
 
 
 def audit_text(audit: dict[str, Any]) -> str:
-    """What the run says of itself: closure of the budgets, and whether the spin-up stood still."""
+    """What the run says of itself: closure of the budgets, columns without permafrost, whether the spin-up stood still."""
     lines = []
     if closure := audit.get("closure"):
         lines.append("conservation, worst cell and year, relative:")
         lines += [f"  {name:9s} {value:.1e}" for name, value in closure.items()]
+    for scenario, count in audit.get("without_permafrost", {}).items():
+        lines.append(
+            f"no permafrost in the reference year, so no frozen carbon, in {count} of {audit['columns']} columns "
+            f"({scenario})"
+        )
     if spun := audit.get("spin_up"):
         total = audit["columns"]
         lines.append(

@@ -43,7 +43,9 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
     notes = [*columns.notes, *held.notes, *history.notes]
     for name, climate in scenarios.items():
         notes += [f"{name}: {note}" for note in climate.notes if note not in history.notes]
-    audit = audit_of(columns, history.years, experiments.worst, spun_of(start), tuple(notes))
+    years = range(history.first_year, book.years.stop)
+    audit = audit_of(columns, years, experiments.worst, spun_of(start), tuple(notes))
+    audit["without_permafrost"] = experiments.without_permafrost
     inputs = {name: digest for climate in scenarios.values() for name, digest in climate.inputs.items()}
     designed = plan.experiments
     attributes = {

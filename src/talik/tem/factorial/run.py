@@ -16,7 +16,7 @@ from talik.tem.factorial.design import Experiment, climate_of, experiments_of, r
 from talik.tem.inputs import Climate, Columns
 from talik.tem.model import Parameters, Settings, State
 from talik.tem.output import keep_worst, month_seconds
-from talik.tem.permafrost.layers import Month
+from talik.tem.permafrost.layers import NO_PERMAFROST_M, Month
 from talik.tem.permafrost.setup import freeze, permafrost_parameters, thawed_by
 from talik.tem.permafrost.stock import Stock
 from talik.tem.phases import TELL_EVERY, Tell
@@ -71,7 +71,8 @@ Write = Callable[[int, str, np.ndarray, np.ndarray | None], None]
 
 
 class Experiments:
-    """The experiments of some columns. `run` gives the books; `worst` (4,) is the largest residual of each budget."""
+    """The experiments of some columns. `run` gives the books; `worst` (4,) is the largest residual of each budget, and
+    `without_permafrost` the number of columns that have none in the reference year, by scenario."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class Experiments:
         self.months = plan.factorial.monthly
         self.designed = plan.experiments
         self.worst = np.zeros(len(model.CLOSURES))
+        self.without_permafrost: dict[str, int] = {}
 
     def run(
         self,
@@ -134,6 +136,7 @@ class Experiments:
             december = history.tair[-1, 11]
             shared = range(climate.first_year, reference_year + 1)
             reached, later = self._together(states, climate, shared, december, keep_all)
+            self.without_permafrost[name] = int((later[reference_year] >= NO_PERMAFROST_M).sum())
             runs = self._branch(reached, alt | later, climate, book, s)
             for i, year in enumerate(range(reference_year + 1, climate.years[-1] + 1)):
                 if i % TELL_EVERY == 0:

@@ -59,12 +59,17 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
 
     Raises:
         InputError: soil carbon that cannot be right, or none at all.
-        ConfigError: profiles of communities that do not exist.
+        ConfigError: profiles of communities that do not exist, or that are negative.
     """
-    for name in wanted.profiles:
+    for name, profile in wanted.profiles.items():
         if name not in COMMUNITIES:
             raise ConfigError(
                 f"tem.permafrost.profiles: {name!r} is unknown; choose one of: {', '.join(COMMUNITIES)}."
+            )
+        if not all(0.0 <= value < np.inf for value in profile):
+            raise ConfigError(
+                f"tem.permafrost.profiles.{name} is {', '.join(f'{v:g}' for v in profile)}; expected four stocks of 0 "
+                "or more, kg C m-2. Correct them."
             )
     community = np.asarray(columns.community)
     stated = np.isin(community, list(wanted.profiles))
@@ -96,7 +101,15 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
         carbon[:, here] = profile[:, None]
         nitrogen[:, here] = (profile / carbon_to_nitrogen(wanted.cn))[:, None]
     source[replaced] = "profile"
-    return Stock(carbon, nitrogen, source, stock.notes)
+    notes = stock.notes
+    if replaced.any():
+        names = ", ".join(sorted(set(community[replaced].tolist())))
+        notes = (
+            *notes,
+            f"soil carbon: {int(replaced.sum())} of {community.size} columns have the profile that is stated for "
+            f"their community, not a mean ({names})",
+        )
+    return Stock(carbon, nitrogen, source, notes)
 
 
 def thawed_by(
