@@ -61,15 +61,15 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
         InputError: soil carbon that cannot be right, or none at all.
         ConfigError: profiles of communities that do not exist, or that are negative.
     """
-    for name, profile in wanted.profiles.items():
+    for name, stated_stocks in wanted.profiles.items():
         if name not in COMMUNITIES:
             raise ConfigError(
                 f"tem.permafrost.profiles: {name!r} is unknown; choose one of: {', '.join(COMMUNITIES)}."
             )
-        if not all(0.0 <= value < np.inf for value in profile):
+        if not all(0.0 <= value < np.inf for value in stated_stocks):
             raise ConfigError(
-                f"tem.permafrost.profiles.{name} is {', '.join(f'{v:g}' for v in profile)}; expected four stocks of 0 "
-                "or more, kg C m-2. Correct them."
+                f"tem.permafrost.profiles.{name} is {', '.join(f'{v:g}' for v in stated_stocks)}; expected four "
+                "stocks of 0 or more, kg C m-2. Correct them."
             )
     community = np.asarray(columns.community)
     stated = np.isin(community, list(wanted.profiles))
