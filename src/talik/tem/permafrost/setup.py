@@ -66,7 +66,7 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
             raise ConfigError(
                 f"tem.permafrost.profiles: {name!r} is unknown; choose one of: {', '.join(COMMUNITIES)}."
             )
-        if not all(0.0 <= value < np.inf for value in stated_stocks):
+        if min(stated_stocks) < 0.0:
             raise ConfigError(
                 f"tem.permafrost.profiles.{name} is {', '.join(f'{v:g}' for v in stated_stocks)}; expected four "
                 "stocks of 0 or more, kg C m-2. Correct them."
