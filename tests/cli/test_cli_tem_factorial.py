@@ -112,7 +112,10 @@ def permafrost(**changes: Any) -> dict[str, Any]:
             scenario(mild={**MILD, "climate": ["hole.nc"]}),
             "tem.factorial.scenarios.mild: holds 2005..2011, the years before end with 2003; expected 2004 first",
         ),
-        (scenario(mild={**MILD, "climate": ["gap.nc"]}), "gap.nc: 2007-01, 2007-02"),
+        (
+            scenario(mild={**MILD, "climate": ["gap.nc"]}),
+            "gap.nc: tas: 2007-01, 2007-02, 2007-03 and 9 more missing. Expected every month once",
+        ),
         (
             scenario(mild={**MILD, "climate": ["joined.nc"]}),
             "holds 2001..2011, the years before end with 2003",
