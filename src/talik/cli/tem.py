@@ -155,21 +155,29 @@ class _Command:
         """What runs; errors of all its input come now, not in the middle of the run."""
         from talik.tem.factorial.check import check_experiments
         from talik.tem.inputs import check_run, read_columns
-        from talik.tem.run import open_restart
+        from talik.tem.permafrost.setup import stock_of
+        from talik.tem.run import check_reference_year, open_restart
 
         columns = read_columns(self.settings, self.files.paths("land"))
         climate = check_run(self.settings, self.files, columns)
+        held = None
         if self.files.restart is not None:
-            open_restart(Path(self.files.restart), columns, climate)
+            held = open_restart(Path(self.files.restart), columns, climate)
+        notes = list(climate.notes)
+        if self.step == "tem":
+            notes += check_reference_year(self.settings, climate, held)
+            if self.settings.permafrost is not None:
+                soil_carbon = self.files.paths("soil_carbon")
+                notes += stock_of(columns, self.settings.permafrost, soil_carbon).notes
         told: dict[str, Any] = {
             "cells": int(columns.lat.size),
             "columns": int(columns.cell.size),
             "years": [climate.years[0], climate.years[-1]],
-            "notes": list(climate.notes),
         }
         if self.step == "tem-factorial":
             told |= check_experiments(self.settings, self.files, columns)
-        return told
+            notes += told["notes"]
+        return {**told, "notes": list(dict.fromkeys(notes))}
 
 
 def _say(told: dict[str, Any], plan: str) -> None:
@@ -186,11 +194,16 @@ def _say(told: dict[str, Any], plan: str) -> None:
 
 
 def audit_text(audit: dict[str, Any]) -> str:
-    """What the run says of itself: closure of the budgets, and whether the spin-up stood still."""
+    """What the run says of itself: closure of the budgets, columns without permafrost, how the spin-up ended."""
     lines = []
     if closure := audit.get("closure"):
         lines.append("conservation, worst cell and year, relative:")
         lines += [f"  {name:9s} {value:.1e}" for name, value in closure.items()]
+    for scenario, count in audit.get("without_permafrost", {}).items():
+        lines.append(
+            f"no permafrost in the reference year, so no frozen carbon, in {count} of {audit['columns']} columns "
+            f"({scenario})"
+        )
     if spun := audit.get("spin_up"):
         total = audit["columns"]
         lines.append(

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from talik.errors import InputError
+from talik.errors import ConfigError, InputError
 from talik.provenance import hash_file
 from talik.tem import model, phases
 from talik.tem.biogeochemistry import Settings as BiogeochemistrySettings
@@ -24,7 +24,13 @@ from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_o
 from talik.tem.model import Parameters, Settings, State
 from talik.tem.output import Collected, audit_of, month_seconds, spin_audit, state_dataset, state_from
 from talik.tem.permafrost.layers import Permafrost
-from talik.tem.permafrost.setup import freeze, permafrost_parameters, read_stock, thawed_by
+from talik.tem.permafrost.setup import (
+    freeze,
+    permafrost_parameters,
+    read_stock,
+    thawed_by,
+    thawed_years,
+)
 from talik.tem.permafrost.stock import Stock
 from talik.tem.settings import Files, TemSettings
 from talik.tem.thermal.freezing import UnfrozenWater
@@ -145,6 +151,7 @@ def state_at(
 ) -> tuple[State, Parameters, Settings, np.ndarray | None]:
     """State, parameters and settings from which columns go on, and the air of the December before if it is known."""
     held = open_restart(start, columns, climate)
+    check_reference_year(wanted, climate, held)
     settings = model_settings(wanted, float(held.attrs["co2_reference"]))
     parameters = parameters_of(columns, wanted, climate)
     parameters = parameters._replace(snow_resistance=jnp.asarray(held["snow_resistance"].to_numpy()))
@@ -158,6 +165,37 @@ def state_at(
         template = template._replace(permafrost=Permafrost(*(kind for _ in Permafrost._fields)))
     december = held["tair_december"].to_numpy() if "tair_december" in held else None
     return state_from(held, template), parameters, settings, december
+
+
+def check_reference_year(wanted: TemSettings, climate: Climate, held: xr.Dataset | None) -> list[str]:
+    """A note if a run ends before anything is frozen; held : the restart file from which it starts, if from one.
+
+    Raises:
+        ConfigError: permafrost that the run would never have, have twice, or lose.
+    """
+    frozen = held is not None and "permafrost_frozen_c" in held
+    if wanted.permafrost is None:
+        if frozen:
+            raise ConfigError(
+                f"tem.restart: {wanted.restart} holds frozen carbon, but tem has no section permafrost. Add that of "
+                "the run that wrote it."
+            )
+        return []
+    years, reference = climate.years, wanted.permafrost.reference_year
+    found = f"tem.permafrost.reference_year is {reference}, the run is {years[0]}..{years[-1]}"
+    if reference < years[0] and not frozen:
+        raise ConfigError(
+            f"{found}; expected a year of the run, or a restart file from a later year than it, because nothing is "
+            "frozen before. Correct it."
+        )
+    if reference >= years[0] and frozen:
+        raise ConfigError(
+            f"{found}, but tem.restart: {wanted.restart} holds carbon that was frozen in an earlier year. Set that "
+            "year."
+        )
+    if reference in years:
+        thawed_years(wanted.permafrost, years[0])
+    return [f"{found}: nothing is frozen yet"] if reference > years[-1] else []
 
 
 def model_settings(wanted: TemSettings, co2_reference: float) -> Settings:

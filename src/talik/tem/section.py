@@ -199,6 +199,11 @@ def needs_of(settings: TemSettings) -> tuple[str, ...]:
     return spun if settings.permafrost is None else (*spun, "tem-stock")
 
 
+def start_of(job: Job, files: Files) -> Path:
+    """The file from which the cells of a unit start."""
+    return job.needs["tem-spinup-cells"][job.unit] if files.restart is None else Path(files.restart)
+
+
 def _spin_cost(columns: int, settings: TemSettings) -> Cost:
     """What the spin-up of a block takes, if each phase takes the years it may."""
     loop = 33 if settings.spin_up.soil == "periodic" else settings.spin_up.years
@@ -238,7 +243,7 @@ def _stock(job: Job, settings: TemSettings, files: Files) -> None:
 def _run_block(job: Job, settings: TemSettings, files: Files, blocks: Blocks) -> None:
     from talik.tem.run import run_block
 
-    start = job.needs["tem-spinup-cells"][job.unit] if files.restart is None else Path(files.restart)
+    start = start_of(job, files)
     stock = job.needs["tem-stock"]["stock"] if "tem-stock" in job.needs else None
     run_block(job.out, settings, files, blocks.of(job.unit), start, stock)
 

@@ -166,9 +166,10 @@ def annual(
 @jax.jit
 def by_depth(sums: Month) -> Array:
     """(variable of `BY_DEPTH`, interval, cell), kg m-2, from flows by layer."""
-    weights = jnp.asarray(_in_intervals())
+    inside = jnp.asarray(_in_intervals())[..., None]
     flows = (sums.exposed_c, sums.decomposed, sums.exposed_n, sums.delivered)
-    return jnp.stack([_G_TO_KG * jnp.einsum("il,lc->ic", weights, flow) for flow in flows])
+    # no matrix product: the order of its sums depends on how many cells there are
+    return jnp.stack([_G_TO_KG * jnp.sum(inside * flow, axis=1) for flow in flows])
 
 
 def _in_intervals() -> np.ndarray:

@@ -23,7 +23,8 @@ from talik.tem.settings import Factorial, Files, TemSettings
 def run_block(out: Path, settings: TemSettings, files: Files, cells: range, start: Path, stock: Path) -> None:
     """Run the experiments of some cells of a project and write one NetCDF file with groups history and experiments.
 
-    start : a file of `talik.tem.run.spin_block`; stock : of `talik.tem.permafrost.setup.write_stock`.
+    start : a file of `talik.tem.run.spin_block` or of an earlier run; stock : of
+    `talik.tem.permafrost.setup.write_stock`.
     """
     if settings.factorial is None or settings.permafrost is None:
         raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")
@@ -34,15 +35,17 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
     def tell(line: str) -> None:
         sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")
 
-    state, parameters, chosen, _ = state_at(start, columns, history, settings)
+    state, parameters, chosen, december = state_at(start, columns, history, settings)
     plan = Plan(settings.factorial, settings.permafrost, chosen)
     held = read_stock(stock, cells)
     experiments = Experiments(plan, columns, parameters, held, tell)
-    past, book = experiments.run(state, history, scenarios)
+    past, book = experiments.run(state, history, scenarios, december)
     notes = [*columns.notes, *held.notes, *history.notes]
     for name, climate in scenarios.items():
         notes += [f"{name}: {note}" for note in climate.notes if note not in history.notes]
-    audit = audit_of(columns, history.years, experiments.worst, spun_of(start), tuple(notes))
+    years = range(history.first_year, book.years.stop)
+    audit = audit_of(columns, years, experiments.worst, spun_of(start), tuple(notes))
+    audit["without_permafrost"] = experiments.without_permafrost
     inputs = {name: digest for climate in scenarios.values() for name, digest in climate.inputs.items()}
     designed = plan.experiments
     attributes = {
@@ -64,7 +67,9 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
         )
     )
     xr.Dataset(attrs=attributes).to_netcdf(out, engine="netcdf4")
-    for group, data in (("history", past.dataset()), ("experiments", whole)):
+    # what is frozen then depends on the reference year, which each scenario has for itself
+    before = past.dataset().drop_vars("cSoilPermafrost", errors="ignore")
+    for group, data in (("history", before), ("experiments", whole)):
         encoding = {n: {"zlib": True, "complevel": 1} for n in data.data_vars}
         data.to_netcdf(out, engine="netcdf4", group=group, mode="a", encoding=encoding)
 

@@ -8,7 +8,7 @@ from talik.errors import ConfigError
 from talik.tem.factorial.block import read_climates
 from talik.tem.factorial.design import climate_of, experiments_of
 from talik.tem.inputs import CHECKED_TOGETHER, Columns
-from talik.tem.permafrost.setup import stock_of
+from talik.tem.permafrost.setup import stock_of, thawed_years
 from talik.tem.settings import Files, TemSettings
 
 
@@ -19,7 +19,7 @@ def check_experiments(settings: TemSettings, files: Files, columns: Columns) -> 
         raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")
     stock = stock_of(columns, settings.permafrost, files.paths("soil_carbon"))
     designed = experiments_of(wanted.experiments)
-    notes = dict.fromkeys(stock.notes)
+    permafrost, notes = settings.permafrost, dict.fromkeys(stock.notes)
     last = 0
     for start in range(0, columns.lat.size, CHECKED_TOGETHER):
         cells = range(start, min(start + CHECKED_TOGETHER, columns.lat.size))
@@ -29,7 +29,12 @@ def check_experiments(settings: TemSettings, files: Files, columns: Columns) -> 
             last = climate.years[-1]
             notes.update(dict.fromkeys(climate.notes))
             for experiment in designed.values() if start == 0 else ():
-                climate_of(experiment, climate, settings.permafrost.reference_year)
+                climate_of(experiment, climate, permafrost.reference_year)
+    for name, experiment in designed.items():
+        own = permafrost.model_copy(
+            update={"thawed_years": experiment.thawed_years or permafrost.thawed_years}
+        )
+        thawed_years(own, history.first_year, f"tem.factorial.experiments.{name}")
     return {
         "scenarios": list(wanted.scenarios),
         "experiments": {name: e.factors() for name, e in designed.items()},

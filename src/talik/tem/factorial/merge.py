@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,12 @@ def write_group(parts: Sequence[Path], group: str, out: Path, *, title: str, key
 
 def write_audit(parts: Sequence[Path], out: Path) -> None:
     """What the blocks tell of themselves, together."""
-    out.write_text(json.dumps(audit(parts), indent=1) + "\n", encoding="utf-8", newline="\n")
+    told, bare = audit(parts), Counter[str]()
+    for path in parts:
+        with xr.open_dataset(path, engine="netcdf4") as ds:
+            bare.update(json.loads(ds.attrs["audit"])["without_permafrost"])
+    told["without_permafrost"] = dict(bare)
+    out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def _joined(parts: Sequence[Path], group: str, names: Sequence[str]) -> xr.Dataset:

@@ -16,7 +16,7 @@ from talik.tem.factorial.design import Experiment, climate_of, experiments_of, r
 from talik.tem.inputs import Climate, Columns
 from talik.tem.model import Parameters, Settings, State
 from talik.tem.output import keep_worst, month_seconds
-from talik.tem.permafrost.layers import Month
+from talik.tem.permafrost.layers import NO_PERMAFROST_M, Month
 from talik.tem.permafrost.setup import freeze, permafrost_parameters, thawed_by
 from talik.tem.permafrost.stock import Stock
 from talik.tem.phases import TELL_EVERY, Tell
@@ -71,7 +71,8 @@ Write = Callable[[int, str, np.ndarray, np.ndarray | None], None]
 
 
 class Experiments:
-    """The experiments of some columns. `run` gives the books; `worst` (4,) is the largest residual of each budget."""
+    """The experiments of some columns. `run` gives the books; `worst` (4,) is the largest residual of each budget, and
+    `without_permafrost` the number of columns that have none in the reference year, by scenario."""
 
     def __init__(
         self,
@@ -92,12 +93,20 @@ class Experiments:
         self.months = plan.factorial.monthly
         self.designed = plan.experiments
         self.worst = np.zeros(len(model.CLOSURES))
+        self.without_permafrost: dict[str, int] = {}
 
-    def run(self, start: State, history: Climate, scenarios: Mapping[str, Climate]) -> tuple[Book, Book]:
+    def run(
+        self,
+        start: State,
+        history: Climate,
+        scenarios: Mapping[str, Climate],
+        before: np.ndarray | None = None,
+    ) -> tuple[Book, Book]:
         """The years before the experiments, and the experiments under every scenario.
 
         The history ends with the year before the scenarios. Up to the reference year all experiments are one; from then
-        on what is frozen under the active layer of that year is exposed by deeper thaw.
+        on what is frozen under the active layer of that year is exposed by deeper thaw. before : (column,) air
+        temperature of the December before the history, where it is known.
         """
         first = next(iter(scenarios.values()))
         reference_year = self.plan.permafrost.reference_year
@@ -114,7 +123,7 @@ class Experiments:
                 past.write(year, values, months)
 
         states = dict.fromkeys((e.history_key() for e in self.designed.values()), start)
-        states, alt = self._together(states, history, history.years, None, keep)
+        states, alt = self._together(states, history, history.years, before, keep)
         for s, (name, climate) in enumerate(scenarios.items()):
 
             def keep_all(
@@ -127,6 +136,7 @@ class Experiments:
             december = history.tair[-1, 11]
             shared = range(climate.first_year, reference_year + 1)
             reached, later = self._together(states, climate, shared, december, keep_all)
+            self.without_permafrost[name] = int((later[reference_year] >= NO_PERMAFROST_M).sum())
             runs = self._branch(reached, alt | later, climate, book, s)
             for i, year in enumerate(range(reference_year + 1, climate.years[-1] + 1)):
                 if i % TELL_EVERY == 0:
@@ -189,7 +199,8 @@ class Experiments:
                 )
             )
             stock = 1e-3 * np.asarray(permafrost.frozen_c.sum(axis=0))
-            book.amend(reference_year, "cSoilPermafrost", stock, (scenario, e))
+            for year in range(climate.first_year, reference_year + 1):
+                book.amend(year, "cSoilPermafrost", stock, (scenario, e))
         return runs
 
     def _apart(self, runs: list[_Run], year: int, book: Book, scenario: int) -> None:

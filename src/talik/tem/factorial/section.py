@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from talik.errors import ConfigError
 from talik.tem import section
@@ -33,7 +34,10 @@ def factorial_steps(settings: TemSettings, files: Files, blocks: Blocks, title: 
         return []
     if settings.permafrost is None:
         raise ConfigError("tem.factorial: needs the section permafrost, which says what is frozen. Add it.")
-    scenarios = {f"{name}: {p}": p for name in files.scenarios for p in files.under(name).paths("climate")}
+    inputs = section.inputs_of(files, "climate", "co2", "land")
+    inputs |= {f"{name}: {p}": p for name in files.scenarios for p in files.under(name).paths("climate")}
+    if files.restart:
+        inputs[files.restart] = Path(files.restart)
     config = {**settings.model_dump(mode="json"), "period": files.period}
     return [
         Step(
@@ -41,7 +45,7 @@ def factorial_steps(settings: TemSettings, files: Files, blocks: Blocks, title: 
             units=tuple(blocks.cells),
             work=partial(_run_block, settings=settings, files=files, blocks=blocks),
             config=config,
-            inputs={**section.inputs_of(files, "climate", "co2", "land"), **scenarios},
+            inputs=inputs,
             needs=section.needs_of(settings),
             suffix=".nc",
             cost=_cost(blocks.columns, wanted),
@@ -75,7 +79,7 @@ def _cost(columns: int, wanted: Factorial) -> Cost:
 def _run_block(job: Job, settings: TemSettings, files: Files, blocks: Blocks) -> None:
     from talik.tem.factorial.block import run_block
 
-    start = job.needs["tem-spinup-cells"][job.unit]
+    start = section.start_of(job, files)
     run_block(job.out, settings, files, blocks.of(job.unit), start, job.needs["tem-stock"]["stock"])
 
 

@@ -59,12 +59,17 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
 
     Raises:
         InputError: soil carbon that cannot be right, or none at all.
-        ConfigError: profiles of communities that do not exist.
+        ConfigError: profiles of communities that do not exist, or that are negative.
     """
-    for name in wanted.profiles:
+    for name, stated_stocks in wanted.profiles.items():
         if name not in COMMUNITIES:
             raise ConfigError(
                 f"tem.permafrost.profiles: {name!r} is unknown; choose one of: {', '.join(COMMUNITIES)}."
+            )
+        if min(stated_stocks) < 0.0:
+            raise ConfigError(
+                f"tem.permafrost.profiles.{name} is {', '.join(f'{v:g}' for v in stated_stocks)}; expected four "
+                "stocks of 0 or more, kg C m-2. Correct them."
             )
     community = np.asarray(columns.community)
     stated = np.isin(community, list(wanted.profiles))
@@ -96,7 +101,15 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
         carbon[:, here] = profile[:, None]
         nitrogen[:, here] = (profile / carbon_to_nitrogen(wanted.cn))[:, None]
     source[replaced] = "profile"
-    return Stock(carbon, nitrogen, source, stock.notes)
+    notes = stock.notes
+    if replaced.any():
+        names = ", ".join(sorted(set(community[replaced].tolist())))
+        notes = (
+            *notes,
+            f"soil carbon: {int(replaced.sum())} of {community.size} columns have the profile that is stated for "
+            f"their community, not a mean ({names})",
+        )
+    return Stock(carbon, nitrogen, source, notes)
 
 
 def thawed_by(
@@ -106,15 +119,21 @@ def thawed_by(
 
     alt : active layer of the years that ran, m. ConfigError where it lacks one of `PermafrostCarbon.thawed_years`.
     """
-    last_year = wanted.reference_year
-    first, last = wanted.thawed_years or (last_year, last_year)
-    if not first <= last <= last_year or first not in alt:
-        raise ConfigError(
-            f"{what}: thawed_years {first}..{last}; expected years of the run, {min(alt)} or later, up to the "
-            f"reference year {last_year}. Correct them."
-        )
-    deepest: np.ndarray = np.max([alt[year] for year in range(first, last + 1)], axis=0)
+    deepest: np.ndarray = np.max([alt[year] for year in thawed_years(wanted, min(alt), what)], axis=0)
     return deepest
+
+
+def thawed_years(wanted: PermafrostCarbon, first_year: int, what: str = "tem.permafrost") -> range:
+    """Years whose deepest active layer is not frozen; ConfigError unless they lie in a run from `first_year` on, and
+    end with the reference year at the latest."""
+    reference = wanted.reference_year
+    first, last = wanted.thawed_years or (reference, reference)
+    if not first_year <= first <= last <= reference:
+        raise ConfigError(
+            f"{what}: thawed_years {first}..{last}; expected years of the run, {first_year} or later, up to the "
+            f"reference year {reference}. Correct them."
+        )
+    return range(first, last + 1)
 
 
 def freeze(stock: Stock, alt: np.ndarray, cn: tuple[float, float] | None = None) -> Permafrost:
