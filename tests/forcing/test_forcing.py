@@ -104,7 +104,13 @@ def test_what_was_done_is_told(made: Path) -> None:
     told = json.loads((made / "forcing.json").read_text())
     cells = told["cells"]
     assert (cells["candidates"], cells["kept"]) == (11, 8)
-    assert cells["left_out"] == {"no climate": 1, "no land": 1, "no texture": 1, "no vegetation": 0}
+    assert cells["left_out"] == {
+        "no climate": 1,
+        "no precipitation": 0,
+        "no land": 1,
+        "no texture": 1,
+        "no vegetation": 0,
+    }
     assert cells["sources"]["vegetation"] == {"tem_static": 3, "koeppen": 4, "koeppen_nearby": 1}
     assert cells["temveg"] == {"1": 1, "2": 1, "3": 1, "6": 2, "7": 3}
     with xr.open_dataset(made / "land.nc") as land:

@@ -18,6 +18,7 @@ from talik.provenance import stamp
 from talik.regions.classes import classes_of
 from talik.regions.ellipsoid import band_area_m2
 from talik.sources.climate_cells import Points, nearest, turned
+from talik.sources.climate_checks import DRIEST
 from talik.sources.climate_grids import open_grid
 
 Array = npt.NDArray[np.float64]
@@ -42,8 +43,9 @@ def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
 
     Dimension (cell): sand, silt, clay (percent), temveg (TEM type), elevation (m), cell_area (m2, the land in the
     cell), permafrost_fraction (1), and texture_source, vegetation_source, elevation_source (flags). The attribute
-    `talik_audit` (JSON) counts cells by source, and those left out by the first reason that holds: no climate, no land,
-    no texture, no vegetation. `talik_note` says the same in words.
+    `talik_audit` (JSON) counts cells by source, and those left out by the first reason that holds: no climate, no
+    precipitation in a year (some maps have none near the pole), no land, no texture, no vegetation. `talik_note` says
+    the same in words.
 
     Raises:
         InputError: files without the variables, or no cell left.
@@ -65,6 +67,7 @@ def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
     share = np.nan_to_num(soil["land_fraction"])
     has: dict[str, BoolArray] = {
         "climate": np.isfinite(np.concatenate([tas, pr, clt])).all(axis=0),
+        "precipitation": np.nan_to_num(pr).sum(axis=0) >= DRIEST,
         "land": np.asarray(share > 0),
         "texture": np.isfinite(texture.sum(axis=0)),
         "vegetation": np.isfinite(types),
