@@ -146,17 +146,28 @@ def test_a_dry_run_writes_nothing_and_resume_continues(tmp_path: Path) -> None:
 
 def test_the_process_model_takes_the_files(made: Path) -> None:
     from talik.tem.inputs import check_run, read_columns
-    from talik.tem.settings import TemSettings
+    from talik.tem.settings import Files, TemSettings
 
-    scenario = {"files": ["co2.csv"], "scenario": "ssp126"}
     settings = TemSettings.model_validate(
-        {"climate": {"files": ["a"]}, "co2": scenario, "land": {"files": ["b"]}}
+        {
+            "climate": {"files": ["a"]},
+            "co2": {"files": ["c"], "scenario": "ssp126"},
+            "land": {"files": ["b"]},
+        }
     )
-    columns = read_columns(settings, [made / "land.nc"])
+    climates = tuple(str(made / f"climate-{name}.nc") for name in ("historical", "ssp126"))
+    files = Files(
+        climate=climates,
+        co2=(str(made.parent / "co2.csv"),),
+        land=(str(made / "land.nc"),),
+        restart=None,
+        period=(1850, 2100),
+        scenarios={},
+    )
+    columns = read_columns(settings, files.paths("land"))
     # ice has none; a woodland cell has two
     assert (columns.lat.size, columns.cell.size) == (7, 9)
-    files = [made / "climate-historical.nc", made / "climate-ssp126.nc"]
-    climate = check_run(settings, files, [made.parent / "co2.csv"], columns, (1850, 2100))
+    climate = check_run(settings, files, columns)
     assert climate.tair.shape == (251, 12, 9)
     assert any("8 of 11 permafrost cells" in n for n in climate.notes)
     assert any(n.startswith("pattern-scaled") for n in climate.notes)
