@@ -1,8 +1,9 @@
 """The permafrost region from forcing to figures: every cell with half or more permafrost, twenty experiments.
 
-`python -m benchmarks.tem_region FOLDER [--workers N] [--every K] [--design published|sensitivities]` with the test data
-(TALIK_SHARED) writes project files into FOLDER, runs `talik tem forcing`, `factorial` and `diagnose`, and prints what it
-took. A run that was interrupted goes on. --every takes each K-th cell.
+`python -m benchmarks.tem_region FOLDER [--workers N] [--every K] [--design published|sensitivities] [--elevation M]`
+with the test data (TALIK_SHARED) writes project files into FOLDER, runs `talik tem forcing`, `factorial` and `diagnose`,
+and prints what it took. A run that was interrupted goes on. --every takes each K-th cell; --elevation is that of cells
+without one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SCENARIOS = ("ssp126", "ssp585")
 CO2 = "ssp-concentrations/ssp_concentrations_annual.csv"
 
 
-def forcing_project(data: Path, folder: Path, smallest: float) -> Path:
+def forcing_project(data: Path, folder: Path, smallest: float, elevation: float) -> Path:
     """The project file of the forcing."""
     gfdl = data / "cmip5-patterns" / "patterns_GFDL-ESM2M_40-90N.nc"
     ipsl = data / "ipsl-cm6a-lr-coarse" / "tas_ann_IPSL-CM6A-LR_historical_r1i1p1f1_r20x20.nc"
@@ -44,6 +45,7 @@ def forcing_project(data: Path, folder: Path, smallest: float) -> Path:
             "soil": str(data / "hwsd-topsoil-05deg" / "hwsd_topsoil_40-90N_0.5deg.nc"),
             "koeppen": str(data / "koeppen-05deg" / "koeppen_40-90N_0.5deg.nc"),
             "tem_static": str(data / "tem-65-70n" / "tem_static_65-70N_0.5deg.nc"),
+            "elevation_m": elevation,
         },
         "co2": {"file": str(data / CO2)},
     }
@@ -81,7 +83,7 @@ def _written(path: Path, content: dict[str, object]) -> Path:
 def _talik(*arguments: str) -> float:
     """Run a command; wall time in s."""
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "talik", *arguments], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "talik", *arguments], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begin
 
 
@@ -114,11 +116,13 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--design", default="published")
     parser.add_argument("--smallest-fraction", type=float, default=0.5)
+    parser.add_argument("--elevation", type=float, default=400.0)
     given = parser.parse_args()
     data = Path(os.environ.get("TALIK_SHARED", "../shared")).resolve() / "data"
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    _talik("tem", "forcing", str(forcing_project(data, folder, given.smallest_fraction)))
+    forcing = forcing_project(data, folder, given.smallest_fraction, given.elevation)
+    _talik("tem", "forcing", str(forcing))
     project = experiments_project(data, folder, given.design, given.every)
     wall = _talik("tem", "factorial", str(project), "--workers", str(given.workers))
     report(folder / project.stem, wall)
