@@ -37,8 +37,8 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the world, good ones, and some that are not."""
     folder = scenarios.files(tmp_path_factory.mktemp("factorial"))
-    scenarios.climate(folder / "hole.nc", 2004, 2011, without=(2004,))
-    scenarios.climate(folder / "gap.nc", 2004, 2011, without=(2007,))
+    scenarios.climate(folder / "hole.nc", 2004, 2010, without=(2004,))
+    scenarios.climate(folder / "gap.nc", 2004, 2010, without=(2007,))
     scenarios.climate(folder / "short.nc", 2004, 2009)
     scenarios.climate(folder / "one-year.nc", 2004, 2005)
     scenarios.co2(folder / "co2-short.csv", last={"low": 2008})
@@ -84,7 +84,7 @@ def permafrost(**changes: Any) -> dict[str, Any]:
         ),
         (
             {"factorial": scenarios.factorial(experiments={"S_Trans": {}, "odd": {"co2": {"fixed": 2003}}})},
-            "co2 fixed at 2003; the scenario holds 2004..2011",
+            "co2 fixed at 2003; the scenario holds 2004..2010",
         ),
         (
             {
@@ -106,11 +106,11 @@ def permafrost(**changes: Any) -> dict[str, Any]:
         ),
         (
             scenario(mild={**MILD, "climate": ["short.nc"]}),
-            "the scenarios end in 2009, 2011, but their experiments are compared year by year",
+            "the scenarios end in 2009, 2010, but their experiments are compared year by year",
         ),
         (
             scenario(mild={**MILD, "climate": ["hole.nc"]}),
-            "tem.factorial.scenarios.mild: holds 2005..2011, the years before end with 2003; expected 2004 first",
+            "tem.factorial.scenarios.mild: holds 2005..2010, the years before end with 2003; expected 2004 first",
         ),
         (
             scenario(mild={**MILD, "climate": ["gap.nc"]}),
@@ -118,7 +118,7 @@ def permafrost(**changes: Any) -> dict[str, Any]:
         ),
         (
             scenario(mild={**MILD, "climate": ["joined.nc"]}),
-            "holds 2001..2011, the years before end with 2003",
+            "holds 2001..2010, the years before end with 2003",
         ),
         (scenario(mild={**MILD, "climate": ["missing-*.nc"]}), "no file fits 'missing-*.nc'"),
         (
@@ -130,11 +130,11 @@ def permafrost(**changes: Any) -> dict[str, Any]:
             "brief: holds 2004..2005; expected the reference year 2005 and years after it",
         ),
         (permafrost(reference_year=2003), "expected the reference year 2003 and years after it"),
-        (permafrost(reference_year=2011), "expected the reference year 2011 and years after it"),
+        (permafrost(reference_year=2010), "expected the reference year 2010 and years after it"),
         (scenario(mild={**MILD, "co2": "medium"}), "scenario is 'medium'; choose one of: high, low"),
         (
             {"co2": {"files": ["co2-short.csv"], "scenario": "high"}},
-            "co2-short.csv: no CO2 for 3 of 8 years, first 2009",
+            "co2-short.csv: no CO2 for 2 of 7 years, first 2009",
         ),
         (permafrost(soil_carbon={}), "tem.permafrost: no soil_carbon.files and no profiles of"),
         (
@@ -180,7 +180,7 @@ def test_a_dry_run_says_what_would_run(folder: Path) -> None:
     project = scenarios.project(folder, "dry", factorial=scenarios.factorial(experiments="published"))
     result = talik(project, "--dry-run")
     assert "8 cells in 9 columns, 2001..2003" in result.stderr
-    assert "10 experiments of 4 climates under warm, mild, to 2011" in result.stderr
+    assert "10 experiments of 4 climates under warm, mild, to 2010" in result.stderr
     for note in (
         "1 of 9 cells are ice and are left out",
         "soil_carbon lacks some depths in 1 of 8 cells, first (66.25, -149.75): taken as not observed",
@@ -214,7 +214,7 @@ def test_spin_up_then_experiments(folder: Path) -> None:
     assert str(folder / "good" / "tem-spinup.nc") in spun.stdout
     result = talik(project, "--resume")
     assert "tem-spinup-cells: 3 units, 3 done" in result.stderr
-    assert "warm: year 2006 of 2011, 2 experiments" in result.stderr
+    assert "warm: year 2006 of 2010, 2 experiments" in result.stderr
     for scenario in ("warm", "mild"):
         assert (
             f"no permafrost in the reference year, so no frozen carbon, in 0 of 9 columns ({scenario})"

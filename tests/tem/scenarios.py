@@ -13,7 +13,7 @@ _spec = importlib.util.spec_from_file_location("tem_world", Path(__file__).with_
 world = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(world)
 
-HISTORY, LAST, REFERENCE = 2003, 2011, 2005
+HISTORY, LAST, REFERENCE = 2003, 2010, 2005
 """Last year before the scenarios, last year of the scenarios, and reference year of permafrost."""
 EDGES_M = np.array([0.0, 0.3, 1.0, 2.0, 3.0])
 GAP = (0, 2)
@@ -107,6 +107,7 @@ def section(**changes: Any) -> dict[str, Any]:
         "climate": {"files": ["history.nc"]},
         "co2": {"files": ["co2.csv"], "scenario": "high"},
         "period": None,
+        "soil_heat": {"years": 10},
         "permafrost": {"reference_year": REFERENCE, "soil_carbon": {"files": ["carbon.nc"]}},
         "factorial": factorial(),
         **changes,

@@ -28,7 +28,11 @@ _spec.loader.exec_module(scenarios)
 world = scenarios.world
 
 BOTH = ("tem-history.nc", "tem-experiments.nc", "tem-experiments-audit.json")
-FEW = {"S_Trans": {}, "S_PF": {"permafrost": "fixed"}}
+FEW = scenarios.factorial(
+    scenarios={"warm": {"climate": ["warm.nc"], "co2": "high"}},
+    experiments={"S_Trans": {}, "S_PF": {"permafrost": "fixed"}},
+)
+"""Two experiments under one scenario."""
 MONTHLY = ("gpp", "npp", "ra", "rh", "rhPermafrost", "nep", "fNup", "evspsbl", "mrro", "tsl20")
 SINCE = slice(scenarios.REFERENCE + 1, None)
 
@@ -69,7 +73,7 @@ def experiments(whole: Path) -> xr.Dataset:
 @pytest.fixture(scope="module")
 def few(folder: Path) -> Path:
     """Two experiments in blocks of three columns, and the files of the spin-up."""
-    project = scenarios.project(folder, "few", factorial=scenarios.factorial(experiments=FEW))
+    project = scenarios.project(folder, "few", factorial=FEW)
     return run(project, "tem-factorial", "tem-spinup")
 
 
@@ -124,7 +128,7 @@ def test_the_reference_is_a_plain_run_over_history_and_scenario(
 def test_the_other_scenario_is_another_world_from_its_first_year_on(experiments: xr.Dataset) -> None:
     warm, mild = (experiments.sel(scenario=name, experiment="S_Trans") for name in ("warm", "mild"))
     assert float(np.abs(warm["gpp"] - mild["gpp"]).sel(year=2004).max()) > 0  # its carbon dioxide
-    assert float((warm["tsl20"] - mild["tsl20"]).sel(year=2011).min()) > 0.3
+    assert float((warm["tsl20"] - mild["tsl20"]).sel(year=2010).min()) > 0.3
 
 
 def test_identical_experiments_are_equal_in_every_variable(experiments: xr.Dataset) -> None:
@@ -151,7 +155,7 @@ def test_experiments_that_share_a_climate_share_water_and_soil_heat(experiments:
             values = experiments[name].sel(experiment=group)
             assert bool((values == values.isel(experiment=0)).all()), name
     cold = experiments["tsl20"].sel(scenario="warm", year=SINCE)
-    assert bool((cold.sel(experiment="S_Temp") < cold.sel(experiment="S_Trans")).sel(year=2011).all())
+    assert bool((cold.sel(experiment="S_Temp") < cold.sel(experiment="S_Trans")).sel(year=2010).all())
 
 
 def test_up_to_the_reference_year_experiments_are_one(experiments: xr.Dataset) -> None:
@@ -297,28 +301,44 @@ def test_the_file_says_what_was_run(folder: Path, whole: Path, experiments: xr.D
     assert "soil carbon: 1 of 9 columns have the mean profile of their community (wet_tundra)" in notes
 
 
-def test_blocks_order_of_cells_and_where_the_spin_up_is_from_do_not_matter(folder: Path, few: Path) -> None:
-    """All columns in one block, from the last cell to the first, from the file of a spin-up: bit for bit."""
+@pytest.mark.parametrize("block", [3, 9])
+def test_neither_order_of_cells_nor_blocks_nor_where_the_spin_up_is_from_matter(
+    folder: Path, few: Path, block: int
+) -> None:
+    """From the last cell to the first, from the file of a spin-up: bit for bit in blocks of as many columns.
+
+    Sums are taken in another order where more columns run together, so there only round-off of float64 is left, which
+    float32 may round to its next number.
+    """
     places = [
         [float(lat), float(lon)]
         for lat, row in zip(world.LAT, world.TYPES, strict=True)
         for lon, kind in zip(world.LON, row, strict=True)
         if kind != 1
     ]
-    changes = {"block": 9, "cells": places[::-1], "restart": "few/tem-spinup.nc"}
-    project = scenarios.project(folder, "turned", factorial=scenarios.factorial(experiments=FEW), **changes)
-    out = run(project, "tem-factorial")
+    changes = {"block": block, "cells": places[::-1], "restart": "few/tem-spinup.nc"}
+    out = run(scenarios.project(folder, f"turned-{block}", factorial=FEW, **changes), "tem-factorial")
     for name in BOTH[:2]:
         with xr.open_dataset(out / name) as turned, xr.open_dataset(few / name) as expected:
-            xr.testing.assert_equal(turned.isel(cell=slice(None, None, -1)), expected)
             assert "tem-spinup.nc" in json.loads(turned.attrs["talik_inputs"])
+            turned = turned.isel(cell=slice(None, None, -1))
+            if block == 3:
+                xr.testing.assert_equal(turned, expected)
+                continue
+            for variable, values in expected.data_vars.items():
+                limit = 1e-9 * float(np.abs(values).max())
+                np.testing.assert_allclose(
+                    turned[variable], values, rtol=1.2e-7, atol=limit, err_msg=str(variable)
+                )
 
 
 def test_experiments_do_not_see_each_other(few: Path, experiments: xr.Dataset) -> None:
     with xr.open_dataset(few / "tem-experiments.nc") as two:
         for name in VARIABLES:
             np.testing.assert_array_equal(
-                two[name], experiments[name].sel(experiment=list(FEW)), err_msg=name
+                two[name],
+                experiments[name].sel(scenario=["warm"], experiment=list(FEW["experiments"])),
+                err_msg=name,
             )
 
 
@@ -349,7 +369,7 @@ def test_two_workers_that_were_killed_and_one_that_goes_on_give_the_same_bytes(
     folder: Path, few: Path, wait_for: Callable[[Callable[[], bool]], None]
 ) -> None:
     """SIGKILL to the group of two workers when a block of three is done, then the rest with one."""
-    project = scenarios.project(folder, "killed", factorial=scenarios.factorial(experiments=FEW))
+    project = scenarios.project(folder, "killed", factorial=FEW)
     shutil.copytree(few / "work", folder / "killed" / "work", ignore=shutil.ignore_patterns("tem-factorial*"))
     command = [sys.executable, "-m", "talik", "tem", "factorial", str(project)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -376,7 +396,7 @@ def test_dask_gives_the_same_bytes_even_if_a_worker_is_killed(
 ) -> None:
     """The first of two workers is killed when the first block of experiments is done."""
     address, workers = dask_cluster()
-    project = load_project(scenarios.project(folder, "dask", factorial=scenarios.factorial(experiments=FEW)))
+    project = load_project(scenarios.project(folder, "dask", factorial=FEW))
     seen: list[str] = []
 
     def listen(outcome: Any) -> None:
