@@ -17,7 +17,7 @@ from talik.tem.inputs import Climate, Columns, read_columns, read_run
 from talik.tem.output import audit_of
 from talik.tem.permafrost.setup import read_stock
 from talik.tem.run import inputs_read, keep_compiled, spun_of, state_at
-from talik.tem.settings import Factorial, Files, TemSettings
+from talik.tem.settings import Factorial, Files, PermafrostCarbon, TemSettings
 
 
 def run_block(out: Path, settings: TemSettings, files: Files, cells: range, start: Path, stock: Path) -> None:
@@ -26,8 +26,7 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
     start : a file of `talik.tem.run.spin_block` or of an earlier run; stock : of
     `talik.tem.permafrost.setup.write_stock`.
     """
-    if settings.factorial is None or settings.permafrost is None:
-        raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")
+    wanted, permafrost = sections_of(settings)
     keep_compiled()
     columns = read_columns(settings, files.paths("land")).part(cells)
     history, scenarios = read_climates(settings, files, columns)
@@ -36,7 +35,7 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
         sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")
 
     state, parameters, chosen, december = state_at(start, columns, history, settings)
-    plan = Plan(settings.factorial, settings.permafrost, chosen)
+    plan = Plan(wanted, permafrost, chosen)
     held = read_stock(stock, cells)
     experiments = Experiments(plan, columns, parameters, held, tell)
     past, book = experiments.run(state, history, scenarios, december)
@@ -52,7 +51,7 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
         "audit": json.dumps(audit),
         "talik_inputs": json.dumps({**inputs_read(history, files), **inputs}, sort_keys=True),
         "reference": reference_of(designed),
-        "reference_year": settings.permafrost.reference_year,
+        "reference_year": permafrost.reference_year,
         "factors": json.dumps({name: e.factors() for name, e in designed.items()}),
     }
     observed = (held.source == "observed").astype(np.float64)
@@ -74,6 +73,13 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
         data.to_netcdf(out, engine="netcdf4", group=group, mode="a", encoding=encoding)
 
 
+def sections_of(settings: TemSettings) -> tuple[Factorial, PermafrostCarbon]:
+    """What experiments need of a project; ConfigError if it is not there."""
+    if settings.factorial is None or settings.permafrost is None:
+        raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")
+    return settings.factorial, settings.permafrost
+
+
 def read_climates(
     settings: TemSettings, files: Files, columns: Columns
 ) -> tuple[Climate, dict[str, Climate]]:
@@ -82,9 +88,7 @@ def read_climates(
     Raises:
         InputError: scenarios that do not follow the years before, do not end together, or lack the reference year.
     """
-    wanted = settings.factorial
-    if wanted is None or settings.permafrost is None:
-        raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")
+    wanted, permafrost = sections_of(settings)
     _check_names(wanted)
     first = next(iter(wanted.scenarios.values()))
     scenarios = {}
@@ -92,7 +96,7 @@ def read_climates(
         rows = scenario.co2 or settings.co2.scenario
         scenarios[name] = read_run(_with_co2(settings, rows), files.under(name), columns)
     history = read_run(_with_co2(settings, settings.co2.scenario or first.co2), files, columns)
-    year = settings.permafrost.reference_year
+    year = permafrost.reference_year
     last = {climate.years[-1] for climate in scenarios.values()}
     for name, climate in scenarios.items():
         held = f"tem.factorial.scenarios.{name}: holds {climate.years[0]}..{climate.years[-1]}"

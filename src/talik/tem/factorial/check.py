@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from talik.errors import ConfigError
-from talik.tem.factorial.block import read_climates
+from talik.tem.factorial.block import read_climates, sections_of
 from talik.tem.factorial.design import climate_of, experiments_of
 from talik.tem.inputs import CHECKED_TOGETHER, Columns
 from talik.tem.permafrost.setup import stock_of, thawed_years
@@ -14,12 +13,10 @@ from talik.tem.settings import Files, TemSettings
 
 def check_experiments(settings: TemSettings, files: Files, columns: Columns) -> dict[str, Any]:
     """What the experiments run; errors are those of the readers and of `read_climates`."""
-    wanted = settings.factorial
-    if wanted is None or settings.permafrost is None:
-        raise ConfigError("tem: experiments need the sections factorial and permafrost. Add them.")
-    stock = stock_of(columns, settings.permafrost, files.paths("soil_carbon"))
+    wanted, permafrost = sections_of(settings)
+    stock = stock_of(columns, permafrost, files.paths("soil_carbon"))
     designed = experiments_of(wanted.experiments)
-    permafrost, notes = settings.permafrost, dict.fromkeys(stock.notes)
+    notes = dict.fromkeys(stock.notes)
     last = 0
     for start in range(0, columns.lat.size, CHECKED_TOGETHER):
         cells = range(start, min(start + CHECKED_TOGETHER, columns.lat.size))

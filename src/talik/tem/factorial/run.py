@@ -82,13 +82,8 @@ class Experiments:
         stock: Stock,
         tell: Tell = lambda _line: None,
     ) -> None:
-        self.plan, self.columns, self.parameters, self.stock, self.tell = (
-            plan,
-            columns,
-            parameters,
-            stock,
-            tell,
-        )
+        self.plan, self.columns, self.tell = plan, columns, tell
+        self.parameters, self.stock = parameters, stock
         self.names = plan.factorial.variables or tuple(VARIABLES)
         self.months = plan.factorial.monthly
         self.designed = plan.experiments

@@ -21,7 +21,12 @@ from talik.tem.permafrost.stock import Stock, carbon_to_nitrogen, frozen_share, 
 from talik.tem.settings import Files, PermafrostCarbon, TemSettings
 from talik.tem.thermal.freezing import Layers
 from talik.tem.thermal.grid import CARBON_THICKNESS_M, bounds
-from talik.tem.thermal.materials import organic_for
+from talik.tem.thermal.materials import (
+    POROSITY_FIBRIC,
+    POROSITY_HUMIC,
+    organic_for,
+    saturation_below_roots,
+)
 
 Array = jax.Array
 
@@ -35,15 +40,13 @@ def permafrost_parameters(
     capacity = site.field_capacity_share
     if isinstance(ground, Layers):  # legacy layers state no pores: those of the root zone stand for them
         porosity = jnp.broadcast_to(site.porosity, (CARBON_THICKNESS_M.size, *site.porosity.shape))
-        wetness = organic_for(communities).wetness
-        deep = wetness * 0.95 + (1.0 - wetness) * capacity
+        deep = saturation_below_roots(organic_for(communities).wetness, capacity)
     else:
-        porosity = carbon_layers(
-            ground.fibric * 0.95 + ground.humic * 0.80 + ground.mineral * ground.porosity
-        )
+        organic = ground.fibric * POROSITY_FIBRIC + ground.humic * POROSITY_HUMIC
+        porosity = carbon_layers(organic + ground.mineral * ground.porosity)
         deep = ground.deep_saturation
     if wanted.deep_wetness is not None:
-        deep = wanted.deep_wetness * 0.95 + (1.0 - wanted.deep_wetness) * capacity
+        deep = saturation_below_roots(wanted.deep_wetness, capacity)
     return Parameters(
         attenuation_m=wanted.attenuation_m * full,
         inorganic_share=wanted.inorganic_share * full,
@@ -61,16 +64,7 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
         InputError: soil carbon that cannot be right, or none at all.
         ConfigError: profiles of communities that do not exist, or that are negative.
     """
-    for name, stated_stocks in wanted.profiles.items():
-        if name not in COMMUNITIES:
-            raise ConfigError(
-                f"tem.permafrost.profiles: {name!r} is unknown; choose one of: {', '.join(COMMUNITIES)}."
-            )
-        if min(stated_stocks) < 0.0:
-            raise ConfigError(
-                f"tem.permafrost.profiles.{name} is {', '.join(f'{v:g}' for v in stated_stocks)}; expected four "
-                "stocks of 0 or more, kg C m-2. Correct them."
-            )
+    _check_profiles(wanted)
     community = np.asarray(columns.community)
     stated = np.isin(community, list(wanted.profiles))
     if not files and not stated.all():
@@ -84,8 +78,6 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
             "tem.permafrost: no cell_area in the land files; expected it, because cells without soil carbon get "
             "the mean of others by area. Add a file with cell_area to land.files."
         )
-    own = {n: layer_carbon(np.array(v)[:, None], smooth=True)[:, 0] for n, v in wanted.profiles.items()}
-    layers = (CARBON_THICKNESS_M.size, community.size)
     if files:
         places = list(zip(columns.lat.tolist(), columns.lon.tolist(), strict=True))
         observed = read_soil_carbon(files, cells=places, gaps=wanted.soil_carbon.gaps, outside="drop")
@@ -93,23 +85,41 @@ def stock_of(columns: Columns, wanted: PermafrostCarbon, files: Sequence[Path]) 
         stock = initial_stock(observed, columns.community, columns.cell, weights, carbon_nitrogen=wanted.cn)
         stock = stock._replace(notes=(*observed.attrs["notes"], *stock.notes))
     else:
-        stock = Stock(np.zeros(layers), np.zeros(layers), np.full(community.size, "profile"), ())
-    replaced = stated & (stock.source != "observed")
+        nothing = np.zeros((CARBON_THICKNESS_M.size, community.size))
+        stock = Stock(nothing, nothing, np.full(community.size, "profile"), ())
+    return _with_profiles(stock, wanted, community)
+
+
+def _check_profiles(wanted: PermafrostCarbon) -> None:
+    for name, stocks in wanted.profiles.items():
+        if name not in COMMUNITIES:
+            raise ConfigError(
+                f"tem.permafrost.profiles: {name!r} is unknown; choose one of: {', '.join(COMMUNITIES)}."
+            )
+        if min(stocks) < 0.0:
+            raise ConfigError(
+                f"tem.permafrost.profiles.{name} is {', '.join(f'{v:g}' for v in stocks)}; expected four stocks of 0 "
+                "or more, kg C m-2. Correct them."
+            )
+
+
+def _with_profiles(stock: Stock, wanted: PermafrostCarbon, community: np.ndarray) -> Stock:
+    """The stock with stated profiles where nothing is observed."""
+    replaced = np.isin(community, list(wanted.profiles)) & (stock.source != "observed")
+    if not replaced.any():
+        return stock
     carbon, nitrogen, source = stock.carbon.copy(), stock.nitrogen.copy(), stock.source.astype("U9")
-    for name, profile in own.items():
+    for name, stocks in wanted.profiles.items():
         here = replaced & (community == name)
-        carbon[:, here] = profile[:, None]
-        nitrogen[:, here] = (profile / carbon_to_nitrogen(wanted.cn))[:, None]
+        carbon[:, here] = layer_carbon(np.array(stocks)[:, None], smooth=True)
+        nitrogen[:, here] = carbon[:, here] / carbon_to_nitrogen(wanted.cn)[:, None]
     source[replaced] = "profile"
-    notes = stock.notes
-    if replaced.any():
-        names = ", ".join(sorted(set(community[replaced].tolist())))
-        notes = (
-            *notes,
-            f"soil carbon: {int(replaced.sum())} of {community.size} columns have the profile that is stated for "
-            f"their community, not a mean ({names})",
-        )
-    return Stock(carbon, nitrogen, source, notes)
+    names = ", ".join(sorted(set(community[replaced].tolist())))
+    note = (
+        f"soil carbon: {int(replaced.sum())} of {community.size} columns have the profile that is stated for their "
+        f"community, not a mean ({names})"
+    )
+    return Stock(carbon, nitrogen, source, (*stock.notes, note))
 
 
 def thawed_by(

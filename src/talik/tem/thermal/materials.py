@@ -164,8 +164,13 @@ def ground_for(
         porosity=0.489 - 0.00126 * sand,
         k_solid=jnp.where(silty, 2.92, (8.80 * sand + 2.92 * clay) / coarse),
         c_solid=jnp.where(silty, 2.385e6, (2.128e6 * sand + 2.385e6 * clay) / coarse),
-        deep_saturation=wetness * 0.95 + (1.0 - wetness) * field_capacity_share,
+        deep_saturation=saturation_below_roots(wetness, field_capacity_share),
     )
+
+
+def saturation_below_roots(wetness: Array | float, field_capacity_share: Array) -> Array:
+    """Share of the pores below the roots that is full: between field capacity (wetness 0) and 0.95 (wetness 1)."""
+    return wetness * 0.95 + (1.0 - wetness) * field_capacity_share
 
 
 class _Material(NamedTuple):
