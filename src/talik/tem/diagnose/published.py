@@ -257,8 +257,8 @@ ROWS: tuple[Row, ...] = (
         "%",
         1.3,
         1.2,
-        lambda d, s: _percent(d.gain("fNupThaw", s), d.gain("fNnetmin", s)),
-        _SUM,
+        lambda d, s: _percent(d.gain("fNupThaw", s), d.gain("fNnetmin", s) + d.gain("fNnetminPermafrost", s)),
+        f"mineralisation of the active layer and below it, {_SUM}",
     ),
     Row(
         "change of ecosystem carbon",
