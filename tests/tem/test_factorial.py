@@ -247,7 +247,7 @@ def test_settings_change_what_they_should(experiments: xr.Dataset) -> None:
     assert deep["attenuation 2 m"] > 1.5 * deep["S_Trans"]
     assert 0 < deep["refrozen is still"] < deep["S_Trans"]
     assert 0 < thawed["largest thaw"] < thawed["S_Trans"]
-    assert 0 < deep["dry below roots"] < deep["S_Trans"]
+    assert 0 < deep["dry below roots"] <= deep["S_Trans"]  # equal where nothing thaws below the roots
     for name in (
         "attenuation 2 m",
         "refrozen is still",
