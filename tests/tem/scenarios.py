@@ -30,7 +30,7 @@ DESIGN: dict[str, Any] = {
     "out of reach": {"nitrogen_in_reach": 0.0},
     "largest thaw": {"thawed_years": [2002, 2005]},
     "wide C:N": {"cn": [12.0, 22.0]},
-    "wet below roots": {"deep_wetness": 1.0},
+    "dry below roots": {"deep_wetness": 0.0},
     "C:N without CO2": {"co2_changes_cn": False},
 }
 
@@ -40,9 +40,9 @@ def files(folder: Path) -> Path:
     land, carbon dioxide and soil carbon."""
     folder.mkdir(parents=True, exist_ok=True)
     climate(folder / "history.nc", 2001, HISTORY)
-    climate(folder / "warm.nc", HISTORY + 1, LAST, warming=0.5)
+    climate(folder / "warm.nc", HISTORY + 1, LAST, warming=0.7)
     climate(folder / "mild.nc", HISTORY + 1, LAST, warming=0.1)
-    climate(folder / "joined.nc", 2001, LAST, warming=0.5)
+    climate(folder / "joined.nc", 2001, LAST, warming=0.7)
     world.land(folder / "land.nc")
     co2(folder / "co2.csv")
     soil_carbon(folder / "carbon.nc")

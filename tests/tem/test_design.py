@@ -19,7 +19,10 @@ from talik.tem.factorial.design import (
     experiments_of,
     reference_of,
 )
+from talik.tem.factorial.run import Plan
 from talik.tem.inputs import Climate
+from talik.tem.model import Settings
+from talik.tem.settings import Factorial, PermafrostCarbon, Scenario
 
 FIRST, REFERENCE, LAST = 2014, 2015, 2020
 ARRAYS = {
@@ -112,6 +115,20 @@ def test_the_sensitivities_change_one_thing_each() -> None:
     }  # fmt: skip
     assert len({e.climate_key() for e in designed.values()}) == 1
     assert designed["largest thaw 2006-2015"].thawed_years == (2006, 2015)
+
+
+def test_settings_of_an_experiment_replace_those_of_the_project_and_no_others() -> None:
+    wanted = PermafrostCarbon(reference_year=2015, attenuation_m=0.7, inorganic_share=0.1)
+    factorial = Factorial(scenarios={"any": Scenario(climate=("any.nc",))}, experiments="sensitivities")
+    plan = Plan(factorial, wanted, Settings())
+    for experiment in plan.experiments.values():
+        changed = {name: value for name, value in experiment if value is not None}
+        own, cycles = plan.permafrost_of(experiment), plan.settings_of(experiment).biogeochemistry
+        for name in PermafrostCarbon.model_fields:
+            assert getattr(own, name) == changed.get(name, getattr(wanted, name))
+        assert cycles.refreeze_stop == changed.get("refreeze_stop", False)
+        assert cycles.co2_cn == changed.get("co2_changes_cn", True)
+        assert plan.settings_of(experiment).geothermal == plan.settings.geothermal
 
 
 @pytest.mark.parametrize("driver", ARRAYS)
