@@ -141,6 +141,18 @@ def whole() -> Diagnostics:
     return diagnose(factorial_run(experiments(), history()))
 
 
+def test_all_pools_of_the_ecosystem_gain_from_the_same_year() -> None:
+    """What is frozen stands in no history, because each scenario has a reference year of its own."""
+    d = diagnose(factorial_run(experiments(), history().drop_vars("cSoilPermafrost", errors="ignore")))
+    parts = {name: d.gain(name, "ssp585") for name in ("cVeg", "cSoilActive", "cSoilPermafrost")}
+    active = d.reference("cSoilActive", "ssp585")
+    assert parts["cSoilActive"] == float(active.sel(year=2100) - active.sel(year=2014))
+    assert d.gain("ecoC", "ssp585") == pytest.approx(sum(parts.values()), abs=1e-12)
+    assert d.gain("cSoil", "ssp585") == pytest.approx(
+        parts["cSoilActive"] + parts["cSoilPermafrost"], abs=1e-12
+    )
+
+
 def test_sums_are_those_by_hand(whole: Diagnostics) -> None:
     """Eighteen cells of 1e12 m2 are in the region; 100 g m-2 yr-1 are 1.8 Pg yr-1, in leap years too."""
     rh = whole.values("rh", "ssp126").sel(experiment="S_Trans")

@@ -99,9 +99,11 @@ class Diagnostics:
         """Change of the reference run from the start of the reference year to the end of the last year.
 
         A flux is summed over these years. The start of a pool is the end of the year before; without a history it is
-        the end of the reference year, so that year's own change is left out.
+        the end of the reference year, so that year's own change is left out. What is frozen does not change before.
         """
         values = self.values(name, scenario)
+        if name in POOLS and all(part in self.series for part in POOLS[name]):
+            return sum(self.gain(part, scenario) for part in POOLS[name])
         if str(values.attrs.get("units", "")).endswith(" yr-1"):
             total = self.accumulated(name, scenario).sel({DIMENSION: self.design.reference})
             return float(total.sel(year=self.last_year))
