@@ -66,7 +66,7 @@ class SpinUp(Frozen):
     """Years of the loop; the first eleven of the run if not given."""
     soil: Literal["periodic", "every-year"] = "periodic"
     """Soil heat until it repeats itself, or in every year; it is nearly all of the cost."""
-    soil_drift_k: Annotated[float, Field(gt=0)] = 0.01
+    soil_drift_k: Annotated[float, Field(gt=0)] = 0.005
     """Soil heat repeats itself when no layer's mean temperature differs more from that of the loop before."""
 
 
