@@ -27,8 +27,11 @@ $(VENV)/.docs: $(VENV)/.core
 demo: $(VENV)/.core        ## the permafrost greenhouse-gas budget, end to end, into talik-demo/report.html
 	$(BIN)/talik demo --out talik-demo
 
+# files run side by side, one process a core: each holds about 1 GB
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile
+
 test: $(VENV)/.dev         ## the tests (minutes)
-	$(BIN)/python -m pytest -m "not science"
+	$(BIN)/python -m pytest -m "not science" $(PARALLEL)
 
 test-science: $(VENV)/.dev ## the slow scientific checks
 	$(BIN)/python -m pytest -m science
