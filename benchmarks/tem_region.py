@@ -1,8 +1,8 @@
 """The permafrost region from forcing to figures: every cell with half or more permafrost, twenty experiments.
 
 `python -m benchmarks.tem_region FOLDER [--workers N] [--every K] [--design published|sensitivities] [--elevation M]`
-with the test data (TALIK_SHARED) writes project files into FOLDER, runs `talik tem forcing`, `factorial` and `diagnose`,
-and prints what it took. A run that was interrupted goes on. --every takes each K-th cell; --elevation is that of cells
+with the test data (TALIK_SHARED) writes project files into FOLDER, runs `talik tem forcing`, `factorial` and
+`diagnose`, and prints what it took. A run that was interrupted goes on. --every takes each K-th cell; --elevation is that of cells
 without one.
 """
 
