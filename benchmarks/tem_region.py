@@ -2,8 +2,8 @@
 
 `python -m benchmarks.tem_region FOLDER [--workers N] [--every K] [--design published|sensitivities] [--elevation M]`
 with the test data (TALIK_SHARED) writes project files into FOLDER, runs `talik tem forcing`, `factorial` and
-`diagnose`, and prints what it took. A run that was interrupted goes on. --every takes each K-th cell; --elevation is that of cells
-without one.
+`diagnose`, and prints what it took. A run that was interrupted goes on. --every takes each K-th cell; --elevation is
+that of cells without one.
 """
 
 from __future__ import annotations
