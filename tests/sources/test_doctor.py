@@ -339,6 +339,13 @@ def test_any_table(tmp_path, head, data):
         assert problem.to_dict()["severity"] in ("error", "warning", "note")
 
 
+def test_a_row_without_a_site_is_named(tmp_path):
+    path = tmp_path / "sites.csv"
+    head = "site_name,site_reference,year,month,ch4_flux_total,gpp,flux_method,partition_method"
+    path.write_text(f"{head}\n,1,2004,1,1,-1,EC,Lasslop\n")
+    assert any("site_id is missing in 1 rows" in p.found for p in examine(path))
+
+
 # ---- grids
 
 

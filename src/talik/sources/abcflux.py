@@ -201,14 +201,14 @@ def _several_methods(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_row_a_month(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a site, year and month; rows without a date stay.
+    """One row a site, year and month; rows without a site or a date stay.
 
     Towers: GPP and Reco of one row, the first in the order of partition methods that has either; of the other
     columns the first value there is. Chambers and diffusion: the mean of numbers.
     """
     keys = ["site_id", "year", "month"]
     rows = rows.assign(_row=np.arange(len(rows)))
-    dated = rows[["year", "month"]].notna().all(axis=1)
+    dated = rows[keys].notna().all(axis=1)
     ordered = rows[dated].assign(_rank=_rank(rows[dated])).sort_values([*keys, "_rank", "_row"])
     grouped = ordered.groupby(keys, sort=True, dropna=False)
     one = grouped.first()
