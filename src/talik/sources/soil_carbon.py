@@ -75,6 +75,7 @@ def read_soil_carbon(
     cells : (lat, lon) in degrees; the nearest grid point stands for each, in this order.
     gaps : what is done with profiles that lack some intervals: 'drop' takes them for not observed and notes how many,
         'error' stops.
+
     outside : what is done with cells that a file does not cover: 'drop' takes them for not observed there.
 
     Raises:

@@ -138,7 +138,7 @@ def interaction(data: Labelled, design: Design, first: str, second: str) -> Labe
 
 
 def terms(data: Labelled, design: Design) -> Labelled:
-    """Moebius terms of the effects along `factors`: m_X = sum over Y in X of (-1)^(|X|-|Y|) E_Y.
+    """Moebius terms of the effects along `factors`: m_X = sum over Y in X of (-1)^(x-y) E_Y, x and y their sizes.
 
     A single factor's term is its effect, a pair's its interaction, and so on. A set is given if all its subsets were
     run. In a complete design the terms add up to the effect of all factors together. Source: Rota 1964; in climate
