@@ -75,11 +75,16 @@ def run_block(
 def _opened(settings: TemSettings, files: Files, cells: range) -> tuple[Columns, Climate, phases.Tell]:
     """Columns and climate of some cells, and what tells how far they are."""
     columns = read_columns(settings, files.paths("land")).part(cells)
+    return columns, read_run(settings, files, columns), sign_of_life(cells)
+
+
+def sign_of_life(cells: range) -> phases.Tell:
+    """Tells on standard error how far a block of cells is: it may take hours."""
 
     def tell(line: str) -> None:
         sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")
 
-    return columns, read_run(settings, files, columns), tell
+    return tell
 
 
 def spun_of(start: Path) -> dict[str, Any] | None:

@@ -23,6 +23,8 @@ SECONDS_OF_CYCLES = 3e-5
 """Water, carbon and nitrogen of a column for a year on one core."""
 SECONDS_PER_YEAR = 3e-3
 """What a year takes whatever the number of columns."""
+LOOP_SOIL_YEARS = 121
+"""Years until soil heat of the loop is periodic in half of the columns, measured; the rest run by themselves."""
 BYTES_OF_A_WORKER = 8e8
 BYTES_HELD_PER_MONTH = 700.0
 """What a month of a column takes in memory: 28 values, held twice when they are written, and climate."""
@@ -206,7 +208,7 @@ def start_of(job: Job, files: Files) -> Path:
 
 def _spin_cost(columns: int, settings: TemSettings) -> Cost:
     """What the spin-up of a block takes, if each phase takes the years it may."""
-    loop = 33 if settings.spin_up.soil == "periodic" else settings.spin_up.years
+    loop = LOOP_SOIL_YEARS if settings.spin_up.soil == "periodic" else settings.spin_up.years
     soil = (settings.soil_heat.years + loop) * SECONDS_OF_SOIL
     cycles = (settings.equilibrium.years + settings.spin_up.years) * SECONDS_OF_CYCLES
     return Cost(SECONDS_TO_START + columns * (soil + cycles), BYTES_OF_A_WORKER, 1e4 * columns)

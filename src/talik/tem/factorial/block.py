@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from talik.tem.factorial.run import Experiments, Plan
 from talik.tem.inputs import Climate, Columns, read_columns, read_run
 from talik.tem.output import audit_of
 from talik.tem.permafrost.setup import read_stock
-from talik.tem.run import inputs_read, keep_compiled, spun_of, state_at
+from talik.tem.run import inputs_read, keep_compiled, sign_of_life, spun_of, state_at
 from talik.tem.settings import Factorial, Files, PermafrostCarbon, TemSettings
 
 
@@ -30,14 +29,10 @@ def run_block(out: Path, settings: TemSettings, files: Files, cells: range, star
     keep_compiled()
     columns = read_columns(settings, files.paths("land")).part(cells)
     history, scenarios = read_climates(settings, files, columns)
-
-    def tell(line: str) -> None:
-        sys.stderr.write(f"  cells {cells.start}..{cells.stop - 1}: {line}\n")
-
     state, parameters, chosen, december = state_at(start, columns, history, settings)
     plan = Plan(wanted, permafrost, chosen)
     held = read_stock(stock, cells)
-    experiments = Experiments(plan, columns, parameters, held, tell)
+    experiments = Experiments(plan, columns, parameters, held, sign_of_life(cells))
     past, book = experiments.run(state, history, scenarios, december)
     notes = [*columns.notes, *held.notes, *history.notes]
     for name, climate in scenarios.items():

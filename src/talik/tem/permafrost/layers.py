@@ -10,7 +10,7 @@ import numpy as np
 
 from talik.tem import soil, vegetation
 from talik.tem.communities import Parameters as Plants
-from talik.tem.thermal.grid import CARBON_THICKNESS_M, bounds, midpoints
+from talik.tem.thermal.grid import CARBON_THICKNESS_M, SOIL_THICKNESS_M, bounds, midpoints
 from talik.tem.water import Site
 
 Array = jax.Array
@@ -19,6 +19,7 @@ LAYERS = CARBON_THICKNESS_M.size
 _EDGES = bounds(CARBON_THICKNESS_M)
 _TOP, _BOTTOM = _EDGES[:-1, None], _EDGES[1:, None]
 _MIDDLE = midpoints(CARBON_THICKNESS_M)[:, None]
+_IN_FIRST = int(np.searchsorted(np.cumsum(SOIL_THICKNESS_M), CARBON_THICKNESS_M[0] - 1e-9)) + 1
 NO_PERMAFROST_M = 10.0
 """Ground whose active layer reaches this depth is no permafrost (Liu et al. 2024)."""
 SMALLEST = 1e-9
@@ -116,9 +117,11 @@ def year_of(months: Month, pools: Permafrost) -> Fluxes:
 
 def carbon_layers(tsoil: Array) -> Array:
     """Temperature of the carbon layers (..., 25, cell) from that of the thermal layers (..., 42, cell), degC."""
-    split = np.array([0.2, 0.3, 0.5])  # the thermal layers that make up the first carbon layer
-    first = jnp.einsum("l,...lc->...c", jnp.asarray(split, tsoil.dtype), tsoil[..., :3, :])
-    return jnp.concatenate([first[..., None, :], tsoil[..., 3 : LAYERS + 2, :]], axis=-2)
+    # several thermal layers make up the first carbon layer, the others are the same
+    share = jnp.asarray(SOIL_THICKNESS_M[:_IN_FIRST] / CARBON_THICKNESS_M[0], tsoil.dtype)
+    first = jnp.einsum("l,...lc->...c", share, tsoil[..., :_IN_FIRST, :])
+    others = tsoil[..., _IN_FIRST : _IN_FIRST + LAYERS - 1, :]
+    return jnp.concatenate([first[..., None, :], others], axis=-2)
 
 
 def one_month(
