@@ -136,9 +136,9 @@ def effect_bars(d: Diagnostics) -> Figure | None:
                 at = np.arange(len(sets)) + (k - (len(d.scenarios) - 1) / 2) * width
                 chosen = (r for r in rows if (r["variable"], r["scenario"]) == (name, scenario))
                 values = {r["factors"]: r["value"] for r in chosen}
-                lengths = [float(values[s] or 0.0) for s in sets]
+                lengths = [math.nan if values[s] is None else float(values[s]) for s in sets]
                 ax.barh(at, lengths, height=0.92 * width, color=_colour(d, scenario), zorder=2)
-            ax.set_yticks(range(len(sets)), sets)
+            ax.set_yticks(range(len(sets)), [_factors(s) for s in sets])
             ax.set_title(EFFECT_PANELS[name])
             ax.set_xlabel("Pg C")
             ax.xaxis.set_major_locator(MaxNLocator(3))
@@ -147,7 +147,7 @@ def effect_bars(d: Diagnostics) -> Figure | None:
         axes[0].invert_yaxis()
         handles = [Patch(color=_colour(d, s), label=s) for s in d.scenarios]
         figure.suptitle(
-            f"Effects by {d.last_year}: everything varies less run with these fixed",
+            f"Effects by {d.last_year}: the run in which everything varies less the one in which these are fixed",
             fontsize=10,
             x=0.01,
             ha="left",
@@ -259,9 +259,14 @@ def _series_panel(ax: Axes, d: Diagnostics, name: str) -> None:
     shown = " ".join(part for part in (mass, species, per.replace("yr-1", "yr⁻¹")) if part)
     ax.set_ylabel({"1e6 km2": "10⁶ km²"}.get(units, shown))
     ax.set_title(PANELS[name])
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     ax.grid(axis="y", color="#e6e9ed", lw=0.8, zorder=0)
+
+
+def _factors(names: str) -> str:
+    """Names of factors as a person writes them."""
+    return names.replace("co2", "CO₂").replace("&", " and ")
 
 
 def _colour(d: Diagnostics, scenario: str) -> str:

@@ -24,7 +24,7 @@ def scatter(observed: Observed) -> Figure | None:
     if not shown:
         return None
     with look():
-        figure = Figure(figsize=(INCHES["wide"], 5.6 if len(shown) < 3 else 4.4), layout="constrained")
+        figure = Figure(figsize=(INCHES["wide"], 5.6 if len(shown) < 3 else 4.1), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(shown)))
         for ax, (name, pairs) in zip(axes, shown.items(), strict=True):
             _panel(ax, name, pairs)
@@ -34,7 +34,7 @@ def scatter(observed: Observed) -> Figure | None:
             for name, colour in _COLOURS.items()
             if name in used
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
@@ -91,5 +91,5 @@ def _panel(ax: Axes, name: str, pairs: Pairs) -> None:
         lines.append(f"median bias {told.median_bias:+.2f} {units}")
     if told.r2 is not None:
         lines.append(f"R² = {told.r2:.2f}")
-    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
-    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=8.5, bbox=box)
+    # below the line of equality there is room as long as the model is not far too low
+    ax.text(0.97, 0.03, "\n".join(lines), transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5)
