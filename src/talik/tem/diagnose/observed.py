@@ -163,15 +163,17 @@ def areas(
 ) -> dict[str, float]:
     """Permafrost areas, 10^6 km2: of the grid, and of a run where its `share` (cell,) with permafrost is given.
 
-    `_cells` : land of the cells at least half of which has permafrost; `_weighted` : fraction times area of all cells.
+    `_cells` : land of the cells at least half of which has permafrost; `_weighted` : permafrost of all cells, which is
+    share times land in the run, and of the grid the fraction of the whole cell, but no more than its land: blocks of
+    13.9 km on a shore count as if they had no sea. Land of the grid is that of Natural Earth, of a run its own.
     `both`, `model_only` and `observed_only` : land of the run's cells with at least half in both, or in one of them.
     """
     fraction = observed["permafrostFraction"].fillna(0.0)
     grid = grid_of(observed)
-    cell = grid.cell_area() * 1e-12
+    cell, ground = grid.cell_area() * 1e-12, land_fraction(grid)
     out = {
-        "observed_cells": float((cell * land_fraction(grid) * (fraction >= LEAST_SHARE)).sum()),
-        "observed_weighted": float((cell * fraction).sum()),
+        "observed_cells": float((cell * ground * (fraction >= LEAST_SHARE)).sum()),
+        "observed_weighted": float((cell * np.minimum(fraction, ground)).sum()),
     }
     if share is None:
         return out
