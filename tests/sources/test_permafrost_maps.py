@@ -148,7 +148,7 @@ def test_bad_grids_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_permafrost_grid(tmp_path / "none.nc")
     (tmp_path / "text.nc").write_text("no")
-    with pytest.raises(InputError, match="not a NetCDF file"):
+    with pytest.raises(InputError, match="not readable as NetCDF"):
         read_permafrost_grid(tmp_path / "text.nc")
     good = xr.open_dataset(grid_file(tmp_path / "good.nc")).load()
     fraction = good["permafrost_fraction_median"]
