@@ -517,12 +517,19 @@ def test_places_lie_in_the_regions_of_a_map() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.floats(55.01, 69.99), st.floats(-9.99, 9.99)), min_size=1, max_size=10))
-def test_points_find_the_cell_they_lie_in(points: list[tuple[float, float]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(55_000_000, 69_999_999), st.integers(-10_000_000, 9_999_999)),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_points_find_the_cell_they_lie_in(millionths: list[tuple[int, int]]) -> None:
+    """Whole millionths of a degree, so that whole numbers find the cell; an edge belongs to the cell above it."""
     axes = {"lat": np.arange(55.25, 70.0, 0.5), "lon": np.arange(-9.75, 10.0, 0.5)}
     field = xr.DataArray(np.arange(1200.0).reshape(30, 40), dims=("lat", "lon"), coords=axes)
-    lat, lon = np.array(points).T
-    slow = [float(field[int((a - 55.0) // 0.5), int((o + 10.0) // 0.5)]) for a, o in points]
+    lat, lon = np.array(millionths).T / 1e6
+    slow = [float(field[(a - 55_000_000) // 500_000, (o + 10_000_000) // 500_000]) for a, o in millionths]
     np.testing.assert_array_equal(at_cells(field, lat, lon), slow)
     assert np.isnan(at_cells(field, lat + 30.0, lon)).all()
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
-from scipy.spatial import cKDTree
 
 from talik.errors import InputError
 from talik.regions.axes import grid_of
 from talik.regions.masks import land_fraction
-from talik.regions.sphere import arc_km, unit_vectors
+from talik.sources.climate_cells import Points, nearest
 from talik.sources.permafrost_maps import (
     Sites,
     read_active_layers,
@@ -205,8 +204,8 @@ def site_pairs(sites: Sites, model: Array, lat: Array, lon: Array) -> Pairs:
     """Pairs of sites with the nearest cell (lat, lon, model); sites far from all cells or in one of NaN are counted."""
     table = sites.table
     north, east = table["lat"].to_numpy(float), table["lon"].to_numpy(float)
-    chord, index = cKDTree(unit_vectors(lat, lon)).query(unit_vectors(north, east))
-    far = arc_km(chord) > FARTHEST_KM
+    index, distance = nearest(Points("the run", ("cell",), lat.shape, lat, lon), north, east)
+    far = distance > FARTHEST_KM
     empty = ~far & ~np.isfinite(model[index])
     kept = ~far & ~empty
     left_out = {
@@ -245,20 +244,15 @@ def region_of(lat: Array, lon: Array) -> npt.NDArray[np.str_]:
 
 
 def at_cells(field: xr.DataArray, lat: Array, lon: Array) -> Array:
-    """Values of a (lat, lon) field at points: of the cell that each lies in, NaN outside the field."""
-    out = np.full(lat.shape, np.nan)
-    places: Sequence[tuple[Array, Array]] = [
-        (field[name].values.astype(float), v) for name, v in (("lat", lat), ("lon", lon))
-    ]
-    found = []
-    for axis, wanted in places:
-        step = float(axis[1] - axis[0])
-        found.append(np.floor((wanted - axis[0]) / step + 0.5).astype(int))
-    inside = np.ones(lat.shape, bool)
-    for index, (axis, _) in zip(found, places, strict=True):
-        inside &= (index >= 0) & (index < axis.size)
-    out[inside] = field.transpose("lat", "lon").values[found[0][inside], found[1][inside]]
-    return out
+    """Values of a (lat, lon) field of even axes at points: of the cell that each lies in, NaN outside the field."""
+    places = []
+    for name, wanted in (("lat", lat), ("lon", lon)):
+        axis = field[name].to_index()
+        half = 0.5 * abs(axis[1] - axis[0])
+        places.append(axis.get_indexer(pd.Index(wanted), method="nearest", tolerance=half))
+    row, column = places
+    values: Array = field.transpose("lat", "lon").values[row, column]
+    return np.where((row >= 0) & (column >= 0), values, np.nan)
 
 
 def _mean_of(
