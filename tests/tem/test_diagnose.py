@@ -577,6 +577,7 @@ def test_comparison_with_observations_by_hand(tmp_path: Path) -> None:
     observations(tmp_path, ds)
     found = compare(factorial_run(ds), tmp_path)
     assert found.area["model_cells"] == 18.0
+    assert (found.told()["years"], found.told()["area_years"]) == ([2006, 2015], [2010, 2015])
     assert found.area["model_weighted"] == 17.0
     assert (found.area["both"], found.area["model_only"], found.area["observed_only"]) == (15.0, 3.0, 2.0)
     grid = found.pairs["active layer, grid"]

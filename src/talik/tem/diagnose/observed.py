@@ -26,6 +26,9 @@ from talik.tem.diagnose.region import FactorialRun, checked
 
 Array = npt.NDArray[np.float64]
 YEARS = (2006, 2015)
+"""Ten years up to the reference year in which the most sites were measured."""
+AREA_YEARS = (2010, 2015)
+"""The years of the published permafrost area (Liu et al. 2024). The grid is a median over its own years."""
 FILES = {
     "grid": "permafrost_cci_grid_0.5deg.nc",
     "active layers": "alt_insitu*.csv*",
@@ -33,8 +36,11 @@ FILES = {
 }
 """What is looked for in the folder of observations."""
 FARTHEST_KM = 60.0
-"""A site farther from the centre of every cell than this is in none of them."""
+"""A site farther from the centre of every cell than this is in none of them. The corner of a half-degree cell is 39 km
+away at most; the rest is for sites on shores whose own cell is not in the run."""
 LEAST_SHARE = 0.5
+"""A cell with at least this share of permafrost is one of permafrost: continuous and discontinuous zones (Brown et al.
+1997)."""
 
 
 class Box(NamedTuple):
@@ -100,7 +106,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Observed:
-    """The comparison over `years`: areas (10^6 km2), pairs by what is compared, and notes on what could not be."""
+    """Areas (10^6 km2) over `AREA_YEARS`, pairs over `years` by what is compared, notes on what could not be."""
 
     area: dict[str, float]
     pairs: dict[str, Pairs]
@@ -111,6 +117,7 @@ class Observed:
         """Everything as JSON values."""
         return {
             "years": list(self.years),
+            "area_years": list(AREA_YEARS),
             "area_million_km2": self.area,
             "comparisons": {
                 name: {
@@ -126,7 +133,9 @@ class Observed:
 
 
 def compare(run: FactorialRun, folder: Path, years: tuple[int, int] = YEARS) -> Observed:
-    """Permafrost of the reference run beside the observations in a folder (see `FILES`), means over `years`.
+    """Permafrost of the reference run beside the observations in a folder (see `FILES`).
+
+    Areas are of the mean share of `AREA_YEARS`, everything else of means over `years`.
 
     Years from the reference year on are those of the first scenario. What is not in the folder or the run is noted.
     InputError: the folder holds none of the files.
@@ -142,7 +151,7 @@ def compare(run: FactorialRun, folder: Path, years: tuple[int, int] = YEARS) -> 
     thickness = _mean_of(run, "activeLayerThickness", years, "m", notes)
     if found["grid"]:
         observed = read_permafrost_grid(found["grid"][0])
-        share = _mean_of(run, "permafrostFraction", (2010, 2015), "1", notes)
+        share = _mean_of(run, "permafrostFraction", AREA_YEARS, "1", notes)
         area = areas(observed, share, run.area().values, lat, lon)
         if thickness is not None:
             pairs["active layer, grid"] = grid_pairs(observed["activeLayerThickness"], thickness, lat, lon)
