@@ -26,7 +26,7 @@ from talik.tem.diagnose.region import FactorialRun, checked
 
 Array = npt.NDArray[np.float64]
 YEARS = (2006, 2015)
-"""Ten years up to the reference year in which the most sites were measured."""
+"""The ten years that end with the reference year of the published experiments."""
 AREA_YEARS = (2010, 2015)
 """The years of the published permafrost area (Liu et al. 2024). The grid is a median over its own years."""
 FILES = {
@@ -36,7 +36,7 @@ FILES = {
 }
 """What is looked for in the folder of observations."""
 FARTHEST_KM = 60.0
-"""A site farther from the centre of every cell than this is in none of them. The corner of a half-degree cell is 39 km
+"""A site farther from the centre of every cell than this is in none of them. The corner of a half-degree cell is 40 km
 away at most; the rest is for sites on shores whose own cell is not in the run."""
 LEAST_SHARE = 0.5
 """A cell with at least this share of permafrost is one of permafrost: continuous and discontinuous zones (Brown et al.
