@@ -16,7 +16,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from pyproj import Geod
 from scipy import stats
+from shapely import box, segmentize
 from typer.testing import CliRunner
 
 from talik.cli.tem_diagnose import diagnose as command
@@ -26,7 +28,7 @@ from talik.sources.permafrost_maps import Sites
 from talik.tem.diagnose.diagnostics import Diagnostics, diagnose
 from talik.tem.diagnose.figures import depth_bars, effect_bars, map_fields, maps, on_grid, time_series
 from talik.tem.diagnose.findings import STATEMENTS, statements
-from talik.tem.diagnose.observed import at_cells, compare, region_of, scores, site_pairs
+from talik.tem.diagnose.observed import areas, at_cells, compare, region_of, scores, site_pairs
 from talik.tem.diagnose.observed_figures import difference_map, scatter
 from talik.tem.diagnose.published import ROWS, table, table_csv
 from talik.tem.diagnose.region import factorial_run, open_run, permafrost, regional_sums, weights
@@ -515,12 +517,19 @@ def test_places_lie_in_the_regions_of_a_map() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.floats(55.01, 69.99), st.floats(-9.99, 9.99)), min_size=1, max_size=10))
-def test_points_find_the_cell_they_lie_in(points: list[tuple[float, float]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(55_000_000, 69_999_999), st.integers(-10_000_000, 9_999_999)),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_points_find_the_cell_they_lie_in(millionths: list[tuple[int, int]]) -> None:
+    """Whole millionths of a degree, so that whole numbers find the cell; an edge belongs to the cell above it."""
     axes = {"lat": np.arange(55.25, 70.0, 0.5), "lon": np.arange(-9.75, 10.0, 0.5)}
     field = xr.DataArray(np.arange(1200.0).reshape(30, 40), dims=("lat", "lon"), coords=axes)
-    lat, lon = np.array(points).T
-    slow = [float(field[int((a - 55.0) // 0.5), int((o + 10.0) // 0.5)]) for a, o in points]
+    lat, lon = np.array(millionths).T / 1e6
+    slow = [float(field[(a - 55_000_000) // 500_000, (o + 10_000_000) // 500_000]) for a, o in millionths]
     np.testing.assert_array_equal(at_cells(field, lat, lon), slow)
     assert np.isnan(at_cells(field, lat + 30.0, lon)).all()
 
@@ -568,6 +577,7 @@ def test_comparison_with_observations_by_hand(tmp_path: Path) -> None:
     observations(tmp_path, ds)
     found = compare(factorial_run(ds), tmp_path)
     assert found.area["model_cells"] == 18.0
+    assert (found.told()["years"], found.told()["area_years"]) == ([2006, 2015], [2010, 2015])
     assert found.area["model_weighted"] == 17.0
     assert (found.area["both"], found.area["model_only"], found.area["observed_only"]) == (15.0, 3.0, 2.0)
     grid = found.pairs["active layer, grid"]
@@ -587,6 +597,26 @@ def test_comparison_with_observations_by_hand(tmp_path: Path) -> None:
     assert difference_map(both) is not None
     with pytest.raises(InputError, match="holds none of"):
         compare(factorial_run(ds), tmp_path / "nothing")
+
+
+def permafrost_grid(shares: list[list[float]], south: float, west: float) -> xr.Dataset:
+    """A grid of two by two half-degree cells whose south-western corner is (south, west)."""
+    axes = {"lat": south + np.array([0.25, 0.75]), "lon": west + np.array([0.25, 0.75])}
+    return xr.Dataset({"permafrostFraction": (("lat", "lon"), shares, {"units": "1"})}, axes)
+
+
+def test_areas_inland_are_fraction_times_area_and_there_is_none_at_sea() -> None:
+    """On the Vilyuy all is land, cells have the area that pyproj says; in the Kara Sea there is nothing to freeze."""
+    none = np.array([])
+    inland = areas(permafrost_grid([[1.0, 0.5], [0.25, np.nan]], 64.0, 120.0), None, none, none, none)
+    south, north = (
+        1e-12 * Geod(ellps="WGS84").geometry_area_perimeter(segmentize(box(120, y, 120.5, y + 0.5), 0.001))[0]
+        for y in (64.0, 64.5)
+    )
+    np.testing.assert_allclose(inland["observed_weighted"], 1.5 * south + 0.25 * north, rtol=1e-6)
+    np.testing.assert_allclose(inland["observed_cells"], 2.0 * south, rtol=1e-6)
+    at_sea = areas(permafrost_grid([[1.0, 1.0], [1.0, 1.0]], 72.5, 65.0), None, none, none, none)
+    assert at_sea == {"observed_cells": 0.0, "observed_weighted": 0.0}
 
 
 def test_real_observations_compared_with_themselves(shared: Path) -> None:

@@ -13,6 +13,8 @@ import xarray as xr
 
 from talik.errors import InputError, UnitsError
 from talik.regions.ellipsoid import Array
+from talik.sources.climate_cells import turned
+from talik.sources.climate_grids import open_grid
 from talik.sources.table_file import read_table
 
 LEAST_M, DEEPEST_M = 0.05, 3.0
@@ -22,7 +24,8 @@ BLOCK_M = 13_899.38149707485
 _FIRST_M = (-6091089.46286571, -5176378.12338144)
 _BLOCKS = (981, 663)
 _PROJECTION = "+proj=stere +lat_0=90 +lat_ts=71 +lon_0=0 +datum=WGS84 +units=m"
-"""The blocks of Permafrost_cci pixels: width, centre of the first one, number along x and y, projection."""
+"""The blocks of Permafrost_cci pixels: width, centre of the first one, number along x and y, projection. They are the
+axes of the 13.9 km grid that the half-degree one was made of (Lisovski 2021, Permafrost_cci validation report D4.1)."""
 _ALIASES = {
     "code": ("code", "cci_id", "site"),
     "lat": ("lat", "latitude"),
@@ -55,13 +58,8 @@ def read_permafrost_grid(path: Path) -> xr.Dataset:
     InputError: no such file, a variable or coordinate is missing, or a value is impossible. UnitsError: other units.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file. Check the path.")
-    try:
-        with xr.open_dataset(path, engine="netcdf4") as ds:
-            ds.load()
-    except (OSError, ValueError) as err:
-        raise InputError(f"{path}: not a NetCDF file that can be read ({err}).") from err
+    with open_grid(path) as ds:
+        ds.load()
     for axis in ("lat", "lon"):
         if axis not in ds.dims or axis not in ds.coords:
             raise InputError(f"{path}: expected axes lat and lon; found {', '.join(map(str, ds.dims))}.")
@@ -185,7 +183,7 @@ def _placed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     wrong = int((out["lat"].abs() > 90.0).sum() + (out["lon"].abs() > 360.0).sum())
     if wrong:
         raise InputError(f"{path}: {wrong} rows have a latitude beyond 90 or a longitude beyond 360 degrees.")
-    out["lon"] = (out["lon"] + 180.0) % 360.0 - 180.0
+    out["lon"] = turned(out["lon"].to_numpy())
     return out
 
 

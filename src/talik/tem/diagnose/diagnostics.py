@@ -10,7 +10,15 @@ import numpy as np
 import xarray as xr
 
 from talik.errors import InputError
-from talik.tem.diagnose.effects import DIMENSION, Design, attribution, effect, effects, missing_pairs
+from talik.tem.diagnose.effects import (
+    DIMENSION,
+    Design,
+    attribution,
+    effect,
+    effects,
+    interaction,
+    missing_pairs,
+)
 from talik.tem.diagnose.region import (
     STOCKS,
     FactorialRun,
@@ -154,13 +162,11 @@ class Diagnostics:
     def _rows_of(self, values: xr.DataArray, change: float) -> list[EffectRow]:
         found = effects(values, self.design)
         rows = [_row("effect", str(f), float(found.sel(factors=f))) for f in found["factors"].values]
-        single = {held[0]: self.design.label(held) for held in self.design.sets if len(held) == 1}
         for held in self.design.sets:
-            if len(held) == 2 and all(f in single for f in held):
-                of_both = found.sel(factors=self.design.label(held))
-                alone = sum(float(found.sel(factors=single[f])) for f in held)
-                rows.append(_row("interaction", self.design.label(held), float(of_both) - alone))
-        if len(single) < len(self.design.factors):
+            if len(held) == 2 and all(self.design.has([f]) for f in held):
+                value = float(interaction(values, self.design, *held))
+                rows.append(_row("interaction", self.design.label(held), value))
+        if not all(self.design.has([f]) for f in self.design.factors):
             return rows
         told = attribution(values, self.design, None if self.design.complete else xr.DataArray(change))
         for factor in self.design.factors:

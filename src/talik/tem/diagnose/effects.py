@@ -176,9 +176,11 @@ def attribution(data: xr.DataArray, design: Design, change: xr.DataArray | None 
     contribution = _shared_terms(data, design)
     explained = contribution.sum("factor", skipna=False)
     if design.complete:
-        total, rest = effect(data, design, design.factors), None
+        total = effect(data, design, design.factors)
+        unexplained = total - explained
     else:
-        total, rest = (explained, explained * float("nan")) if change is None else (change, None)
+        total = explained if change is None else change
+        unexplained = explained * float("nan") if change is None else change - explained
     size = -abs(contribution)
     rank = xr.apply_ufunc(
         lambda values: values.argsort(axis=-1, kind="stable").argsort(axis=-1, kind="stable") + 1,
@@ -200,7 +202,7 @@ def attribution(data: xr.DataArray, design: Design, change: xr.DataArray | None 
             "share": contribution / total.where(total != 0.0),
             "rank": rank.where(contribution.notnull()).transpose(*contribution.dims),
             "total": total,
-            "unexplained": total - explained if rest is None else rest,
+            "unexplained": unexplained,
         },
         attrs={"method": method},
     )

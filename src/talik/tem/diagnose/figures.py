@@ -136,7 +136,7 @@ def effect_bars(d: Diagnostics) -> Figure | None:
                 at = np.arange(len(sets)) + (k - (len(d.scenarios) - 1) / 2) * width
                 chosen = (r for r in rows if (r["variable"], r["scenario"]) == (name, scenario))
                 values = {r["factors"]: r["value"] for r in chosen}
-                lengths = [math.nan if values[s] is None else float(values[s]) for s in sets]
+                lengths = np.array([values[s] for s in sets], dtype=np.float64)
                 ax.barh(at, lengths, height=0.92 * width, color=_colour(d, scenario), zorder=2)
             ax.set_yticks(range(len(sets)), [_factors(s) for s in sets])
             ax.set_title(EFFECT_PANELS[name])

@@ -93,7 +93,7 @@ def _fraction_falls(d: Diagnostics, scenario: str) -> bool:
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
-        "two factors together change RH by more than either alone", lambda d, s: _pairs_exceed(d, s, "rh")
+        "two factors together raise RH by more than either alone", lambda d, s: _pairs_exceed(d, s, "rh")
     ),
     Statement(
         "two factors together raise NPP by more than either alone; under SSP585 CO2 with temperature stays below CO2",

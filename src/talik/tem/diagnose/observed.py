@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
-from scipy.spatial import cKDTree
 
 from talik.errors import InputError
 from talik.regions.axes import grid_of
 from talik.regions.masks import land_fraction
-from talik.regions.sphere import arc_km, unit_vectors
+from talik.sources.climate_cells import Points, nearest
 from talik.sources.permafrost_maps import (
     Sites,
     read_active_layers,
@@ -27,6 +26,9 @@ from talik.tem.diagnose.region import FactorialRun, checked
 
 Array = npt.NDArray[np.float64]
 YEARS = (2006, 2015)
+"""The ten years that end with the reference year of the published experiments."""
+AREA_YEARS = (2010, 2015)
+"""The years of the published permafrost area (Liu et al. 2024). The grid is a median over its own years."""
 FILES = {
     "grid": "permafrost_cci_grid_0.5deg.nc",
     "active layers": "alt_insitu*.csv*",
@@ -34,8 +36,11 @@ FILES = {
 }
 """What is looked for in the folder of observations."""
 FARTHEST_KM = 60.0
-"""A site farther from the centre of every cell than this is in none of them."""
+"""A site farther from the centre of every cell than this is in none of them. The corner of a half-degree cell is 40 km
+away at most; the rest is for sites on shores whose own cell is not in the run."""
 LEAST_SHARE = 0.5
+"""A cell with at least this share of permafrost is one of permafrost: continuous and discontinuous zones (Brown et al.
+1997)."""
 
 
 class Box(NamedTuple):
@@ -101,7 +106,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Observed:
-    """The comparison over `years`: areas (10^6 km2), pairs by what is compared, and notes on what could not be."""
+    """Areas (10^6 km2) over `AREA_YEARS`, pairs over `years` by what is compared, notes on what could not be."""
 
     area: dict[str, float]
     pairs: dict[str, Pairs]
@@ -112,6 +117,7 @@ class Observed:
         """Everything as JSON values."""
         return {
             "years": list(self.years),
+            "area_years": list(AREA_YEARS),
             "area_million_km2": self.area,
             "comparisons": {
                 name: {
@@ -127,7 +133,9 @@ class Observed:
 
 
 def compare(run: FactorialRun, folder: Path, years: tuple[int, int] = YEARS) -> Observed:
-    """Permafrost of the reference run beside the observations in a folder (see `FILES`), means over `years`.
+    """Permafrost of the reference run beside the observations in a folder (see `FILES`).
+
+    Areas are of the mean share of `AREA_YEARS`, everything else of means over `years`.
 
     Years from the reference year on are those of the first scenario. What is not in the folder or the run is noted.
     InputError: the folder holds none of the files.
@@ -143,7 +151,7 @@ def compare(run: FactorialRun, folder: Path, years: tuple[int, int] = YEARS) -> 
     thickness = _mean_of(run, "activeLayerThickness", years, "m", notes)
     if found["grid"]:
         observed = read_permafrost_grid(found["grid"][0])
-        share = _mean_of(run, "permafrostFraction", (2010, 2015), "1", notes)
+        share = _mean_of(run, "permafrostFraction", AREA_YEARS, "1", notes)
         area = areas(observed, share, run.area().values, lat, lon)
         if thickness is not None:
             pairs["active layer, grid"] = grid_pairs(observed["activeLayerThickness"], thickness, lat, lon)
@@ -163,15 +171,17 @@ def areas(
 ) -> dict[str, float]:
     """Permafrost areas, 10^6 km2: of the grid, and of a run where its `share` (cell,) with permafrost is given.
 
-    `_cells` : land of the cells at least half of which has permafrost; `_weighted` : fraction times area of all cells.
+    `_cells` : land of the cells at least half of which has permafrost; `_weighted` : permafrost of all cells, which is
+    share times land in the run, and of the grid the fraction of the whole cell, but no more than its land: blocks of
+    13.9 km on a shore count as if they had no sea. Land of the grid is that of Natural Earth, of a run its own.
     `both`, `model_only` and `observed_only` : land of the run's cells with at least half in both, or in one of them.
     """
     fraction = observed["permafrostFraction"].fillna(0.0)
     grid = grid_of(observed)
-    cell = grid.cell_area() * 1e-12
+    cell, ground = grid.cell_area() * 1e-12, land_fraction(grid)
     out = {
-        "observed_cells": float((cell * land_fraction(grid) * (fraction >= LEAST_SHARE)).sum()),
-        "observed_weighted": float((cell * fraction).sum()),
+        "observed_cells": float((cell * ground * (fraction >= LEAST_SHARE)).sum()),
+        "observed_weighted": float((cell * np.minimum(fraction, ground)).sum()),
     }
     if share is None:
         return out
@@ -203,8 +213,8 @@ def site_pairs(sites: Sites, model: Array, lat: Array, lon: Array) -> Pairs:
     """Pairs of sites with the nearest cell (lat, lon, model); sites far from all cells or in one of NaN are counted."""
     table = sites.table
     north, east = table["lat"].to_numpy(float), table["lon"].to_numpy(float)
-    chord, index = cKDTree(unit_vectors(lat, lon)).query(unit_vectors(north, east))
-    far = arc_km(chord) > FARTHEST_KM
+    index, distance = nearest(Points("the run", ("cell",), lat.shape, lat, lon), north, east)
+    far = distance > FARTHEST_KM
     empty = ~far & ~np.isfinite(model[index])
     kept = ~far & ~empty
     left_out = {
@@ -243,20 +253,15 @@ def region_of(lat: Array, lon: Array) -> npt.NDArray[np.str_]:
 
 
 def at_cells(field: xr.DataArray, lat: Array, lon: Array) -> Array:
-    """Values of a (lat, lon) field at points: of the cell that each lies in, NaN outside the field."""
-    out = np.full(lat.shape, np.nan)
-    places: Sequence[tuple[Array, Array]] = [
-        (field[name].values.astype(float), v) for name, v in (("lat", lat), ("lon", lon))
-    ]
-    found = []
-    for axis, wanted in places:
-        step = float(axis[1] - axis[0])
-        found.append(np.floor((wanted - axis[0]) / step + 0.5).astype(int))
-    inside = np.ones(lat.shape, bool)
-    for index, (axis, _) in zip(found, places, strict=True):
-        inside &= (index >= 0) & (index < axis.size)
-    out[inside] = field.transpose("lat", "lon").values[found[0][inside], found[1][inside]]
-    return out
+    """Values of a (lat, lon) field of even axes at points: of the cell that each lies in, NaN outside the field."""
+    places = []
+    for name, wanted in (("lat", lat), ("lon", lon)):
+        axis = field[name].to_index()
+        half = 0.5 * abs(axis[1] - axis[0])
+        places.append(axis.get_indexer(pd.Index(wanted), method="nearest", tolerance=half))
+    row, column = places
+    values: Array = field.transpose("lat", "lon").values[row, column]
+    return np.where((row >= 0) & (column >= 0), values, np.nan)
 
 
 def _mean_of(

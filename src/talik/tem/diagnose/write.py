@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from talik.files import whole_file, write_text
 from talik.tem.diagnose.diagnostics import Diagnostics, diagnose
+from talik.tem.diagnose.effects import DIMENSION
 from talik.tem.diagnose.figures import depth_bars, effect_bars, map_fields, maps, time_series, write_figures
 from talik.tem.diagnose.findings import statements
 from talik.tem.diagnose.observed import Observed, compare
@@ -39,6 +40,7 @@ def write_diagnostics(source: Path, out: Path, observed: Path | None = None) -> 
         d = diagnose(run)
         fields = map_fields(run, d.last_year)
         compared = None if observed is None else compare(run, observed)
+    seen = None if compared is None else compared.told()
     rows, findings, effects, stocks = table(d), statements(d), d.effect_rows(EFFECT_VARIABLES), by_stock(d)
     written = [
         write_text(out / "table.csv", table_csv(rows)),
@@ -59,17 +61,15 @@ def write_diagnostics(source: Path, out: Path, observed: Path | None = None) -> 
         "table": rows,
         "findings": findings,
         "effects": effects,
-        "observed": None if compared is None else compared.told(),
+        "observed": seen,
         "notes": d.notes(),
     }
-    text = json.dumps(told, indent=1, allow_nan=False) + "\n"
-    written.insert(0, write_text(out / "diagnostics.json", text))
-    if compared is not None:
-        written.insert(
-            1,
-            write_text(out / "observed.json", json.dumps(compared.told(), indent=1, allow_nan=False) + "\n"),
-        )
-    return {**told, "written": [str(path) for path in written]}
+    texts = {"diagnostics.json": told} if seen is None else {"diagnostics.json": told, "observed.json": seen}
+    first = [
+        write_text(out / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        for name, content in texts.items()
+    ]
+    return {**told, "written": [str(path) for path in first + written]}
 
 
 def by_stock(d: Diagnostics) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def by_stock(d: Diagnostics) -> list[dict[str, Any]]:
             row: dict[str, Any] = {"stock": str(stock), "scenario": scenario}
             for name in ("thawedCarbon", "rhPermafrost", "cSoilActive", "cSoilPermafrost"):
                 if name in d.series:
-                    values = d.accumulated(name, scenario, str(stock)).sel(experiment=d.design.reference)
+                    values = d.accumulated(name, scenario, str(stock)).sel({DIMENSION: d.design.reference})
                     value = float(values.sel(year=d.last_year))
                     row[name] = value if math.isfinite(value) else None
             out.append(row)
