@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from talik.errors import GridError
 from talik.regions import CELL_1KM_AUTHORS_M, CELL_8KM_AUTHORS_M, EqualAreaGrid, LatLonGrid, conform, grid_of
+from talik.regions.axes import even_axis
 from talik.regions.ellipsoid import band_area_m2, from_plane, to_plane
 
 GEOD = pyproj.Geod(ellps="WGS84")
@@ -232,3 +233,21 @@ def test_data_that_are_not_on_the_grid_are_refused():
 def test_impossible_grids_are_refused(make, message):
     with pytest.raises(GridError, match=message):
         make()
+
+
+@given(
+    st.floats(-180, 180),
+    st.sampled_from([0.05, 0.1, 0.25, 0.5, 1.0, 2.8125]),
+    st.sets(st.integers(0, 700), min_size=1),
+)
+def test_an_even_axis_has_all_points_between_those_of_some_cells(start, step, chosen):
+    places = np.array(sorted({*chosen, min(chosen) + 1}))
+    axis = even_axis(np.float32(start + step * places)[::-1].astype(float))
+    expected = start + step * np.arange(places[0], places[-1] + 1)
+    np.testing.assert_allclose(axis, expected, atol=2e-5)  # float32 keeps 8e-6 degrees, the axis 1e-6
+
+
+def test_no_axis_for_one_value_uneven_values_and_values_far_apart():
+    assert even_axis(np.array([61.25, 61.25])) is None
+    assert even_axis(np.array([60.0, 60.5, 61.2])) is None
+    assert even_axis(np.array([0.0, 0.01, 90.0])) is None

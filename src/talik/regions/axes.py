@@ -21,6 +21,8 @@ NAMES = {
 BOUNDS = ("{}_bnds", "{}_bounds", "bounds_{}")
 EVEN = 1e-3
 """Largest deviation from even spacing that is taken for rounding in the file, in cells."""
+LONGEST = 7200
+"""Points of the longest axis that is made for scattered values: the globe at a twentieth of a degree."""
 
 _Data = TypeVar("_Data", xr.DataArray, xr.Dataset)
 
@@ -49,6 +51,25 @@ def grid_of(obj: xr.DataArray | xr.Dataset, *, crs: str | None = None) -> Grid:
     i0, j0 = round(west / sx), round(south / sx)
     ox, oy = (_snap(v - k * sx, sx) for v, k in ((west, i0), (south, j0)))
     return EqualAreaGrid(sx, i0, j0, x.size, y.size, ox, oy)
+
+
+def even_axis(values: Array) -> Array | None:
+    """Every coordinate from the smallest to the largest of the even grid that values lie on, degrees or m, ascending.
+
+    None where they lie on none, are one value only, or so far apart that the axis would be longer than `LONGEST`.
+    """
+    found = np.unique(np.round(values, 6))
+    if found.size < 2:
+        return None
+    apart = np.diff(found)
+    # the smallest distance alone has too much of the rounding of float32
+    steps = int(np.rint(apart / apart.min()).sum())
+    if steps >= LONGEST:
+        return None
+    step = float(found[-1] - found[0]) / steps
+    places = (found - found[0]) / step
+    axis: Array = found[0] + step * np.arange(steps + 1)
+    return axis if np.abs(places - np.rint(places)).max() <= EVEN else None
 
 
 def conform(data: _Data, grid: Grid) -> _Data:

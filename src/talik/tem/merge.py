@@ -15,6 +15,7 @@ import xarray as xr
 from talik.flux.dataset import CONVENTIONS, make_flux_dataset
 from talik.flux.io import write_netcdf
 from talik.provenance import stamp
+from talik.regions.axes import even_axis
 from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.model import CLOSURES
 from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable
@@ -148,11 +149,13 @@ def _placed(ds: xr.Dataset, grid: bool) -> xr.Dataset:
         ds["depth"].attrs.update(standard_name="depth", units="m", positive="down", axis="Z")
     if not grid:
         return ds
-    lat, lon = (_even_axis(ds[name].to_numpy()) for name in ("lat", "lon"))
-    if lat is None or lon is None or lat.size * lon.size > SPARSEST * ds.sizes["cell"]:
+    lat, lon = (even_axis(ds[name].to_numpy()) for name in ("lat", "lon"))
+    if lat is None or lon is None or min(lat.size, lon.size) < 3:  # any two are even
+        return ds
+    if lat.size * lon.size > SPARSEST * ds.sizes["cell"]:
         return ds
     nearest = [
-        axis[axis.get_indexer(ds[axis.name].to_numpy(), method="nearest")]
+        axis[axis.get_indexer(pd.Index(ds[axis.name].to_numpy()), method="nearest")]
         for axis in (pd.Index(lat, name="lat"), pd.Index(lon, name="lon"))
     ]
     cells = pd.MultiIndex.from_arrays(nearest)
@@ -164,19 +167,6 @@ def _placed(ds: xr.Dataset, grid: bool) -> xr.Dataset:
     for name, of in attrs.items():
         spread[name].attrs = of
     return spread
-
-
-def _even_axis(values: np.ndarray) -> np.ndarray | None:
-    """Every coordinate between the smallest and the largest of an even grid; None where they lie on none."""
-    found = np.unique(np.round(values, 6))
-    if found.size < 3:  # any two are even
-        return None
-    step = float(np.diff(found).min())
-    places = (found - found[0]) / step
-    if np.abs(places - np.rint(places)).max() > 1e-3:
-        return None
-    axis: np.ndarray = found[0] + step * np.arange(int(np.rint(places[-1])) + 1)
-    return axis
 
 
 def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str, key: str) -> None:

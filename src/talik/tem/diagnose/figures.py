@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from talik.files import whole_file
+from talik.regions.axes import even_axis
 from talik.report.style import (
     BLUE,
     GREEN,
@@ -218,9 +219,8 @@ def limits(values: np.ndarray, *, centred: bool) -> tuple[float, float]:
 
 def on_grid(values: xr.DataArray) -> xr.DataArray | None:
     """(cell,) values with coordinates lat and lon as (lat, lon), NaN elsewhere; None if no even grid holds them."""
-    axes = [_even_axis(values[name].values.astype(float)) for name in ("lat", "lon")]
-    lat, lon = axes
-    if lat is None or lon is None or lat.size < 2 or lon.size < 2:
+    lat, lon = (even_axis(values[name].values.astype(float)) for name in ("lat", "lon"))
+    if lat is None or lon is None:
         return None
     image = np.full((lat.size, lon.size), np.nan)
     rows = np.rint((values["lat"].values - lat[0]) / (lat[1] - lat[0])).astype(int)
@@ -271,17 +271,3 @@ def _factors(names: str) -> str:
 
 def _colour(d: Diagnostics, scenario: str) -> str:
     return _COLOURS[d.scenarios.index(scenario) % len(_COLOURS)]
-
-
-def _even_axis(values: np.ndarray) -> np.ndarray | None:
-    """Every coordinate from the smallest to the largest of an even grid; None if they lie on none."""
-    unique: Sequence[float] = np.unique(np.round(values, 6)).tolist()
-    if len(unique) < 2:
-        return None
-    step = float(np.diff(unique).min())
-    count = round((unique[-1] - unique[0]) / step)
-    if count > 7200:
-        return None
-    axis = unique[0] + step * np.arange(count + 1)
-    place = (np.array(unique) - unique[0]) / step
-    return axis if np.abs(place - np.rint(place)).max() < 1e-3 else None
