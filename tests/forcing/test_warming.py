@@ -49,8 +49,9 @@ def test_mean_of_the_globe_weights_with_area(tmp_path: Path) -> None:
         {"tas": (("time", "lat", "lon"), field[None], {"units": "K"})},
         {"time": np.array(["2001-07-01"], "datetime64[ns]"), "lat": lat, "lon": lon},
     ).to_netcdf(tmp_path / "run.nc")
-    # the integral of cos squared over the sphere: 250 + 40 pi / 4
-    assert global_mean(tmp_path / "run.nc").values[0] == pytest.approx(250 + 10 * np.pi - 273.15, abs=0.15)
+    # over n bands of d degrees the cosines sum to 1 / sin(d / 2), their squares to n / 2; without weights: 275.5
+    mean = 250 + 40 * 10 * np.sin(np.deg2rad(4.5)) - 273.15
+    assert global_mean(tmp_path / "run.nc").values[0] == pytest.approx(mean, abs=1e-9)
 
 
 @pytest.mark.parametrize("scenario", ["ssp126", "ssp585"])
@@ -142,8 +143,18 @@ def test_runs_without_what_is_needed_are_named(tmp_path: Path) -> None:
     with xr.open_dataset(path) as ds:
         held = ds.load()
     held.isel(lat=[2, 3]).to_netcdf(tmp_path / "north.nc")
-    with pytest.raises(InputError, match=r"lat runs 22.5..67.5; expected the globe"):
+    with pytest.raises(InputError, match=r"lat runs 22.5..67.5 in 2 steps; expected the globe"):
         global_mean(tmp_path / "north.nc")
+    held.isel(lon=[0, 1, 2]).to_netcdf(tmp_path / "three.nc")
+    with pytest.raises(InputError, match=r"lon runs 0..180 in 3 steps; expected the globe"):
+        global_mean(tmp_path / "three.nc")
+    again = held.isel(lon=[0]).assign_coords(lon=[360.0])
+    xr.concat([held, again], "lon").to_netcdf(tmp_path / "cyclic.nc")
+    with pytest.raises(InputError, match=r"lon runs 0..360 in 5 steps; expected the globe"):
+        global_mean(tmp_path / "cyclic.nc")
+    held.where(held["lon"] > 0).to_netcdf(tmp_path / "land.nc")
+    with pytest.raises(InputError, match=r"land.nc: tas lacks 100 of 400 values"):
+        global_mean(tmp_path / "land.nc")
     held.drop_sel(time="2000-07-01").to_netcdf(tmp_path / "gap.nc")
     with pytest.raises(InputError, match=r"24 values in 1990..2014.*one value a year without a gap"):
         global_mean(tmp_path / "gap.nc")

@@ -212,7 +212,7 @@ def global_mean(path: Path) -> Series:
     """Mean `tas` (degC) over the globe by year, weighted with the cosine of latitude.
 
     Raises:
-        InputError: no tas by time, lat and lon, years missing, or not the globe.
+        InputError: no tas by time, lat and lon, years or values missing, or not the globe.
         UnitsError: units that are missing or no temperature.
     """
     with open_grid(path) as dataset:
@@ -224,13 +224,29 @@ def global_mean(path: Path) -> Series:
             tas = as_units(xr.decode_cf(dataset)["tas"].load(), "degC")
         except UnitsError as err:
             raise UnitsError(f"{path}: {err}") from err
-    lat = tas["lat"]
-    if float(lat.min()) > -60 or float(lat.max()) < 60:
-        raise InputError(
-            f"{path}: lat runs {float(lat.min()):g}..{float(lat.max()):g}; expected the globe. Give global fields."
-        )
-    mean = tas.weighted(xr.ones_like(lat) * np.cos(np.deg2rad(lat.to_numpy()))).mean(("lat", "lon"))
+    _require_globe(tas, path)
+    mean = tas.weighted(xr.ones_like(tas["lat"]) * np.cos(np.deg2rad(tas["lat"].to_numpy()))).mean(
+        ("lat", "lon")
+    )
     return _series(mean["time"].dt.year.to_numpy().astype(float), mean.to_numpy().astype(float), str(path))
+
+
+def _require_globe(tas: xr.DataArray, path: Path) -> None:
+    """InputError unless the rows reach from pole to pole and the columns once around, with a value everywhere."""
+    for name, whole, most in (("lat", 180.0, 180.0), ("lon", 360.0, 359.999)):
+        centres = np.sort(np.asarray(tas[name].values, dtype=np.float64))
+        span = centres[-1] - centres[0]
+        # evenly spaced centres span one step less; half a step is left for Gaussian rows
+        if centres.size < 2 or not whole - 1.5 * np.diff(centres).max() <= span <= most:
+            raise InputError(
+                f"{path}: {name} runs {centres[0]:g}..{centres[-1]:g} in {centres.size} steps; expected the globe. "
+                "Give global fields."
+            )
+    missing = int((~np.isfinite(tas.values)).sum())
+    if missing:
+        raise InputError(
+            f"{path}: tas lacks {missing} of {tas.size} values; expected one in every cell of the globe. Fill them."
+        )
 
 
 def _series(years: Array, values: Array, where: str) -> Series:
