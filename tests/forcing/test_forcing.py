@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pytest
 import typer
 import xarray as xr
+from scipy.integrate import simpson
 from typer.testing import CliRunner
 
 from talik.cli.forcing import forcing
@@ -34,6 +36,14 @@ runner = CliRunner()
 FILES = ("land.nc", "climate-historical.nc", "climate-ssp126.nc", "climate-ssp585.nc", "forcing.json")
 TAS_STEP, PR_STEP = 2.0**-10, 2.0**-7
 """What the files resolve: three and two decimal digits, as powers of two."""
+
+
+def half_degree_m2(lat: np.ndarray) -> np.ndarray:
+    """Area of cells of half a degree on WGS84: its radii of curvature integrated over latitude by Simpson's rule."""
+    phi = np.deg2rad(lat[:, None] + np.linspace(-0.25, 0.25, 41))
+    e2 = 0.00669437999014
+    density = 6378137.0**2 * (1 - e2) * np.cos(phi) / (1 - e2 * np.sin(phi) ** 2) ** 2
+    return np.asarray(np.deg2rad(0.5) * simpson(density, x=phi))
 
 
 def run(project: Path, *options: str, code: int = 0) -> Any:
@@ -64,12 +74,7 @@ def test_land_is_read_with_its_sources(made: Path) -> None:
         assert held["vegetation_source"].values.tolist() == [1, 1, 1, 2, 0, 0, 0, 1]
         assert held["texture_source"].values.tolist() == [1] * 4 + [0] * 4
         np.testing.assert_allclose(held["permafrost_fraction"], [0.15] + [0.8] * 7)
-    # half of a cell of WGS84: its radii of curvature integrated over latitude
-    for lat, area in zip(land["lat"].values, land["area"].values, strict=True):
-        phi = np.deg2rad(np.linspace(lat - 0.25, lat + 0.25, 2001))
-        e2 = 0.00669437999014
-        density = 6378137.0**2 * (1 - e2) * np.cos(phi) / (1 - e2 * np.sin(phi) ** 2) ** 2
-        assert area == pytest.approx(0.5 * np.deg2rad(0.5) * np.trapezoid(density, phi), rel=1e-6)
+    np.testing.assert_allclose(land["area"], 0.5 * half_degree_m2(land["lat"].to_numpy()), rtol=1e-9)
     assert any(
         "left out: 1 with no climate, 1 with no land, 1 with no texture" in n for n in land.attrs["notes"]
     )
@@ -233,6 +238,19 @@ def beyond(folder: Path) -> None:
     held.to_netcdf(folder / "permafrost.nc")
 
 
+def unitless(folder: Path) -> None:
+    with xr.open_dataset(folder / "permafrost.nc") as ds:
+        held = ds.load()
+    del held["permafrost_fraction_median"].attrs["units"]
+    held.to_netcdf(folder / "permafrost.nc")
+
+
+def one_row(folder: Path) -> None:
+    with xr.open_dataset(folder / "permafrost.nc") as ds:
+        held = ds.load()
+    held.isel(lat=[1]).to_netcdf(folder / "permafrost.nc")
+
+
 def elsewhere(folder: Path) -> None:
     with xr.open_dataset(folder / "soil.nc") as ds:
         held = ds.load()
@@ -244,6 +262,8 @@ def elsewhere(folder: Path) -> None:
     [
         (few_scenarios, "scenario is 'ssp585'; choose one of: ssp126"),
         (beyond, "permafrost_fraction_median runs 15..80 of 1; expected 0..1"),
+        (unitless, "permafrost.nc: 'permafrost_fraction_median' has no units"),
+        (one_row, "permafrost.nc: permafrost_fraction_median: lat has 1 value"),
         (elsewhere, "none of 11 permafrost cells has climate, land, texture and vegetation"),
     ],
 )
@@ -319,15 +339,38 @@ def test_areas_are_those_of_tem(real: ForcingSettings, shared: Path) -> None:
     with xr.open_dataset(tem) as one, xr.open_dataset(soil) as other:
         at = {n: xr.DataArray(north[n].to_numpy(), dims="cell") for n in ("lat", "lon")}
         known = (one["cell_area"].sel(at) * 1e6 * other["land_fraction"].sel(at)).to_numpy()
-    np.testing.assert_allclose(north["cell_area"], known, rtol=1e-2)  # TEM's cells are those of a sphere
+    lat = north["lat"].to_numpy()
+    sphere = (
+        6371229.0**2 * np.deg2rad(0.5) * (np.sin(np.deg2rad(lat + 0.25)) - np.sin(np.deg2rad(lat - 0.25)))
+    )
+    # TEM's cells are those of a sphere, with radii that scatter by 1.4 km
+    np.testing.assert_allclose(north["cell_area"], known * half_degree_m2(lat) / sphere, rtol=5e-4)
 
 
-def test_the_cells_of_the_region_cover_what_permafrost_does(shared: Path) -> None:
+def test_the_cells_of_the_region_are_those_of_the_map(shared: Path) -> None:
     path = shared / "data/permafrost-cci-validation/permafrost_cci_grid_0.5deg.nc"
-    lat, _, fraction, height, width = permafrost_cells(path, 0.0)
-    assert (height, width) == (0.5, 0.5)
-    assert lat.size == 21840
-    area = 6371.0072**2 * np.deg2rad(0.5) * (np.sin(np.deg2rad(lat + 0.25)) - np.sin(np.deg2rad(lat - 0.25)))
-    assert (
-        13e6 < (area * fraction)[lat > 45].sum() < 17e6
-    )  # 13.9 (Obu et al. 2019), more at the southern margin
+    lat, lon, fraction, area = permafrost_cells(path, 0.2)
+    with netCDF4.Dataset(path) as file:
+        held = np.ma.filled(file["permafrost_fraction_median"][:].astype(float), 0.0) / 100
+        axes = [file[n][:].tolist() for n in ("lat", "lon")]
+    expected = {
+        (y, x): held[j, i] for j, y in enumerate(axes[0]) for i, x in enumerate(axes[1]) if held[j, i] > 0.2
+    }
+    assert len(expected) == 17461
+    assert list(zip(lat.tolist(), lon.tolist(), strict=True)) == sorted(expected)
+    np.testing.assert_allclose(fraction, [expected[k] for k in sorted(expected)], rtol=1e-6)
+    np.testing.assert_allclose(area, half_degree_m2(lat), rtol=1e-9)
+
+
+@pytest.mark.parametrize("turn", [{"lat": slice(None, None, -1)}, {"lon": [2, 3, 0, 1]}])
+def test_rows_and_columns_may_stand_in_any_order(tmp_path: Path, turn: dict[str, Any]) -> None:
+    world.files(tmp_path)
+    with xr.open_dataset(tmp_path / "permafrost.nc") as ds:
+        turned = ds.isel(turn)
+        turned.assign_coords(lon=turned["lon"] % 360).to_netcdf(tmp_path / "turned.nc")
+    for one, other in zip(
+        permafrost_cells(tmp_path / "permafrost.nc", 0.0),
+        permafrost_cells(tmp_path / "turned.nc", 0.0),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-12)

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from talik.errors import ConfigError, InputError, UnitsError
+from talik.errors import ConfigError, GridError, InputError, UnitsError
 from talik.flux.units import as_units
 from talik.forcing.patterns import on_map, read_climatology
 from talik.forcing.settings import STAND_INS, ForcingSettings, LandMaps
 from talik.provenance import stamp
+from talik.regions.axes import conform, grid_of
 from talik.regions.classes import classes_of
-from talik.regions.ellipsoid import band_area_m2
 from talik.sources.climate_cells import Points, nearest, turned
 from talik.sources.climate_checks import DRIEST
 from talik.sources.climate_grids import open_grid
@@ -50,9 +50,10 @@ def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
     Raises:
         InputError: files without the variables, or no cell left.
         UnitsError: units that are missing or do not fit.
+        GridError: permafrost on no even grid.
         ConfigError: stand-ins that are no TEM types or no Köppen classes.
     """
-    lat, lon, fraction, height, width = permafrost_cells(
+    lat, lon, fraction, whole = permafrost_cells(
         resolve(settings.cells.permafrost), settings.cells.smallest_fraction
     )
     tas, pr, clt = read_climatology(resolve(settings.climatology.file), lat, lon)
@@ -78,7 +79,7 @@ def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
             f"forcing: none of {lat.size} permafrost cells has climate, land, texture and vegetation (first missing: "
             f"{dropped}). Expected maps of one region with the same cell centres."
         )
-    area = band_area_m2(lat - height / 2, lat + height / 2, width) * share
+    area = whole * share
     out = xr.Dataset(
         {
             **{
@@ -119,14 +120,15 @@ def write_land(out: Path, settings: ForcingSettings, resolve: Resolve, key: str)
     stamp(land, "tem forcing", key).to_netcdf(out, engine="netcdf4", encoding=encoding)
 
 
-def permafrost_cells(path: Path, smallest: float) -> tuple[Array, Array, Array, float, float]:
-    """Latitude, longitude (-180..180) and permafrost fraction (0..1) of cells above `smallest`, from south to north.
+def permafrost_cells(path: Path, smallest: float) -> tuple[Array, Array, Array, Array]:
+    """Latitude, longitude (-180..180), permafrost fraction (0..1) and area (m2, land and water) of cells, (cell,).
 
-    Also the height and width of a cell in degrees.
+    Cells are those with a fraction above `smallest`, from south to north and west to east.
 
     Raises:
         InputError: no fraction of permafrost by lat and lon, or no cell above `smallest`.
         UnitsError: units that are missing or no share.
+        GridError: coordinates that are not evenly spaced, or a single row or column.
     """
     with open_grid(path) as dataset:
         name = next((n for n in FRACTIONS if n in dataset), None)
@@ -135,23 +137,21 @@ def permafrost_cells(path: Path, smallest: float) -> tuple[Array, Array, Array, 
                 f"{path}: expected {' or '.join(FRACTIONS)} by lat and lon; found {', '.join(map(str, dataset))}."
             )
         try:
-            data = as_units(dataset[name].load(), "1").transpose("lat", "lon")
-        except UnitsError as err:
-            raise UnitsError(f"{path}: {err}") from err
-    steps = [float(np.abs(np.diff(data[n].values)).min()) for n in ("lat", "lon")]
-    fraction = np.asarray(data.values, dtype=np.float64)
-    if np.nanmax(fraction) > 1 + 1e-6 or np.nanmin(fraction) < 0:
-        raise InputError(
-            f"{path}: {name} runs {np.nanmin(fraction):g}..{np.nanmax(fraction):g} of 1; expected 0..1. Correct its "
-            "units."
-        )
+            data = as_units(dataset[name].load(), "1")
+            grid = grid_of(data)
+        except (UnitsError, GridError) as err:
+            raise type(err)(f"{path}: {err}") from err
+    data = conform(data, grid)
+    low, high = float(data.min()), float(data.max())
+    if high > 1 + 1e-6 or low < 0:
+        raise InputError(f"{path}: {name} runs {low:g}..{high:g} of 1; expected 0..1. Correct its units.")
+    fraction = np.nan_to_num(np.asarray(data.values, dtype=np.float64))
     row, column = np.nonzero(fraction > smallest)
     if not row.size:
         raise InputError(f"{path}: no cell has a {name} above {smallest:g}. Lower cells.smallest_fraction.")
-    lat = np.asarray(data["lat"].values, dtype=np.float64)[row]
-    lon = turned(np.asarray(data["lon"].values, dtype=np.float64)[column])
+    lat, lon = grid.y[row], turned(grid.x[column])
     order = np.lexsort((lon, lat))
-    return lat[order], lon[order], fraction[row, column][order], steps[0], steps[1]
+    return lat[order], lon[order], fraction[row, column][order], grid.row_area_m2[row][order]
 
 
 def vegetation(
