@@ -149,6 +149,19 @@ def test_a_dry_run_writes_nothing_and_resume_continues(tmp_path: Path) -> None:
     assert "8 of 11 permafrost cells" in run(project, "--resume").stderr
 
 
+def test_a_shorter_past_needs_co2_of_its_own_years(tmp_path: Path) -> None:
+    folder = world.files(tmp_path)
+    world.write_run(folder / "historical.nc", 1901, 2014, 0.01)
+    header, *rows = (folder / "co2.csv").read_text().splitlines()
+    later = [r for r in rows if int(r.split(",")[1]) >= 1901]
+    (folder / "co2.csv").write_text("\n".join([header, *later]) + "\n")
+    told = json.loads(run(world.project(folder), "--dry-run", "--json").stdout)
+    assert told["years"]["historical"] == [1901, 2014]
+    assert told["co2_ppm"]["ssp126"] == {"1901": 325.5, "2014": 382.0, "2100": 425.0}
+    (folder / "co2.csv").write_text("\n".join([header, *later[1:]]) + "\n")
+    assert "no CO2 for 1 of 200 years" in run(world.project(folder), "--dry-run", code=2).stderr
+
+
 def test_the_process_model_takes_the_files(made: Path) -> None:
     from talik.tem.inputs import check_run, read_columns
     from talik.tem.settings import Files, TemSettings
