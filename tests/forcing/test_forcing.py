@@ -119,10 +119,14 @@ def test_what_was_done_is_told(made: Path) -> None:
     assert cells["sources"]["vegetation"] == {"tem_static": 3, "koeppen": 4, "koeppen_nearby": 1}
     assert cells["temveg"] == {"1": 1, "2": 1, "3": 1, "6": 2, "7": 3}
     with xr.open_dataset(made / "land.nc") as land:
-        area = float(land["cell_area"].sum()) / 1e12
-    assert cells["land_million_km2"] == pytest.approx(area, abs=1e-4)
+        area = land["cell_area"].to_numpy() / 1e12
+    assert cells["land_million_km2"] == pytest.approx(area.sum(), abs=5e-5)
+    # all but the first cell have 0.8
+    assert cells["permafrost_million_km2"] == pytest.approx(0.15 * area[0] + 0.8 * area[1:].sum(), abs=5e-5)
     series = told["climate"]["ssp585"]["warming_k"]
-    assert series["2100"] == pytest.approx(world.relative_to_climatology(2100, "ssp585"), abs=1e-4)
+    assert series["2100"] == pytest.approx(world.relative_to_climatology(2100, "ssp585"), abs=5e-5)
+    assert told["climate"]["ssp585"]["precipitation_set_to_zero"] == 0
+    assert told["climate"]["ssp585"]["ratios_limited"] == 0
     assert told["co2_ppm"]["ssp585"] == {"1850": 301.0, "2014": 383.0, "2100": 426.0}
     co2 = read_co2(made.parent / "co2.csv", years=(1850, 2100), scenario="ssp585")
     assert float(co2.sel(year=2100)) == 426.0
