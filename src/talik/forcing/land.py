@@ -32,6 +32,8 @@ DRY_MM = 20.0
 """Annual precipitation that is too little for any permafrost land: such cells are counted."""
 NEARBY_KM = 100.0
 """How far the nearest cell with a Köppen class may lie: coasts differ between maps."""
+LAND_AREA = "area of all land in the cell, with ice, rock and inland water"
+"""What HWSD counts as land; it is more than what carries soil."""
 TEXTURE_SOURCES = ("tem_static", "soil")
 VEGETATION_SOURCES = ("tem_static", "koeppen", "koeppen_nearby")
 ELEVATION_SOURCES = ("tem_static", "elevation_m")
@@ -41,11 +43,11 @@ _POLAR, _WET = 2, 3
 def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
     """Static input of every cell that has forcing, as `read_static` reads it, from south to north.
 
-    Dimension (cell): sand, silt, clay (percent), temveg (TEM type), elevation (m), cell_area (m2, the land in the
-    cell), permafrost_fraction (1), and texture_source, vegetation_source, elevation_source (flags). The attribute
-    `talik_audit` (JSON) counts cells by source, and those left out by the first reason that holds: no climate, no
-    precipitation in a year (some maps have none near the pole), no land, no texture, no vegetation. `talik_note` says
-    the same in words.
+    Dimension (cell): sand, silt, clay (percent), temveg (TEM type), elevation (m), cell_area (m2, all land in the cell:
+    with HWSD also ice, rock and lakes), permafrost_fraction (1), and texture_source, vegetation_source,
+    elevation_source (flags). The attribute `talik_audit` (JSON) counts cells by source, and those left out by the first
+    reason that holds: no climate, no precipitation in a year (some maps have none near the pole), no land, no texture,
+    no vegetation. `talik_note` says the same in words.
 
     Raises:
         InputError: files without the variables, or no cell left.
@@ -88,7 +90,7 @@ def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
             },
             "temveg": ("cell", types[kept].astype(np.int16), _named("vegetation type of TEM 4.3", "1")),
             "elevation": ("cell", elevation[kept], _named("height of the surface above sea level", "m")),
-            "cell_area": ("cell", area[kept], _named("area of the land in the cell", "m2")),
+            "cell_area": ("cell", area[kept], _named(LAND_AREA, "m2")),
             "permafrost_fraction": ("cell", fraction[kept], _named("share of the land with permafrost", "1")),
             "texture_source": _flags(texture_source[kept], TEXTURE_SOURCES, "where soil texture comes from"),
             "vegetation_source": _flags(
