@@ -226,6 +226,7 @@ def swap(key: str, **values: Any) -> dict[str, Any]:
     [
         (swap("cells", smallest_fraction=0.9), "no cell has a permafrost_fraction_median above 0.9"),
         (swap("land", vegetation={"EF": 14}), "Köppen class EF stands for type 14; expected one of"),
+        (swap("land", vegetation={"Dfd": 99}), "Köppen class Dfd stands for type 99; expected one of"),
         (swap("land", vegetation={"Xyz": 3}), "Xyz are no classes of"),
         (swap("warming", scenarios=["ssp370"]), "holds no 'ssp370'"),
         (swap("warming", runs={"ssp126": "a.nc"}), "expected one of assessed and runs"),
@@ -246,6 +247,13 @@ def test_bad_settings_are_named(tmp_path: Path, changes: dict[str, Any], message
 def few_scenarios(folder: Path) -> None:
     rows = (folder / "co2.csv").read_text().splitlines()
     (folder / "co2.csv").write_text("\n".join(r for r in rows if not r.startswith("ssp585")) + "\n")
+
+
+def tropical(folder: Path) -> None:
+    with xr.open_dataset(folder / "koeppen.nc", mask_and_scale=False) as ds:
+        held = ds.load()
+    held["koeppen"][1, 1] = 5
+    held.to_netcdf(folder / "koeppen.nc")
 
 
 def beyond(folder: Path) -> None:
@@ -278,6 +286,7 @@ def elsewhere(folder: Path) -> None:
     ("spoil", "message"),
     [
         (few_scenarios, "scenario is 'ssp585'; choose one of: ssp126"),
+        (tropical, "Köppen class Af stands for type None; expected one of"),
         (beyond, "permafrost_fraction_median runs 15..80 of 1; expected 0..1"),
         (unitless, "permafrost.nc: 'permafrost_fraction_median' has no units"),
         (one_row, "permafrost.nc: permafrost_fraction_median: lat has 1 value"),

@@ -167,7 +167,6 @@ def vegetation(
     """
     data, classes = _koeppen(koeppen)
     at = on_map(data, lat, lon)
-    table = _stand_ins(settings, set(classes.values()), koeppen)
     source = np.where(np.isfinite(known), 0, np.where(np.isfinite(at), 1, 2))
     lost = np.flatnonzero(source == 2)
     if lost.size:
@@ -176,8 +175,10 @@ def vegetation(
         points = Points(str(koeppen), ("cell",), (place_lat.size,), place_lat, turned(place_lon))
         index, distance = nearest(points, lat[lost], lon[lost])
         at[lost] = np.where(distance <= NEARBY_KM, known_at.to_numpy()[index], np.nan)
+    here = {code: name for code, name in classes.items() if (at == code).any()}
+    table = _stand_ins(settings, set(classes.values()), set(here.values()), koeppen)
     types = np.full(lat.size, np.nan)
-    for code, name in classes.items():
+    for code, name in here.items():
         types[at == code] = table[name]
     cold = (warmest < settings.polar_desert_below_degc) | (lat < settings.alpine_south_of)
     types[(types == _WET) & cold] = _POLAR
@@ -219,7 +220,8 @@ def _koeppen(path: Path) -> tuple[xr.DataArray, dict[int, str]]:
     return data.where(data.isin(list(classes))), classes
 
 
-def _stand_ins(settings: LandMaps, classes: set[str], path: Path) -> dict[str, int]:
+def _stand_ins(settings: LandMaps, classes: set[str], here: set[str], path: Path) -> dict[str, int]:
+    """Type of each class; ConfigError if one that cells have (`here`) has none, or a setting names none of the map."""
     from talik.tem.communities import VEGETATION_TYPES  # with JAX, which nothing else here needs
 
     unknown = sorted(set(settings.vegetation) - classes - set(STAND_INS))
@@ -229,7 +231,7 @@ def _stand_ins(settings: LandMaps, classes: set[str], path: Path) -> dict[str, i
             f"{', '.join(sorted(classes))}."
         )
     table = {**STAND_INS, **settings.vegetation}
-    for name in sorted(classes):
+    for name in sorted(here | set(settings.vegetation)):
         if table.get(name) not in VEGETATION_TYPES:
             raise ConfigError(
                 f"forcing.land.vegetation: Köppen class {name} stands for type {table.get(name)}; expected one of "
