@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pytest
 import typer
 import xarray as xr
+from scipy.integrate import simpson
 from typer.testing import CliRunner
 
 from talik.cli.forcing import forcing
@@ -34,6 +36,14 @@ runner = CliRunner()
 FILES = ("land.nc", "climate-historical.nc", "climate-ssp126.nc", "climate-ssp585.nc", "forcing.json")
 TAS_STEP, PR_STEP = 2.0**-10, 2.0**-7
 """What the files resolve: three and two decimal digits, as powers of two."""
+
+
+def half_degree_m2(lat: np.ndarray) -> np.ndarray:
+    """Area of cells of half a degree on WGS84: its radii of curvature integrated over latitude by Simpson's rule."""
+    phi = np.deg2rad(lat[:, None] + np.linspace(-0.25, 0.25, 41))
+    e2 = 0.00669437999014
+    density = 6378137.0**2 * (1 - e2) * np.cos(phi) / (1 - e2 * np.sin(phi) ** 2) ** 2
+    return np.asarray(np.deg2rad(0.5) * simpson(density, x=phi))
 
 
 def run(project: Path, *options: str, code: int = 0) -> Any:
@@ -64,12 +74,7 @@ def test_land_is_read_with_its_sources(made: Path) -> None:
         assert held["vegetation_source"].values.tolist() == [1, 1, 1, 2, 0, 0, 0, 1]
         assert held["texture_source"].values.tolist() == [1] * 4 + [0] * 4
         np.testing.assert_allclose(held["permafrost_fraction"], [0.15] + [0.8] * 7)
-    # half of a cell of WGS84: its radii of curvature integrated over latitude
-    for lat, area in zip(land["lat"].values, land["area"].values, strict=True):
-        phi = np.deg2rad(np.linspace(lat - 0.25, lat + 0.25, 2001))
-        e2 = 0.00669437999014
-        density = 6378137.0**2 * (1 - e2) * np.cos(phi) / (1 - e2 * np.sin(phi) ** 2) ** 2
-        assert area == pytest.approx(0.5 * np.deg2rad(0.5) * np.trapezoid(density, phi), rel=1e-6)
+    np.testing.assert_allclose(land["area"], 0.5 * half_degree_m2(land["lat"].to_numpy()), rtol=1e-9)
     assert any(
         "left out: 1 with no climate, 1 with no land, 1 with no texture" in n for n in land.attrs["notes"]
     )
@@ -114,10 +119,14 @@ def test_what_was_done_is_told(made: Path) -> None:
     assert cells["sources"]["vegetation"] == {"tem_static": 3, "koeppen": 4, "koeppen_nearby": 1}
     assert cells["temveg"] == {"1": 1, "2": 1, "3": 1, "6": 2, "7": 3}
     with xr.open_dataset(made / "land.nc") as land:
-        area = float(land["cell_area"].sum()) / 1e12
-    assert cells["land_million_km2"] == pytest.approx(area, abs=1e-4)
+        area = land["cell_area"].to_numpy() / 1e12
+    assert cells["land_million_km2"] == pytest.approx(area.sum(), abs=5e-5)
+    # all but the first cell have 0.8
+    assert cells["permafrost_million_km2"] == pytest.approx(0.15 * area[0] + 0.8 * area[1:].sum(), abs=5e-5)
     series = told["climate"]["ssp585"]["warming_k"]
-    assert series["2100"] == pytest.approx(world.relative_to_climatology(2100, "ssp585"), abs=1e-4)
+    assert series["2100"] == pytest.approx(world.relative_to_climatology(2100, "ssp585"), abs=5e-5)
+    assert told["climate"]["ssp585"]["precipitation_set_to_zero"] == 0
+    assert told["climate"]["ssp585"]["ratios_limited"] == 0
     assert told["co2_ppm"]["ssp585"] == {"1850": 301.0, "2014": 383.0, "2100": 426.0}
     co2 = read_co2(made.parent / "co2.csv", years=(1850, 2100), scenario="ssp585")
     assert float(co2.sel(year=2100)) == 426.0
@@ -142,6 +151,19 @@ def test_a_dry_run_writes_nothing_and_resume_continues(tmp_path: Path) -> None:
     audit = json.loads(run(project, "--json").stdout)
     assert {Path(p).name for p in audit["published"]} == set(FILES)
     assert "8 of 11 permafrost cells" in run(project, "--resume").stderr
+
+
+def test_a_shorter_past_needs_co2_of_its_own_years(tmp_path: Path) -> None:
+    folder = world.files(tmp_path)
+    world.write_run(folder / "historical.nc", 1901, 2014, 0.01)
+    header, *rows = (folder / "co2.csv").read_text().splitlines()
+    later = [r for r in rows if int(r.split(",")[1]) >= 1901]
+    (folder / "co2.csv").write_text("\n".join([header, *later]) + "\n")
+    told = json.loads(run(world.project(folder), "--dry-run", "--json").stdout)
+    assert told["years"]["historical"] == [1901, 2014]
+    assert told["co2_ppm"]["ssp126"] == {"1901": 325.5, "2014": 382.0, "2100": 425.0}
+    (folder / "co2.csv").write_text("\n".join([header, *later[1:]]) + "\n")
+    assert "no CO2 for 1 of 200 years" in run(world.project(folder), "--dry-run", code=2).stderr
 
 
 def test_the_process_model_takes_the_files(made: Path) -> None:
@@ -204,6 +226,7 @@ def swap(key: str, **values: Any) -> dict[str, Any]:
     [
         (swap("cells", smallest_fraction=0.9), "no cell has a permafrost_fraction_median above 0.9"),
         (swap("land", vegetation={"EF": 14}), "Köppen class EF stands for type 14; expected one of"),
+        (swap("land", vegetation={"Dfd": 99}), "Köppen class Dfd stands for type 99; expected one of"),
         (swap("land", vegetation={"Xyz": 3}), "Xyz are no classes of"),
         (swap("warming", scenarios=["ssp370"]), "holds no 'ssp370'"),
         (swap("warming", runs={"ssp126": "a.nc"}), "expected one of assessed and runs"),
@@ -226,11 +249,31 @@ def few_scenarios(folder: Path) -> None:
     (folder / "co2.csv").write_text("\n".join(r for r in rows if not r.startswith("ssp585")) + "\n")
 
 
+def tropical(folder: Path) -> None:
+    with xr.open_dataset(folder / "koeppen.nc", mask_and_scale=False) as ds:
+        held = ds.load()
+    held["koeppen"][1, 1] = 5
+    held.to_netcdf(folder / "koeppen.nc")
+
+
 def beyond(folder: Path) -> None:
     with xr.open_dataset(folder / "permafrost.nc") as ds:
         held = ds.load()
     held["permafrost_fraction_median"].attrs["units"] = "1"
     held.to_netcdf(folder / "permafrost.nc")
+
+
+def unitless(folder: Path) -> None:
+    with xr.open_dataset(folder / "permafrost.nc") as ds:
+        held = ds.load()
+    del held["permafrost_fraction_median"].attrs["units"]
+    held.to_netcdf(folder / "permafrost.nc")
+
+
+def one_row(folder: Path) -> None:
+    with xr.open_dataset(folder / "permafrost.nc") as ds:
+        held = ds.load()
+    held.isel(lat=[1]).to_netcdf(folder / "permafrost.nc")
 
 
 def elsewhere(folder: Path) -> None:
@@ -243,7 +286,10 @@ def elsewhere(folder: Path) -> None:
     ("spoil", "message"),
     [
         (few_scenarios, "scenario is 'ssp585'; choose one of: ssp126"),
+        (tropical, "Köppen class Af stands for type None; expected one of"),
         (beyond, "permafrost_fraction_median runs 15..80 of 1; expected 0..1"),
+        (unitless, "permafrost.nc: 'permafrost_fraction_median' has no units"),
+        (one_row, "permafrost.nc: permafrost_fraction_median: lat has 1 value"),
         (elsewhere, "none of 11 permafrost cells has climate, land, texture and vegetation"),
     ],
 )
@@ -319,15 +365,38 @@ def test_areas_are_those_of_tem(real: ForcingSettings, shared: Path) -> None:
     with xr.open_dataset(tem) as one, xr.open_dataset(soil) as other:
         at = {n: xr.DataArray(north[n].to_numpy(), dims="cell") for n in ("lat", "lon")}
         known = (one["cell_area"].sel(at) * 1e6 * other["land_fraction"].sel(at)).to_numpy()
-    np.testing.assert_allclose(north["cell_area"], known, rtol=1e-2)  # TEM's cells are those of a sphere
+    lat = north["lat"].to_numpy()
+    sphere = (
+        6371229.0**2 * np.deg2rad(0.5) * (np.sin(np.deg2rad(lat + 0.25)) - np.sin(np.deg2rad(lat - 0.25)))
+    )
+    # TEM's cells are those of a sphere, with radii that scatter by 1.4 km
+    np.testing.assert_allclose(north["cell_area"], known * half_degree_m2(lat) / sphere, rtol=5e-4)
 
 
-def test_the_cells_of_the_region_cover_what_permafrost_does(shared: Path) -> None:
+def test_the_cells_of_the_region_are_those_of_the_map(shared: Path) -> None:
     path = shared / "data/permafrost-cci-validation/permafrost_cci_grid_0.5deg.nc"
-    lat, _, fraction, height, width = permafrost_cells(path, 0.0)
-    assert (height, width) == (0.5, 0.5)
-    assert lat.size == 21840
-    area = 6371.0072**2 * np.deg2rad(0.5) * (np.sin(np.deg2rad(lat + 0.25)) - np.sin(np.deg2rad(lat - 0.25)))
-    assert (
-        13e6 < (area * fraction)[lat > 45].sum() < 17e6
-    )  # 13.9 (Obu et al. 2019), more at the southern margin
+    lat, lon, fraction, area = permafrost_cells(path, 0.2)
+    with netCDF4.Dataset(path) as file:
+        held = np.ma.filled(file["permafrost_fraction_median"][:].astype(float), 0.0) / 100
+        axes = [file[n][:].tolist() for n in ("lat", "lon")]
+    expected = {
+        (y, x): held[j, i] for j, y in enumerate(axes[0]) for i, x in enumerate(axes[1]) if held[j, i] > 0.2
+    }
+    assert len(expected) == 17461
+    assert list(zip(lat.tolist(), lon.tolist(), strict=True)) == sorted(expected)
+    np.testing.assert_allclose(fraction, [expected[k] for k in sorted(expected)], rtol=1e-6)
+    np.testing.assert_allclose(area, half_degree_m2(lat), rtol=1e-9)
+
+
+@pytest.mark.parametrize("turn", [{"lat": slice(None, None, -1)}, {"lon": [2, 3, 0, 1]}])
+def test_rows_and_columns_may_stand_in_any_order(tmp_path: Path, turn: dict[str, Any]) -> None:
+    world.files(tmp_path)
+    with xr.open_dataset(tmp_path / "permafrost.nc") as ds:
+        turned = ds.isel(turn)
+        turned.assign_coords(lon=turned["lon"] % 360).to_netcdf(tmp_path / "turned.nc")
+    for one, other in zip(
+        permafrost_cells(tmp_path / "permafrost.nc", 0.0),
+        permafrost_cells(tmp_path / "turned.nc", 0.0),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-12)

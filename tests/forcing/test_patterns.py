@@ -104,10 +104,27 @@ def test_the_mean_of_models_and_limited_ratios(tmp_path: Path) -> None:
     assert additive[2] == 0
 
 
+def test_units_are_converted(tmp_path: Path) -> None:
+    world.write_patterns(tmp_path / "patterns.nc", units="K/K")
+    with xr.open_dataset(tmp_path / "patterns.nc") as ds:
+        held = ds.load()
+    held["pr_pattern_season"] /= 10
+    held["pr_pattern_season"].attrs["units"] = "cm month-1 K-1"
+    held.to_netcdf(tmp_path / "centimetres.nc")
+    for how in ("relative", "additive"):
+        one, other = (
+            read(tmp_path, Patterns.model_validate({"files": [name], "precipitation": how}))
+            for name in ("patterns.nc", "centimetres.nc")
+        )
+        np.testing.assert_allclose(one[1], other[1], rtol=1e-12)
+
+
 def test_bad_patterns_are_named(tmp_path: Path) -> None:
     path = tmp_path / "patterns.nc"
     world.write_patterns(path, units="degC")
-    with pytest.raises(UnitsError, match=r"patterns.nc: tas_pattern is in 'degC'; expected 'K K-1'"):
+    with pytest.raises(
+        UnitsError, match=r"patterns.nc: 'tas_pattern' is in 'degC', which cannot become 'K K-1'"
+    ):
         read(tmp_path)
     world.write_patterns(path, months=11)
     with pytest.raises(InputError, match=r"tas_pattern has months .*10, 11\]; expected 1..12"):
@@ -115,6 +132,11 @@ def test_bad_patterns_are_named(tmp_path: Path) -> None:
     world.write_patterns(path)
     with xr.open_dataset(path) as ds:
         held = ds.load()
+    del held["pr_clim"].attrs["units"]
+    held.to_netcdf(tmp_path / "unitless.nc")
+    with pytest.raises(UnitsError, match=r"unitless.nc: 'pr_clim' has no units"):
+        read(tmp_path, Patterns(files=("unitless.nc",)))
+    held["pr_clim"].attrs["units"] = "mm month-1"
     held.isel(season=slice(3)).to_netcdf(tmp_path / "three.nc")
     with pytest.raises(InputError, match=r"has seasons \['DJF', 'MAM', 'JJA'\]; expected DJF, MAM, JJA, SON"):
         read(tmp_path, Patterns(files=("three.nc",)))

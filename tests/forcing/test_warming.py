@@ -49,8 +49,9 @@ def test_mean_of_the_globe_weights_with_area(tmp_path: Path) -> None:
         {"tas": (("time", "lat", "lon"), field[None], {"units": "K"})},
         {"time": np.array(["2001-07-01"], "datetime64[ns]"), "lat": lat, "lon": lon},
     ).to_netcdf(tmp_path / "run.nc")
-    # the integral of cos squared over the sphere: 250 + 40 pi / 4
-    assert global_mean(tmp_path / "run.nc").values[0] == pytest.approx(250 + 10 * np.pi - 273.15, abs=0.15)
+    # over n bands of d degrees the cosines sum to 1 / sin(d / 2), their squares to n / 2; without weights: 275.5
+    mean = 250 + 40 * 10 * np.sin(np.deg2rad(4.5)) - 273.15
+    assert global_mean(tmp_path / "run.nc").values[0] == pytest.approx(mean, abs=1e-9)
 
 
 @pytest.mark.parametrize("scenario", ["ssp126", "ssp585"])
@@ -61,11 +62,11 @@ def test_past_line_and_future_join(tmp_path: Path, scenario: str) -> None:
     assert (past.years[0], past.years[-1], future.years[0], future.years[-1]) == (1850, 2014, 2015, 2100)
     for series in (past, future):
         expected = [world.relative_to_climatology(int(y), scenario) for y in series.years]
-        np.testing.assert_allclose(series.values, expected, rtol=0, atol=2e-5)  # tas is in float32
+        np.testing.assert_allclose(series.values, expected, rtol=0, atol=1e-9)
     assert past.mean(PERIOD, "") == pytest.approx(0, abs=1e-12)
-    # the year of the join steps by the mean scenario's warming and what sets this scenario apart
+    # 2014 is nine years of the mean scenario after 2005, 2015 ten of this one
     step = future.values[0] - past.values[-1]
-    assert abs(step - world.SLOPES[scenario]) <= 10 * abs(world.SLOPES[scenario] - 0.03) + 1e-6
+    assert step == pytest.approx(10 * world.SLOPES[scenario] - 9 * 0.03, abs=1e-9)
 
 
 def test_one_scenario_joins_without_a_jump_in_its_own_table(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_quantile_and_smoothing(tmp_path: Path) -> None:
     low, high = (read(tmp_path, quantile=q)["ssp585"].values[-1] for q in ("low", "high"))
     assert high - low == pytest.approx(1.5 * 0.04 * 95, abs=1e-6)
     raw = read(tmp_path, smoothing_years=1)["historical"]
-    np.testing.assert_allclose(np.diff(raw.values), 0.01, atol=1e-4)
+    np.testing.assert_allclose(np.diff(raw.values), 0.01, atol=1e-9)
 
 
 def test_runs_of_scenarios_are_smoothed_with_the_past(tmp_path: Path) -> None:
@@ -104,10 +105,10 @@ def test_runs_of_scenarios_are_smoothed_with_the_past(tmp_path: Path) -> None:
 
     zero = np.mean([slow(y, 0.03) for y in range(1961, 1991)])
     expected = [slow(y, 0.03) - zero for y in range(1850, 2015)]
-    np.testing.assert_allclose(out["historical"].values, expected, atol=5e-5)
+    np.testing.assert_allclose(out["historical"].values, expected, atol=1e-9)
     for name, slope in world.SLOPES.items():
         expected = [slow(y, slope) - zero for y in range(2015, 2101)]
-        np.testing.assert_allclose(out[name].values, expected, atol=5e-5)
+        np.testing.assert_allclose(out[name].values, expected, atol=1e-9)
 
 
 def test_a_line_goes_on(tmp_path: Path) -> None:
@@ -142,8 +143,18 @@ def test_runs_without_what_is_needed_are_named(tmp_path: Path) -> None:
     with xr.open_dataset(path) as ds:
         held = ds.load()
     held.isel(lat=[2, 3]).to_netcdf(tmp_path / "north.nc")
-    with pytest.raises(InputError, match=r"lat runs 22.5..67.5; expected the globe"):
+    with pytest.raises(InputError, match=r"lat runs 22.5..67.5 in 2 steps; expected the globe"):
         global_mean(tmp_path / "north.nc")
+    held.isel(lon=[0, 1, 2]).to_netcdf(tmp_path / "three.nc")
+    with pytest.raises(InputError, match=r"lon runs 0..180 in 3 steps; expected the globe"):
+        global_mean(tmp_path / "three.nc")
+    again = held.isel(lon=[0]).assign_coords(lon=[360.0])
+    xr.concat([held, again], "lon").to_netcdf(tmp_path / "cyclic.nc")
+    with pytest.raises(InputError, match=r"lon runs 0..360 in 5 steps; expected the globe"):
+        global_mean(tmp_path / "cyclic.nc")
+    held.where(held["lon"] > 0).to_netcdf(tmp_path / "land.nc")
+    with pytest.raises(InputError, match=r"land.nc: tas lacks 100 of 400 values"):
+        global_mean(tmp_path / "land.nc")
     held.drop_sel(time="2000-07-01").to_netcdf(tmp_path / "gap.nc")
     with pytest.raises(InputError, match=r"24 values in 1990..2014.*one value a year without a gap"):
         global_mean(tmp_path / "gap.nc")

@@ -130,7 +130,8 @@ def write_table(path: Path, last: int = 2091) -> None:
 
 
 def land(folder: Path) -> None:
-    """Permafrost (one cell without), soil (one without texture, one without land), Köppen, TEM in the north row."""
+    """Permafrost (one cell without), soil (one without texture, one without land), Köppen (Af in the cell without
+    permafrost), TEM in the north row."""
     axes = {"lat": LAT, "lon": LON}
 
     def flat(value: float, units: str) -> tuple[tuple[str, str], np.ndarray, dict[str, str]]:
@@ -153,11 +154,11 @@ def land(folder: Path) -> None:
         soil[name][0, 1] = np.nan
     soil["land_fraction"][0, 2] = 0.0
     soil.to_netcdf(folder / "soil.nc")
-    codes = np.array([[4, 4, 4, 4], [1, 2, 3, 0], [2, 2, 2, 2]], dtype=np.int8)
+    codes = np.array([[5, 4, 4, 4], [1, 2, 3, 0], [2, 2, 2, 2]], dtype=np.int8)
     flags = {
         "_FillValue": np.int8(0),
-        "flag_values": np.arange(1, 5, dtype=np.int8),
-        "flag_meanings": "EF ET Dfd Dfc",
+        "flag_values": np.arange(1, 6, dtype=np.int8),
+        "flag_meanings": "EF ET Dfd Dfc Af",
     }
     xr.Dataset({"koeppen": (("lat", "lon"), codes, flags)}, axes).to_netcdf(folder / "koeppen.nc")
     tem = xr.Dataset(

@@ -284,10 +284,23 @@ def test_arguments_that_are_wrong(tmp_path: Path) -> None:
     unknown: Literal["drop", "error"] = "fill"  # type: ignore[assignment]
     with pytest.raises(ConfigError, match=r"gaps is 'fill'; choose 'drop' or 'error'"):
         read_soil_carbon(path, cells=CELLS, gaps=unknown)
+    with pytest.raises(ConfigError, match=r"outside is 'fill'; choose 'drop' or 'error'"):
+        read_soil_carbon(path, cells=CELLS, outside=unknown)
     with pytest.raises(GridError, match=r"1 of 1 cells lie outside the grid"):
         read_soil_carbon(path, cells=[(50.0, 10.0)])
     with pytest.raises(InputError, match=r"no such file"):
         read_soil_carbon(tmp_path / "b.nc", cells=CELLS)
+
+
+def test_cells_beyond_a_file_are_not_observed_in_it(tmp_path: Path) -> None:
+    path = layered(tmp_path / "a.nc", np.arange(16.0).reshape(4, 4))
+    # half a degree east is within a cell of the last column, 66.25 N, 158 W is not
+    cells = [CELLS[3], (50.0, 10.0), (65.25, -158.75), (66.25, -158.0)]
+    soil = read_soil_carbon(path, cells=cells, outside="drop")
+    expected = np.array([3, np.nan, 1, np.nan]) + 4.0 * np.arange(4)[:, None]
+    np.testing.assert_array_equal(soil["carbon"], expected)
+    assert "a.nc: 2 of 4 cells lie outside its grid: no data" in soil.attrs["notes"]
+    assert "a.nc: soil_carbon is not observed in 2 of 4 cells" in soil.attrs["notes"]
 
 
 def test_the_band_from_65_to_70_north(shared: Path) -> None:

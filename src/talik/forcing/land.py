@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from talik.errors import ConfigError, InputError, UnitsError
+from talik.errors import ConfigError, GridError, InputError, UnitsError
 from talik.flux.units import as_units
 from talik.forcing.patterns import on_map, read_climatology
 from talik.forcing.settings import STAND_INS, ForcingSettings, LandMaps
 from talik.provenance import stamp
+from talik.regions.axes import conform, grid_of
 from talik.regions.classes import classes_of
-from talik.regions.ellipsoid import band_area_m2
 from talik.sources.climate_cells import Points, nearest, turned
 from talik.sources.climate_checks import DRIEST
 from talik.sources.climate_grids import open_grid
@@ -32,6 +32,8 @@ DRY_MM = 20.0
 """Annual precipitation that is too little for any permafrost land: such cells are counted."""
 NEARBY_KM = 100.0
 """How far the nearest cell with a Köppen class may lie: coasts differ between maps."""
+LAND_AREA = "area of all land in the cell, with ice, rock and inland water"
+"""What HWSD counts as land; it is more than what carries soil."""
 TEXTURE_SOURCES = ("tem_static", "soil")
 VEGETATION_SOURCES = ("tem_static", "koeppen", "koeppen_nearby")
 ELEVATION_SOURCES = ("tem_static", "elevation_m")
@@ -41,18 +43,19 @@ _POLAR, _WET = 2, 3
 def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
     """Static input of every cell that has forcing, as `read_static` reads it, from south to north.
 
-    Dimension (cell): sand, silt, clay (percent), temveg (TEM type), elevation (m), cell_area (m2, the land in the
-    cell), permafrost_fraction (1), and texture_source, vegetation_source, elevation_source (flags). The attribute
-    `talik_audit` (JSON) counts cells by source, and those left out by the first reason that holds: no climate, no
-    precipitation in a year (some maps have none near the pole), no land, no texture, no vegetation. `talik_note` says
-    the same in words.
+    Dimension (cell): sand, silt, clay (percent), temveg (TEM type), elevation (m), cell_area (m2, all land in the cell:
+    with HWSD also ice, rock and lakes), permafrost_fraction (1), and texture_source, vegetation_source,
+    elevation_source (flags). The attribute `talik_audit` (JSON) counts cells by source, and those left out by the first
+    reason that holds: no climate, no precipitation in a year (some maps have none near the pole), no land, no texture,
+    no vegetation. `talik_note` says the same in words.
 
     Raises:
         InputError: files without the variables, or no cell left.
         UnitsError: units that are missing or do not fit.
+        GridError: permafrost on no even grid.
         ConfigError: stand-ins that are no TEM types or no Köppen classes.
     """
-    lat, lon, fraction, height, width = permafrost_cells(
+    lat, lon, fraction, whole = permafrost_cells(
         resolve(settings.cells.permafrost), settings.cells.smallest_fraction
     )
     tas, pr, clt = read_climatology(resolve(settings.climatology.file), lat, lon)
@@ -78,7 +81,7 @@ def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
             f"forcing: none of {lat.size} permafrost cells has climate, land, texture and vegetation (first missing: "
             f"{dropped}). Expected maps of one region with the same cell centres."
         )
-    area = band_area_m2(lat - height / 2, lat + height / 2, width) * share
+    area = whole * share
     out = xr.Dataset(
         {
             **{
@@ -87,7 +90,7 @@ def read_land(settings: ForcingSettings, resolve: Resolve) -> xr.Dataset:
             },
             "temveg": ("cell", types[kept].astype(np.int16), _named("vegetation type of TEM 4.3", "1")),
             "elevation": ("cell", elevation[kept], _named("height of the surface above sea level", "m")),
-            "cell_area": ("cell", area[kept], _named("area of the land in the cell", "m2")),
+            "cell_area": ("cell", area[kept], _named(LAND_AREA, "m2")),
             "permafrost_fraction": ("cell", fraction[kept], _named("share of the land with permafrost", "1")),
             "texture_source": _flags(texture_source[kept], TEXTURE_SOURCES, "where soil texture comes from"),
             "vegetation_source": _flags(
@@ -119,14 +122,15 @@ def write_land(out: Path, settings: ForcingSettings, resolve: Resolve, key: str)
     stamp(land, "tem forcing", key).to_netcdf(out, engine="netcdf4", encoding=encoding)
 
 
-def permafrost_cells(path: Path, smallest: float) -> tuple[Array, Array, Array, float, float]:
-    """Latitude, longitude (-180..180) and permafrost fraction (0..1) of cells above `smallest`, from south to north.
+def permafrost_cells(path: Path, smallest: float) -> tuple[Array, Array, Array, Array]:
+    """Latitude, longitude (-180..180), permafrost fraction (0..1) and area (m2, land and water) of cells, (cell,).
 
-    Also the height and width of a cell in degrees.
+    Cells are those with a fraction above `smallest`, from south to north and west to east.
 
     Raises:
         InputError: no fraction of permafrost by lat and lon, or no cell above `smallest`.
         UnitsError: units that are missing or no share.
+        GridError: coordinates that are not evenly spaced, or a single row or column.
     """
     with open_grid(path) as dataset:
         name = next((n for n in FRACTIONS if n in dataset), None)
@@ -135,23 +139,21 @@ def permafrost_cells(path: Path, smallest: float) -> tuple[Array, Array, Array, 
                 f"{path}: expected {' or '.join(FRACTIONS)} by lat and lon; found {', '.join(map(str, dataset))}."
             )
         try:
-            data = as_units(dataset[name].load(), "1").transpose("lat", "lon")
-        except UnitsError as err:
-            raise UnitsError(f"{path}: {err}") from err
-    steps = [float(np.abs(np.diff(data[n].values)).min()) for n in ("lat", "lon")]
-    fraction = np.asarray(data.values, dtype=np.float64)
-    if np.nanmax(fraction) > 1 + 1e-6 or np.nanmin(fraction) < 0:
-        raise InputError(
-            f"{path}: {name} runs {np.nanmin(fraction):g}..{np.nanmax(fraction):g} of 1; expected 0..1. Correct its "
-            "units."
-        )
+            data = as_units(dataset[name].load(), "1")
+            grid = grid_of(data)
+        except (UnitsError, GridError) as err:
+            raise type(err)(f"{path}: {err}") from err
+    data = conform(data, grid)
+    low, high = float(data.min()), float(data.max())
+    if high > 1 + 1e-6 or low < 0:
+        raise InputError(f"{path}: {name} runs {low:g}..{high:g} of 1; expected 0..1. Correct its units.")
+    fraction = np.nan_to_num(np.asarray(data.values, dtype=np.float64))
     row, column = np.nonzero(fraction > smallest)
     if not row.size:
         raise InputError(f"{path}: no cell has a {name} above {smallest:g}. Lower cells.smallest_fraction.")
-    lat = np.asarray(data["lat"].values, dtype=np.float64)[row]
-    lon = turned(np.asarray(data["lon"].values, dtype=np.float64)[column])
+    lat, lon = grid.y[row], turned(grid.x[column])
     order = np.lexsort((lon, lat))
-    return lat[order], lon[order], fraction[row, column][order], steps[0], steps[1]
+    return lat[order], lon[order], fraction[row, column][order], grid.row_area_m2[row][order]
 
 
 def vegetation(
@@ -165,7 +167,6 @@ def vegetation(
     """
     data, classes = _koeppen(koeppen)
     at = on_map(data, lat, lon)
-    table = _stand_ins(settings, set(classes.values()), koeppen)
     source = np.where(np.isfinite(known), 0, np.where(np.isfinite(at), 1, 2))
     lost = np.flatnonzero(source == 2)
     if lost.size:
@@ -174,8 +175,10 @@ def vegetation(
         points = Points(str(koeppen), ("cell",), (place_lat.size,), place_lat, turned(place_lon))
         index, distance = nearest(points, lat[lost], lon[lost])
         at[lost] = np.where(distance <= NEARBY_KM, known_at.to_numpy()[index], np.nan)
+    here = {code: name for code, name in classes.items() if (at == code).any()}
+    table = _stand_ins(settings, set(classes.values()), set(here.values()), koeppen)
     types = np.full(lat.size, np.nan)
-    for code, name in classes.items():
+    for code, name in here.items():
         types[at == code] = table[name]
     cold = (warmest < settings.polar_desert_below_degc) | (lat < settings.alpine_south_of)
     types[(types == _WET) & cold] = _POLAR
@@ -217,7 +220,8 @@ def _koeppen(path: Path) -> tuple[xr.DataArray, dict[int, str]]:
     return data.where(data.isin(list(classes))), classes
 
 
-def _stand_ins(settings: LandMaps, classes: set[str], path: Path) -> dict[str, int]:
+def _stand_ins(settings: LandMaps, classes: set[str], here: set[str], path: Path) -> dict[str, int]:
+    """Type of each class; ConfigError if one that cells have (`here`) has none, or a setting names none of the map."""
     from talik.tem.communities import VEGETATION_TYPES  # with JAX, which nothing else here needs
 
     unknown = sorted(set(settings.vegetation) - classes - set(STAND_INS))
@@ -227,7 +231,7 @@ def _stand_ins(settings: LandMaps, classes: set[str], path: Path) -> dict[str, i
             f"{', '.join(sorted(classes))}."
         )
     table = {**STAND_INS, **settings.vegetation}
-    for name in sorted(classes):
+    for name in sorted(here | set(settings.vegetation)):
         if table.get(name) not in VEGETATION_TYPES:
             raise ConfigError(
                 f"forcing.land.vegetation: Köppen class {name} stands for type {table.get(name)}; expected one of "

@@ -151,7 +151,7 @@ def read_patterns(
 
     Raises:
         InputError: variables, months or seasons missing.
-        UnitsError: other units than the patterns have.
+        UnitsError: units that are missing or do not fit.
         GridError: patterns that do not cover the cells.
     """
     tas, pr, limited = [], [], 0
@@ -182,11 +182,11 @@ def _seasons(dataset: xr.Dataset, path: Path) -> xr.DataArray:
 
 
 def _at(data: xr.DataArray, units: str, path: Path, lat: Array, lon: Array) -> Array:
-    """A field (step, cell) at cells; UnitsError if its units are others."""
-    found = data.attrs.get("units")
-    if found != units:
-        raise UnitsError(f"{path}: {data.name} is in {found!r}; expected {units!r}. Convert it.")
-    data = data.sortby("lat").sortby("lon")
+    """A field (step, cell) at cells, in some units."""
+    try:
+        data = as_units(data, units).sortby("lat").sortby("lon")
+    except UnitsError as err:
+        raise UnitsError(f"{path}: {err}") from err
     if not np.isfinite(data.values).all():
         raise InputError(f"{path}: {data.name} has missing values; expected a whole field. Fill them.")
     rows, columns = (np.asarray(data[n].values, dtype=np.float64) for n in ("lat", "lon"))

@@ -89,11 +89,12 @@ def check(settings: ForcingSettings, files: dict[str, Path]) -> dict[str, Any]:
     land = read_land(settings, files.__getitem__)
     series = series_of(settings, files.__getitem__)
     read_scaled(settings, files.__getitem__, land["lat"].to_numpy(), land["lon"].to_numpy())
+    past = series[HISTORICAL].years
     return {
         "cells": json.loads(land.attrs["talik_audit"]),
         "years": {name: [int(s.years[0]), int(s.years[-1])] for name, s in series.items()},
         "warming_k": {name: round(float(s.values[-1]), 3) for name, s in series.items()},
-        "co2_ppm": _co2(settings, files),
+        "co2_ppm": _co2(settings, files, int(past[0]), int(past[-1])),
         "notes": [str(land.attrs["talik_note"])],
     }
 
@@ -119,25 +120,30 @@ def _audit(job: Job, settings: ForcingSettings, files: dict[str, Path]) -> None:
         with xr.open_dataset(job.needs["forcing-climate"][name], engine="netcdf4") as ds:
             climates[name] = json.loads(ds.attrs["talik_audit"])
             notes.append(str(ds.attrs["talik_note"]))
+    past = [int(year) for year in climates[HISTORICAL]["warming_k"]]
     told = {
         "cells": cells,
         "climatology": list(settings.climatology.period),
         "climate": climates,
-        "co2_ppm": _co2(settings, files),
+        "co2_ppm": _co2(settings, files, min(past), max(past)),
         "notes": list(dict.fromkeys(notes)),
     }
     job.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
-def _co2(settings: ForcingSettings, files: dict[str, Path]) -> dict[str, dict[str, float]]:
-    """CO2 (ppm) of each scenario in some years; the process model reads the same table for all years."""
+def _co2(
+    settings: ForcingSettings, files: dict[str, Path], first: int, split: int
+) -> dict[str, dict[str, float]]:
+    """CO2 (ppm) of each scenario at the ends of the historical run and in the last year.
+
+    All years between must be there: the process model reads the same table for the years of the climate files.
+    """
     if settings.co2 is None:
         return {}
-    years = (1850, settings.last_year)
     out = {}
     for name in settings.warming.scenarios:
-        series = read_co2(files[settings.co2.file], years=years, scenario=name)
-        out[name] = {str(y): round(float(series.sel(year=y)), 1) for y in (1850, 2014, settings.last_year)}
+        series = read_co2(files[settings.co2.file], years=(first, settings.last_year), scenario=name)
+        out[name] = {str(y): round(float(series.sel(year=y)), 1) for y in (first, split, settings.last_year)}
     return out
 
 

@@ -107,15 +107,17 @@ def read_warming(
             f"forcing.last_year is {last_year}, but the historical run ends in {past.years[-1]}; expected a later "
             "year."
         )
-    past = Series(past.first_year, past.values - past.mean(REFERENCE, "the reference period is"))
+    zero = past.mean(REFERENCE, "the reference period is")
+    past = Series(past.first_year, past.values - zero)
     if settings.assessed is not None:
         told = read_assessed(files[settings.assessed], settings)
         out = _with_assessed(past, told, settings, last_year, str(files[settings.assessed]))
     else:
         runs = {name: global_mean(files[settings.runs[name]]) for name in settings.scenarios}
-        out = _with_runs(past, runs, settings, last_year, files)
-    zero = out[HISTORICAL].mean(period, "climatology.period is")
-    return {name: Series(s.first_year, s.values - zero) for name, s in out.items()}
+        anomalies = {name: Series(run.first_year, run.values - zero) for name, run in runs.items()}
+        out = _with_runs(past, anomalies, settings, last_year, files)
+    normal = out[HISTORICAL].mean(period, "climatology.period is")
+    return {name: Series(s.first_year, s.values - normal) for name, s in out.items()}
 
 
 def _with_assessed(
@@ -157,25 +159,22 @@ def _with_runs(
     files: Mapping[str, Path],
 ) -> dict[str, Series]:
     split, width = int(past.years[-1]), settings.smoothing_years
-    zero = global_mean(files[settings.historical]).mean(REFERENCE, "the reference period is")
-    futures: dict[str, Array] = {}
     for name, run in runs.items():
         if run.first_year != split + 1:
             raise InputError(
                 f"{files[settings.runs[name]]}: begins in {run.first_year}; expected {split + 1}, the year after the "
                 "historical run. Give the run that continues it."
             )
-        futures[name] = run.values - zero
-    shortest = min(v.size for v in futures.values())
-    shared = np.mean([v[:shortest] for v in futures.values()], axis=0)
+    shortest = min(run.values.size for run in runs.values())
+    shared = np.mean([run.values[:shortest] for run in runs.values()], axis=0)
     years = split - past.first_year + 1
     out = {
         HISTORICAL: Series(
             past.first_year, running_mean(np.concatenate([past.values, shared]), width)[:years]
         )
     }
-    for name, values in futures.items():
-        smooth = running_mean(np.concatenate([past.values, values]), width)
+    for name, run in runs.items():
+        smooth = running_mean(np.concatenate([past.values, run.values]), width)
         complete = Series(past.first_year, smooth[: smooth.size - (width - 1) // 2])
         later = continued(complete, last_year, str(files[settings.runs[name]]))
         out[name] = Series(split + 1, later.values[years:])
@@ -213,7 +212,7 @@ def global_mean(path: Path) -> Series:
     """Mean `tas` (degC) over the globe by year, weighted with the cosine of latitude.
 
     Raises:
-        InputError: no tas by time, lat and lon, years missing, or not the globe.
+        InputError: no tas by time, lat and lon, years or values missing, or not the globe.
         UnitsError: units that are missing or no temperature.
     """
     with open_grid(path) as dataset:
@@ -225,13 +224,29 @@ def global_mean(path: Path) -> Series:
             tas = as_units(xr.decode_cf(dataset)["tas"].load(), "degC")
         except UnitsError as err:
             raise UnitsError(f"{path}: {err}") from err
-    lat = tas["lat"]
-    if float(lat.min()) > -60 or float(lat.max()) < 60:
-        raise InputError(
-            f"{path}: lat runs {float(lat.min()):g}..{float(lat.max()):g}; expected the globe. Give global fields."
-        )
-    mean = tas.weighted(xr.ones_like(lat) * np.cos(np.deg2rad(lat.to_numpy()))).mean(("lat", "lon"))
+    _require_globe(tas, path)
+    mean = tas.weighted(xr.ones_like(tas["lat"]) * np.cos(np.deg2rad(tas["lat"].to_numpy()))).mean(
+        ("lat", "lon")
+    )
     return _series(mean["time"].dt.year.to_numpy().astype(float), mean.to_numpy().astype(float), str(path))
+
+
+def _require_globe(tas: xr.DataArray, path: Path) -> None:
+    """InputError unless the rows reach from pole to pole and the columns once around, with a value everywhere."""
+    for name, whole, most in (("lat", 180.0, 180.0), ("lon", 360.0, 359.999)):
+        centres = np.sort(np.asarray(tas[name].values, dtype=np.float64))
+        span = centres[-1] - centres[0]
+        # evenly spaced centres span one step less; half a step is left for Gaussian rows
+        if centres.size < 2 or not whole - 1.5 * np.diff(centres).max() <= span <= most:
+            raise InputError(
+                f"{path}: {name} runs {centres[0]:g}..{centres[-1]:g} in {centres.size} steps; expected the globe. "
+                "Give global fields."
+            )
+    missing = int((~np.isfinite(tas.values)).sum())
+    if missing:
+        raise InputError(
+            f"{path}: tas lacks {missing} of {tas.size} values; expected one in every cell of the globe. Fill them."
+        )
 
 
 def _series(years: Array, values: Array, where: str) -> Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -38,12 +38,16 @@ NCSCD = "NCSCDv2"
 NCSCD_UNITS = "hg m-2"
 """Units of NCSCD maps that state none (Hugelius et al. 2013)."""
 NCSCD_LAYERS = (30, 100, 200, 300)
+"""Depths in the names of NCSCD files, cm: the lower edge of 0-30, 0-100, 100-200 and 200-300 cm."""
 NO_DATA = (1e-3, -32768.0)
-"""NCSCD values nearer to zero than the first, or equal to the second, are no data."""
+"""NCSCD values nearer to zero than the first (hg m-2), or equal to the second, are no data: the maps hold zero where
+nothing is mapped; -32768 is the fill value of 16-bit integers, for files that do not declare it."""
 DENSEST = 300.0
 """Denser soil carbon than this, kg m-3, does not exist: it is several times that of peat."""
 ROUND_OFF = 1e-6
+"""Share of the first metre by which its upper part may exceed it: what float32 maps cannot resolve."""
 NAMED = 3
+"""Cells that a message names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,21 +79,22 @@ def read_soil_carbon(
     cells : (lat, lon) in degrees; the nearest grid point stands for each, in this order.
     gaps : what is done with profiles that lack some intervals: 'drop' takes them for not observed and notes how many,
         'error' stops.
-
-    outside : what is done with cells that a file does not cover: 'drop' takes them for not observed there.
+    outside : what is done with cells that a file does not cover: 'drop' takes them for not observed there and notes how
+        many, 'error' stops.
 
     Raises:
         InputError: layers from which the intervals cannot be made; stocks that are negative or denser than 300 kg m-3;
             0-0.3 m with more carbon than 0-1 m; gaps.
         UnitsError: units that are missing or do not fit. NCSCD files may state none.
         GridError: cells outside the grid of a file.
-        ConfigError: no files, no cells, or another word for `gaps`.
+        ConfigError: no files, no cells, or another word for `gaps` or `outside`.
     """
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]
     if not files:
         raise ConfigError("no soil-carbon files given; expected at least one path.")
-    if gaps not in ("drop", "error"):
-        raise ConfigError(f"gaps is {gaps!r}; choose 'drop' or 'error'.")
+    for name, word in (("gaps", gaps), ("outside", outside)):
+        if word not in ("drop", "error"):
+            raise ConfigError(f"{name} is {word!r}; choose 'drop' or 'error'.")
     wanted = wanted_cells(cells)
     notes: list[str] = []
     profiles: dict[str, _Profile] = {}
@@ -205,13 +210,14 @@ def _add_layers(
             f"{path}: gives nothing new; expected {NCSCD} or one of {names} that no earlier file holds. Leave it out."
         )
     for kind, held in taken.items():
-        profiles[kind] = _layers(dataset, held, points, index, path)
+        profile = _layers(dataset, held, points, index, path)
         if held == NAMES[kind][1]:
-            nothing = (profiles[kind].stocks == 0.0).all(axis=0)
-            profiles[kind].stocks[:, nothing] = np.nan
+            nothing = (profile.stocks == 0.0).all(axis=0)
+            profile = replace(profile, stocks=np.where(nothing, np.nan, profile.stocks))
             if nothing.any():
                 count = f"{int(nothing.sum())} of {nothing.size} cells"
                 notes.append(f"{path.name}: {count} hold zero {held} at every depth: no data")
+        profiles[kind] = profile
 
 
 def _layers(dataset: xr.Dataset, held: str, points: Points, index: IntArray, path: Path) -> _Profile:
