@@ -84,12 +84,11 @@ def _panel(ax: Axes, name: str, pairs: Pairs) -> None:
     units = _UNITS.get(pairs.units, pairs.units)
     ax.set_xlabel(f"observed, {units}")
     ax.set_ylabel(f"model, {units}")
-    ax.set_title(f"{name[:1].upper()}{name[1:]}")
+    ax.set_title(f"{name[:1].upper()}{name[1:]}", pad=30)
     told = pairs.by_region()[ALL]
-    lines = [f"n = {told.n}"]
-    if told.median_bias is not None:
-        lines.append(f"median bias {told.median_bias:+.2f} {units}")
+    lines = [f"n = {told.n:,}"]
     if told.r2 is not None:
-        lines.append(f"R² = {told.r2:.2f}")
-    # below the line of equality there is room as long as the model is not far too low
-    ax.text(0.97, 0.03, "\n".join(lines), transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5)
+        lines[0] += f", R² = {told.r2:.2f}"
+    if told.median_bias is not None:
+        lines.append(f"median bias {told.median_bias:+.2f} {units}".replace("-", "−"))
+    ax.text(0.0, 1.02, "\n".join(lines), transform=ax.transAxes, fontsize=8.5)
