@@ -10,15 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from talik.workflow.conventions import (
+    DryRunOption,
     JsonOption,
     ResumeOption,
     SchedulerOption,
     WorkersOption,
     bad_input_exits,
-    exit_for,
     plan_text,
     print_json,
-    progress,
+    run_planned,
 )
 
 
@@ -29,9 +29,7 @@ def forcing(
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: ResumeOption = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")
-    ] = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make monthly climate and land files for `talik tem run` from a climatology, patterns and global warming.
@@ -44,7 +42,7 @@ def forcing(
         from talik.forcing.section import AUDIT, check, files_of
         from talik.forcing.settings import ForcingSettings
         from talik.workflow.project import load_project
-        from talik.workflow.run import plan_project, run_plan
+        from talik.workflow.run import plan_project
 
         loaded = load_project(project)
         settings = loaded.sections.get("forcing")
@@ -58,11 +56,7 @@ def forcing(
             if as_json:
                 print_json({**told, "plan": plan.rows()})
             return
-        with progress(sum(len(p.step.units) for p in plan.steps)) as listen:
-            result = run_plan(
-                loaded, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen
-            )
-        exit_for(result.failed)
+        result = run_planned(loaded, plan, workers=workers, scheduler=scheduler, resume=resume)
         if as_json:
             audit = json.loads((plan.output / AUDIT).read_text(encoding="utf-8"))
             print_json({**audit, "published": [str(p) for p in result.published]})

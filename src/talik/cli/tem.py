@@ -12,15 +12,15 @@ import typer
 from talik.cli.forcing import forcing
 from talik.cli.tem_diagnose import diagnose
 from talik.workflow.conventions import (
+    DryRunOption,
     JsonOption,
     ResumeOption,
     SchedulerOption,
     WorkersOption,
     bad_input_exits,
-    exit_for,
     plan_text,
     print_json,
-    progress,
+    run_planned,
 )
 
 app = typer.Typer(no_args_is_help=True, help="The process model: soil heat, water, carbon and nitrogen.")
@@ -36,9 +36,6 @@ app.command()(diagnose)
 
 ProjectArgument = Annotated[
     Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section tem.")
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Check everything, show the plan, run nothing.")
 ]
 
 
@@ -129,7 +126,7 @@ class _Command:
         self, workers: int | None, scheduler: str | None, resume: bool, dry_run: bool, as_json: bool
     ) -> None:
         """Check, show the plan, run, and print the audit."""
-        from talik.workflow.run import plan_project, run_plan
+        from talik.workflow.run import plan_project
 
         plan = plan_project(self.project, [self.step])
         told = {**self._checked(), "plan": plan.rows()}
@@ -139,11 +136,7 @@ class _Command:
             if as_json:
                 print_json(told)
             return
-        with progress(sum(len(p.step.units) for p in plan.steps)) as listen:
-            result = run_plan(
-                self.project, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen
-            )
-        exit_for(result.failed)
+        result = run_planned(self.project, plan, workers=workers, scheduler=scheduler, resume=resume)
         audit = json.loads((plan.output / self.audit).read_text(encoding="utf-8"))
         if as_json:
             print_json({**told, "audit": audit, "published": [str(p) for p in result.published]})

@@ -266,11 +266,12 @@ def explain(
         found = run(loaded, repeats=repeats, sample=sample, threads=_threads(threads))
         if out is not None:
             from talik.files import write_text
-            from talik.report.model_figures import write_figures
+            from talik.report.model_figures import model_figures
+            from talik.report.style import write_figures
 
             out.mkdir(parents=True, exist_ok=True)
             write_text(out / "explanation.json", _json(found))
-            for path in write_figures(found, out):
+            for path in write_figures(model_figures(found), out):
                 sys.stderr.write(f"{path}\n")
         if as_json:
             print_json(found)

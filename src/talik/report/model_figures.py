@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from talik.files import whole_file
-from talik.report.style import BLUE, GREY, INCHES, ORANGE, look, png, quiet, svg, zero_line
+from talik.report.style import BLUE, GREY, INCHES, ORANGE, look, quiet, zero_line
 
 
 def importance_boxes(found: dict[str, Any]) -> Figure:
@@ -70,16 +68,6 @@ def dependence_panels(found: dict[str, Any]) -> Figure:
     return figure
 
 
-def write_figures(found: dict[str, Any], folder: Path) -> list[Path]:
-    """importance and partial_dependence as PNG and SVG in `folder`."""
-    written = []
-    for name, figure in (
-        ("importance", importance_boxes(found)),
-        ("partial_dependence", dependence_panels(found)),
-    ):
-        for suffix, content in ((".png", png(figure)), (".svg", svg(figure).encode())):
-            path = Path(folder) / f"{name}{suffix}"
-            with whole_file(path) as part:
-                part.write_bytes(content)
-            written.append(path)
-    return written
+def model_figures(found: dict[str, Any]) -> list[tuple[str, Figure | None]]:
+    """Both figures of an explanation, by name."""
+    return [("importance", importance_boxes(found)), ("partial_dependence", dependence_panels(found))]

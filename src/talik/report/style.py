@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from talik.files import whole_file
 
 Width = Literal["wide", "narrow"]
 INCHES: dict[str, float] = {"wide": 9.2, "narrow": 4.0}
@@ -92,3 +95,17 @@ def quiet(ax: Axes) -> None:
 def wrapped(text: str, columns: int) -> str:
     """The text on lines of at most `columns` letters, never broken at a hyphen."""
     return "\n".join(textwrap.wrap(text, columns, break_on_hyphens=False)) or text
+
+
+def write_figures(figures: Iterable[tuple[str, Figure | None]], folder: Path) -> list[Path]:
+    """Each named figure that there is as PNG and SVG in `folder`."""
+    written = []
+    for name, figure in figures:
+        if figure is None:
+            continue
+        for suffix, content in ((".png", png(figure)), (".svg", svg(figure).encode())):
+            path = Path(folder) / f"{name}{suffix}"
+            with whole_file(path) as part:
+                part.write_bytes(content)
+            written.append(path)
+    return written

@@ -38,6 +38,9 @@ SchedulerOption = Annotated[
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Continue an earlier run; refuse to start a new one.")
 ]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")
+]
 
 
 @contextmanager
@@ -103,14 +106,24 @@ def exit_for(failed: list[Outcome]) -> None:
 def run_shown(
     project: Project, *, workers: int | None = None, scheduler: str | None = None, resume: bool = False
 ) -> RunResult:
-    """Run a project with its plan and progress on standard error."""
-    from talik.workflow.run import plan_project, run_plan
+    """Run a project with its plan and progress on standard error; exit with code 1 if a unit fails."""
+    from talik.workflow.run import plan_project
 
     plan = plan_project(project)
     sys.stderr.write(plan_text(plan))
-    total = sum(len(p.step.units) for p in plan.steps)
-    with progress(total) as listen:
-        return run_plan(project, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen)
+    return run_planned(project, plan, workers=workers, scheduler=scheduler, resume=resume)
+
+
+def run_planned(
+    project: Project, plan: Plan, *, workers: int | None, scheduler: str | None, resume: bool
+) -> RunResult:
+    """Run a plan with progress on standard error; exit with code 1 if a unit fails."""
+    from talik.workflow.run import run_plan
+
+    with progress(sum(len(p.step.units) for p in plan.steps)) as listen:
+        result = run_plan(project, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen)
+    exit_for(result.failed)
+    return result
 
 
 def plan_text(plan: Plan) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -14,7 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from talik.files import whole_file
 from talik.regions.axes import even_axis
 from talik.report.style import (
     BLUE,
@@ -26,9 +23,7 @@ from talik.report.style import (
     PURPLE,
     RED,
     look,
-    png,
     quiet,
-    svg,
     zero_line,
 )
 from talik.tem.diagnose.diagnostics import Diagnostics
@@ -227,20 +222,6 @@ def on_grid(values: xr.DataArray) -> xr.DataArray | None:
     columns = np.rint((values["lon"].values - lon[0]) / (lon[1] - lon[0])).astype(int)
     image[rows, columns] = values.values
     return xr.DataArray(image, dims=("lat", "lon"), coords={"lat": lat, "lon": lon}, name=values.name)
-
-
-def write_figures(figures: Iterable[tuple[str, Figure | None]], folder: Path) -> list[Path]:
-    """Each named figure that there is as PNG and SVG in `folder`."""
-    written = []
-    for name, figure in figures:
-        if figure is None:
-            continue
-        for suffix, content in ((".png", png(figure)), (".svg", svg(figure).encode())):
-            path = Path(folder) / f"{name}{suffix}"
-            with whole_file(path) as part:
-                part.write_bytes(content)
-            written.append(path)
-    return written
 
 
 def _series_panel(ax: Axes, d: Diagnostics, name: str) -> None:

@@ -12,9 +12,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from talik.files import whole_file, write_text
+from talik.report.style import write_figures
 from talik.tem.diagnose.diagnostics import Diagnostics, diagnose
 from talik.tem.diagnose.effects import DIMENSION
-from talik.tem.diagnose.figures import depth_bars, effect_bars, map_fields, maps, time_series, write_figures
+from talik.tem.diagnose.figures import depth_bars, effect_bars, map_fields, maps, time_series
 from talik.tem.diagnose.findings import statements
 from talik.tem.diagnose.observed import Observed, compare
 from talik.tem.diagnose.observed_figures import difference_map, scatter
