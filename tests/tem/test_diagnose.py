@@ -676,7 +676,7 @@ def test_the_command_writes_every_file_and_says_what_it_found(project: Path) -> 
     }
     assert "thawed carbon, 0-6 m, Pg C" in told
     assert "yes ssp585: soil carbon falls after 2060" in told
-    assert "no run for PF&Temp" in notes
+    assert "no run for 1 pair of factors (PF&Temp):" in notes
     found = json.loads((out / "diagnostics.json").read_text())
     assert len(found["table"]) == len(ROWS)
     stocks = {(r["stock"], r["scenario"]): r["thawedCarbon"] for r in found["stocks"]}

@@ -34,10 +34,10 @@ POOLS = {
     "ecoC": ("cVeg", "cSoilActive", "cSoilPermafrost"),
 }
 """Sums of pools that are computed where all parts are in the files."""
-
-
 PUBLISHED_YEAR = 2100
 """The last year of the published experiments."""
+MOST_NAMED = 4
+"""Pairs of factors without a run that are named in the notes: designs of one change at a time have many."""
 EffectRow: TypeAlias = dict[str, str | float | int | None]
 
 
@@ -196,7 +196,11 @@ class Diagnostics:
         if self.last_year != PUBLISHED_YEAR:
             notes.append(f"the last year is {self.last_year}; the published numbers are for {PUBLISHED_YEAR}")
         if pairs := missing_pairs(self.design):
-            notes.append(f"no run for {', '.join(pairs)}: interactions unknown, attribution is an estimate")
+            shown = ", ".join(pairs[:MOST_NAMED]) + (", ..." if len(pairs) > MOST_NAMED else "")
+            notes.append(
+                f"no run for {len(pairs)} pair{'s' * (len(pairs) > 1)} of factors ({shown}): interactions unknown, "
+                "attribution is an estimate"
+            )
         return notes
 
 
