@@ -76,12 +76,9 @@ def read_soil_carbon(
     paths : the four files SOCC30, SOCC100, SOCC200, SOCC300 of NCSCDv2 (Hugelius et al. 2013); TEM static data; or CF
         files with `soil_carbon` or `soil_nitrogen` by depth, in kg m-2 or kg m-3. The first file that holds carbon, or
         nitrogen, gives it.
-
     cells : (lat, lon) in degrees; the nearest grid point stands for each, in this order.
-
     gaps : what is done with profiles that lack some intervals: 'drop' takes them for not observed and notes how many,
         'error' stops.
-
     outside : what is done with cells that a file does not cover: 'drop' takes them for not observed there and notes how
         many, 'error' stops.
 
