@@ -55,15 +55,16 @@ autosummary_generate = False
 def _argument_lines(
     _app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]
 ) -> None:
-    """Docstrings describe arguments as ``name : meaning`` with indented continuations; show each on its own line."""
+    """Docstrings describe arguments as ``name : meaning`` and errors as ``SomeError: when`` with indented continuations;
+    show each on its own line."""
     out: list[str] = []
     inside = False
     for line in lines:
-        starts = re.match(r"[a-z_][\w, `*]* : ", line) is not None
+        starts = re.match(r"[a-z_][\w, `*]* : |    [A-Z]\w*Error: ", line) is not None
         if starts:
             if not inside and out and out[-1]:
                 out.append("")
-            out.append(f"| {line}")
+            out.append(f"| {line.strip()}")
             inside = True
         elif inside and line.startswith("    "):
             out.append(f"  {line.strip()}")
