@@ -49,7 +49,7 @@ def forcing_project(data: Path, folder: Path, smallest: float, elevation: float)
         },
         "co2": {"file": str(data / CO2)},
     }
-    return _written(folder / "forcing.yaml", {"name": "forcing", "output": "forcing", "forcing": section})
+    return written(folder / "forcing.yaml", {"name": "forcing", "output": "forcing", "forcing": section})
 
 
 def experiments_project(data: Path, folder: Path, design: str, every: int) -> Path:
@@ -72,15 +72,16 @@ def experiments_project(data: Path, folder: Path, design: str, every: int) -> Pa
             section["cells"] = [[float(a), float(o)] for a, o in zip(some.lat, some.lon, strict=True)]
     title = "Permafrost region, pattern-scaled climate"
     name = f"{design}-{every}"
-    return _written(folder / f"{name}.yaml", {"name": name, "title": title, "output": name, "tem": section})
+    return written(folder / f"{name}.yaml", {"name": name, "title": title, "output": name, "tem": section})
 
 
-def _written(path: Path, content: dict[str, object]) -> Path:
+def written(path: Path, content: dict[str, object]) -> Path:
+    """The path, where a project file of this content is now."""
     path.write_text(yaml.safe_dump({"talik": 1, **content}, sort_keys=False), encoding="utf-8")
     return path
 
 
-def _talik(*arguments: str) -> float:
+def talik(*arguments: str) -> float:
     """Run a command; wall time in s."""
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-m", "talik", *arguments], check=True, stdout=subprocess.DEVNULL)
@@ -122,12 +123,12 @@ def main() -> None:
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     forcing = forcing_project(data, folder, given.smallest_fraction, given.elevation)
-    _talik("tem", "forcing", str(forcing))
+    talik("tem", "forcing", str(forcing))
     project = experiments_project(data, folder, given.design, given.every)
-    wall = _talik("tem", "factorial", str(project), "--workers", str(given.workers))
+    wall = talik("tem", "factorial", str(project), "--workers", str(given.workers))
     report(folder / project.stem, wall)
     observed = data / "permafrost-cci-validation"
-    _talik("tem", "diagnose", str(project), "--observed", str(observed))
+    talik("tem", "diagnose", str(project), "--observed", str(observed))
 
 
 if __name__ == "__main__":
