@@ -1,7 +1,7 @@
 """Permafrost of the model where the map has less than half: what the run of the region leaves out.
 
-`python -m benchmarks.tem_margin FOLDER [--workers N] [--every K]` with the test data (TALIK_SHARED) makes the forcing of
-all cells with any permafrost in Permafrost_cci, runs `talik tem run` to 2014 on each K-th of those below half, and
+`python -m benchmarks.tem_margin FOLDER [--workers N] [--every K]` with the test data (TALIK_SHARED) makes the forcing
+of all cells with any permafrost in Permafrost_cci, runs `talik tem run` to 2014 on each K-th of those below half, and
 prints areas.
 """
 

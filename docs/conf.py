@@ -55,8 +55,8 @@ autosummary_generate = False
 def _argument_lines(
     _app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]
 ) -> None:
-    """Docstrings describe arguments as ``name : meaning`` and errors as ``SomeError: when`` with indented continuations;
-    show each on its own line."""
+    """Docstrings describe arguments as ``name : meaning`` and errors as ``SomeError: when``, with indented
+    continuations; show each on its own line."""
     out: list[str] = []
     inside = False
     for line in lines:
