@@ -213,7 +213,7 @@ def _mapped(
         begin = with_coordinates(state, x, parameters)
         again = (i == 0) | (i == MEMORY_YEARS)
         state = jax.tree.map(partial(jnp.where, again), begin, state)
-        after, _ = model.biogeochemistry_step(state, forcing, soil, parameters, steady)
+        after: State = model.biogeochemistry_step(state, forcing, soil, parameters, steady)[0]
         return after
 
     done: State = lax.fori_loop(0, MEMORY_YEARS + acceleration.MAP_YEARS, year, state)
