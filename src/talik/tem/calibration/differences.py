@@ -63,18 +63,18 @@ class FiniteDifferences:
         """
         step = self._steps(x)
         outside = x + step > self.high
-        first = np.where(outside, -step, step)
-        slope, first = self._slopes(x, residuals, first)
+        inward = np.where(outside, -step, step)
+        slope, first = self._slopes(x, residuals, inward)
         if central.any():
-            second = np.where(outside | (x - step < self.low), 2.0 * first, -first)
-            other, second = self._slopes(x, residuals, second)
+            beyond = np.where(outside | (x - step < self.low), 2.0 * inward, -inward)
+            other, second = self._slopes(x, residuals, beyond)
             with np.errstate(all="ignore"):
                 parabola = (slope * second - other * first) / (second - first)
             slope = np.where(central[:, None, None], parabola, slope)
         return slope
 
     def _steps(self, x: Array) -> Array:
-        """(start, n) increments of the coordinates, > 0; at most a quarter of the range, so that two fit on one side."""
+        """(start, n) increments of the coordinates, > 0; at most a quarter of the range: two fit on one side."""
         relative = np.where(self.logarithmic, np.log1p(self.increment), self.increment * np.abs(x))
         return np.minimum(np.maximum(relative, self.floor), 0.25 * (self.high - self.low))
 
