@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -361,23 +364,58 @@ def test_lambdas_go_down_while_that_helps() -> None:
     # 0.81 at 9 and 0.5625 at 3 are not below 0.3, 0.25 at 1 is: three trials, the start and a Jacobian of two runs
     assert found.phi[0] / 2.0 == pytest.approx(0.25)
     assert found.runs[0] == 3 + 1 + 2
+    # far too much damping: the first gain is small whatever comes next, the second one ends the iteration
+    damped = Settings(iterations=1, first_lambda=1e4, lambda_factor=10.0)
+    found = search(problem, np.zeros((1, 1)), problem.low, problem.high, problem.linear, damped)
+    assert found.x[0, 0] == pytest.approx(1.0 / 1001.0)
+    assert found.runs[0] == 2 + 1 + 2
 
 
-def test_lambdas_go_up_when_the_first_fails() -> None:
-    # r = atan x from 3: Gauss-Newton overshoots to 3 - 10 atan 3 = -9.5, where phi is larger
-    problem = Problem(
+def arctangent() -> Problem:
+    """r = atan x: from 3, Gauss-Newton overshoots to 3 - 10 atan 3 = -9.5, where phi is larger."""
+    return Problem(
         lambda p: np.arctan(p),
         lambda p: np.diag(1.0 / (1.0 + p**2)),
         np.full(1, -100.0),
         np.full(1, 100.0),
         0.0,
     )
-    one = Settings(iterations=1, first_lambda=1e-3, lambda_factor=10.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "factor", "trials"),
+    [
+        # those up to 1 overshoot so far that they fail, 10 is better, 100 is worse again
+        (1e-3, 10.0, [1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0]),
+        # the first succeeds, the one below is worse: the other way from the first
+        (2.5, 1.3, [2.5, 2.5 / 1.3, 2.5 * 1.3, 2.5 * 1.3**2]),
+    ],
+)
+def test_lambdas_go_up_when_down_fails(first: float, factor: float, trials: list[float]) -> None:
+    problem = arctangent()
+    one = Settings(iterations=1, first_lambda=first, lambda_factor=factor, sufficient_ratio=0.0)
     found = search(problem, np.array([[3.0]]), problem.low, problem.high, problem.linear, one)
-    trials = [3.0 - 10.0 * np.arctan(3.0) / (1.0 + damping) for damping in 10.0 ** np.arange(-3.0, 3.0)]
-    assert np.arctan(trials[0]) ** 2 > np.arctan(3.0) ** 2
-    assert found.x[0, 0] == pytest.approx(min(trials, key=abs))
-    assert found.phi[0] < 0.3 * found.history[0][0]
+    points = 3.0 - 10.0 * np.arctan(3.0) / (1.0 + np.array(trials))
+    assert found.x[0, 0] == pytest.approx(min(points, key=abs))
+    # all of the trials, the start, and a Jacobian of two runs
+    assert found.runs[0] == len(trials) + 1 + 2
+
+
+def test_a_model_in_jax_with_its_jacobian_by_forward_mode() -> None:
+    problem = kowalik_osborne()
+
+    def one(p: jax.Array) -> jax.Array:
+        u = jnp.asarray(KOWALIK_U)
+        return KOWALIK_Y - p[0] * (u**2 + u * p[1]) / (u**2 + u * p[2] + p[3])
+
+    class Model:
+        residuals = staticmethod(jax.jit(jax.vmap(one)))
+        with_jacobian = staticmethod(jax.jit(jax.vmap(lambda p: (one(p), jax.jacfwd(one)(p)))))
+
+    x = latin_hypercube(5, problem.low, problem.high, seed=9)
+    found = search(Model(), x, problem.low, problem.high, problem.linear, TIGHT)
+    np.testing.assert_allclose(found.phi, 3.07505e-4, rtol=2e-6)
+    assert relative(found.x, problem.oracle(x[0])[:-1]) < problem.within
 
 
 def quadratic(points: Array) -> Array:
@@ -421,9 +459,9 @@ def test_differences_become_central_when_little_is_gained() -> None:
     sizes = problem.asked.copy()
     problem.asked.clear()
     switched = search(differences, x, *limits, Settings())
-    pairs = [a == b == 3 for a, b in zip(problem.asked, problem.asked[1:], strict=False)]
+    pairs = [a == b == 3 for a, b in pairwise(problem.asked)]
     assert any(pairs)
-    assert not any(a == b == 3 for a, b in zip(sizes, sizes[1:], strict=False))
+    assert not any(a == b == 3 for a, b in pairwise(sizes))
     # forward differences stop at a point that is a little off
     best = problem.oracle(x[0])
     assert relative(switched.x[0], best[:-1]) < relative(forward.x[0], best[:-1])
@@ -466,16 +504,15 @@ def test_one_bad_start_disturbs_no_other() -> None:
 
 
 def test_a_trial_that_cannot_run_is_rejected() -> None:
-    # r = (x - 1) + 2: to be least at -1, behind the wall; the search must come near -0.5 from the right, never across
-    def residuals(points: Array) -> Array:
-        return np.where(points < -0.5, np.inf, points + 1.0)
-
+    # least at -1, behind a wall at -0.5: the search comes near the wall, never across
     class Model:
         @staticmethod
-        def with_jacobian(points: Array) -> tuple[Array, Array]:
-            return residuals(points), np.ones((len(points), 1, 1))
+        def residuals(points: Array) -> Array:
+            return np.where(points < -0.5, np.inf, points + 1.0)
 
-    Model.residuals = staticmethod(residuals)  # type: ignore[attr-defined]
+        def with_jacobian(self, points: Array) -> tuple[Array, Array]:
+            return self.residuals(points), np.ones((len(points), 1, 1))
+
     found = search(
         Model(), np.array([[1.0]]), np.full(1, -2.0), np.full(1, 2.0), np.zeros(1, bool), Settings()
     )

@@ -219,7 +219,7 @@ def bounded_step(curvature: Array, descent: Array, damping: float, room: tuple[A
     down, up = room
     diagonal = np.diag(curvature)
     scale = np.where(diagonal > 0, np.sqrt(diagonal), 1.0)
-    system = curvature / np.outer(scale, scale) + damping * np.eye(scale.size)
+    system = curvature / scale[:, None] / scale + damping * np.eye(scale.size)
     step = np.zeros(scale.size)
     held = ((down >= 0) & (descent < 0)) | ((up <= 0) & (descent > 0))
     while not held.all():
