@@ -67,9 +67,9 @@ def newton_step(phi: Callable[[Array], tuple[Array, _Tree]], x: Array) -> tuple[
 
     phi : (n, cell) to its image (n, cell) and a tree that is not differentiated; column i of the image depends on
     column i only. x : (n, cell). Step (n, cell), size (cell,), Jacobian (cell, n, n). It is exact: n tangents in
-    forward mode serve all columns. Where it has no use (not finite) the step is the map's own; no component moves by more than
-    `LARGEST_STEP`. A component that the map drives apart (its own derivative above 1) has no fixed point nearby
-    that plain running would reach; if the step goes against its motion, it goes `LARGEST_STEP` with it instead.
+    forward mode serve all columns. Where it has no use (not finite) the step is the map's own; no component moves by
+    more than `LARGEST_STEP`. A component that the map drives apart (its own derivative above 1) has no fixed point
+    nearby that plain running would reach; if the step goes against its motion, it goes `LARGEST_STEP` with it instead.
     """
     tangents = jnp.eye(x.shape[0], dtype=x.dtype)
 
