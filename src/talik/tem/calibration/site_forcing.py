@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -36,7 +37,7 @@ FARTHEST_KM = 100.0
 """How far the nearest soil of a map may lie from a tower."""
 CELL_DEG = 0.5
 """Size of a cell of the climatology."""
-_W_M2 = float(1.0 / radiation.irradiance_from_flux(np.float64(1.0)))
+_W_M2 = 41868.0 / 86400.0
 """1 cal cm-2 d-1 in W m-2."""
 
 
@@ -181,7 +182,7 @@ def site_co2(drivers: SiteTable, years: tuple[int, int]) -> pd.DataFrame:
             f"site table ({drivers.format}): co2 has no whole year in {', '.join(map(str, short[:5]))} "
             f"({len(short)} years); expected all of {years[0]}..{years[1]}. Choose years inside."
         )
-    return by_year.drop(columns="months").reset_index()
+    return by_year.rename("co2_ppm").reset_index()
 
 
 def site_land(towers: Sequence[Tower], soil: Path | None = None) -> xr.Dataset:
@@ -227,8 +228,8 @@ def _check(towers: Sequence[Tower], years: tuple[int, int]) -> None:
     twice = [t.site for t, place in zip(towers, places, strict=True) if places.count(place) > 1]
     if not towers or twice:
         raise ConfigError(
-            f"towers: {'none given' if not towers else ' and '.join(twice) + ' stand at one place'}; expected towers at "
-            "places of their own. Correct them."
+            f"towers: {'none given' if not towers else ' and '.join(twice) + ' stand at one place'}; expected towers "
+            "at places of their own. Correct them."
         )
     if years[0] > years[1]:
         raise ConfigError(f"years {years} run backwards; expected (first year, last year).")
@@ -318,8 +319,8 @@ def _climatology(tower: Tower, path: Path) -> tuple[Array, Array, Array]:
             f"{path}: no climate at ({lat[0]:g}, {lon[0]:g}), the cell of {tower.site}. Move the tower to the nearest "
             "cell with land, or give it drivers."
         )
-    gross = np.asarray(radiation.gross_irradiance(np.array([tower.lat])))[:, 0]
-    rsds = np.asarray(radiation.irradiance_from_cloudiness(gross, clouds)) * _W_M2
+    gross = radiation.gross_irradiance(jnp.asarray([tower.lat]))[:, 0]
+    rsds = np.asarray(radiation.irradiance_from_cloudiness(gross, jnp.asarray(clouds))) * _W_M2
     return tas, pr, rsds
 
 
