@@ -64,7 +64,7 @@ class Screening(Frozen):
     """In those months a net uptake (g C m-2 month-1) of more than this is left out: an open-path analyser that heats
     itself shows uptake over frozen ground (Burba et al. 2008)."""
     most_filled_percent: Annotated[float, Field(ge=0, le=100)] = 95.0
-    """Fluxes of months with a larger share of filled gaps are left out, where the table says: they are another model."""
+    """Fluxes of months with a larger share of filled gaps are left out, where the table says so."""
     imbalance_g_m2: Annotated[float, Field(gt=0)] | None = 5.0
     """GPP and Reco are left out where NEE differs from Reco - GPP by more than this and `imbalance_share`; None keeps
     them. NEE, which is measured, stays."""
@@ -189,10 +189,9 @@ def sigmas(table: pd.DataFrame, errors: Errors) -> pd.Series:
     if errors.kind == "spread":
         return _spread(table)
     size, variable = table["value"].abs(), table["variable"]
-    flux = np.maximum(errors.flux_share * size, errors.flux_g_m2)
-    thaw = np.maximum(errors.thaw_share * size, errors.thaw_m)
-    out = flux.where(variable.isin(FLUXES), errors.tsoil_k).where(variable != "thaw_depth", thaw)
-    return out.rename("sigma")
+    out = pd.Series(errors.tsoil_k, index=table.index, name="sigma")
+    out = out.mask(variable.isin(FLUXES), (errors.flux_share * size).clip(lower=errors.flux_g_m2))
+    return out.mask(variable == "thaw_depth", (errors.thaw_share * size).clip(lower=errors.thaw_m))
 
 
 def _spread(table: pd.DataFrame) -> pd.Series:
@@ -204,7 +203,8 @@ def _spread(table: pd.DataFrame) -> pd.Series:
             f"{bad['variable'].iloc[0]} at {bad['site_id'].iloc[0]} has {number[bad.index[0]]} values without spread; "
             "errors of kind 'spread' need some. Take 'measurement', or leave the variable out."
         )
-    return (deviation * np.sqrt(number * grouped.ngroups / len(table))).rename("sigma")
+    weighed: pd.Series = deviation * np.sqrt(number * grouped.ngroups / len(table))
+    return weighed.rename("sigma")
 
 
 def _group(
@@ -358,15 +358,16 @@ def _one_a_month(
 
 def _tell_difference(tower: Tower, taken: pd.DataFrame, other: pd.DataFrame, notes: list[str]) -> None:
     both = taken.merge(other, on=KEYS, suffixes=("", "_other"))
-    for name, rows in both.groupby("variable", sort=False):
+    for name in both["variable"].unique():
+        rows = both[both["variable"] == name]
         apart = (rows["value"] - rows["value_other"]).abs()
-        limit = np.maximum(1e-6, 0.01 * rows["value"].abs())
-        if (apart > limit).any():
-            worst = rows.loc[apart.idxmax()]
+        differ = apart > (0.01 * rows["value"].abs()).clip(lower=1e-6)
+        if differ.any():
+            worst = rows.iloc[int(apart.argmax())]
             notes.append(
                 f"{tower.site}: {name} of {worst['source']} taken; {worst['source_other']} differs in "
-                f"{int((apart > limit).sum())} of {len(rows)} common months, most in {worst['year']}-"
-                f"{worst['month']:02d} ({worst['value']:.4g} and {worst['value_other']:.4g} {VARIABLES[str(name)].units})"
+                f"{int(differ.sum())} of {len(rows)} common months, most in {worst['year']}-{worst['month']:02d} "
+                f"({worst['value']:.4g} and {worst['value_other']:.4g} {VARIABLES[name].units})"
             )
 
 
@@ -376,7 +377,10 @@ def _require_enough(
     months = len(one.drop_duplicates(["year", "month"]))
     if months >= settings.fewest_months:
         return
-    text = f"{tower.site}: {months} months of observations in {years[0]}..{years[1]}, fewer than {settings.fewest_months}"
+    text = (
+        f"{tower.site}: {months} months of observations in {years[0]}..{years[1]}, fewer than "
+        f"{settings.fewest_months}"
+    )
     if settings.short == "error":
         raise InputError(
             f"{text}. Leave the tower out, choose other years, lower fewest_months, or set short to 'note'."

@@ -172,17 +172,16 @@ def site_co2(drivers: SiteTable, years: tuple[int, int]) -> pd.DataFrame:
             f"site table ({drivers.format}): no column co2 (ppm). Give a table with it, or a CO2 file of your own."
         )
     rows = drivers.rows.dropna(subset=["co2"])
-    rows = rows[rows["year"].between(*years)]
-    by_year = rows.groupby("year").agg(co2_ppm=("co2", "mean"), months=("month", "nunique"))
-    short = [
-        y for y in range(years[0], years[1] + 1) if y not in by_year.index or by_year.loc[y, "months"] < 12
-    ]
+    of_year = {year: rows[rows["year"] == year] for year in range(years[0], years[1] + 1)}
+    short = [year for year, held in of_year.items() if held["month"].nunique() < 12]
     if short:
         raise InputError(
             f"site table ({drivers.format}): co2 has no whole year in {', '.join(map(str, short[:5]))} "
             f"({len(short)} years); expected all of {years[0]}..{years[1]}. Choose years inside."
         )
-    return by_year.rename("co2_ppm").reset_index()
+    return pd.DataFrame(
+        {"year": list(of_year), "co2_ppm": [float(held["co2"].mean()) for held in of_year.values()]}
+    )
 
 
 def site_land(towers: Sequence[Tower], soil: Path | None = None) -> xr.Dataset:
