@@ -18,8 +18,9 @@ from talik.files import whole_file, write_text
 from talik.forcing.patterns import read_climatology
 from talik.provenance import stamp
 from talik.sources.climate_cells import Points, nearest
+from talik.sources.climate_checks import require_climate
 from talik.sources.climate_dataset import assemble
-from talik.sources.climate_layouts import VARIABLES
+from talik.sources.climate_layouts import NOISE, VARIABLES
 from talik.sources.climate_months import list_months, month_number
 from talik.sources.land_static import TEXTURES, read_static
 from talik.sources.site_table import SiteTable, read_sites
@@ -117,7 +118,8 @@ def site_climate(
     site the base, the months with measured temperature and the shift (K) of January to December.
 
     Raises:
-        InputError: drivers with missing months, no drivers and no climatology or air temperature, or no land there.
+        InputError: drivers with missing months or values that no climate has, no drivers and no climatology or air
+            temperature, or no land there.
         ConfigError: no towers, two at one place, or years that run backwards.
     """
     _check(towers, years)
@@ -130,6 +132,8 @@ def site_climate(
         ("rsds", "surface_downwelling_shortwave_flux_in_air"),
     ):
         values = np.stack([getattr(d, name).ravel() for d in made], axis=1)
+        if name != "tas":
+            values = np.where((values < 0) & (values >= -NOISE), 0.0, values)
         known = VARIABLES[name]
         attrs = {"units": known.units, "standard_name": standard, "cell_methods": known.cell_methods}
         arrays[name] = xr.DataArray(values, dims=("time", "cell"), coords={"time": months}, attrs=attrs)
@@ -143,6 +147,7 @@ def site_climate(
         ),
     }
     out = assemble(arrays, places, attrs)
+    require_climate(out)
     return out.assign_coords(site=("cell", np.array([t.site for t in towers])))
 
 
@@ -255,7 +260,7 @@ def _driven(
         source, note = drivers.format, f"{tower.site}: climate of {drivers.format}"
     else:
         if climatology is None or not count:
-            lacks = "a climatology" if climatology is None else f"air temperature in {years[0]}..{years[1]}"
+            lacks = "climatology" if climatology is None else f"air temperature in {years[0]}..{years[1]}"
             raise InputError(
                 f"{tower.site}: no {', '.join(DRIVERS.values())} in the site table ({drivers.format}) in {years[0]}.."
                 f"{years[1]}, and no {lacks}. Add it, or leave the tower out."
