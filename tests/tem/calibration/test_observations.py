@@ -174,7 +174,7 @@ def test_rules_can_be_turned_off_one_by_one() -> None:
     assert kept(imbalance_g_m2=1e9) == {"gpp": 12, "reco": 12, "nee": 12}
     assert "gpp" not in kept(imbalance_g_m2=0.1, imbalance_share=0.0)
     assert kept(frozen_below_degc=-5.0, frozen_uptake_g_m2=8.0) == {"nee": 12}
-    with pytest.raises(InputError, match="XX-Bog: no gpp, reco, nee, tsoil, thaw_depth in 2004..2005"):
+    with pytest.raises(InputError, match=r"XX-Bog: no gpp, reco, nee, tsoil, thaw_depth in 2004\.\.2005"):
         kept(frozen_below_degc=-5.0, frozen_uptake_g_m2=7.9)
     with pytest.raises(InputError, match="XX-Bog: no gpp"):
         kept(most_filled_percent=99.0)
@@ -222,13 +222,16 @@ def test_a_table_that_contradicts_itself_is_refused_or_left_out() -> None:
 
 
 def test_depths_of_soil_temperature() -> None:
-    depth = ["10", "0-5cm", "4.5 cm", None, "shallow", "2"] * 2
-    soil = table(
-        tsoil_surface=np.arange(12.0), tsoil_surface_depth=depth, tsoil_deep=-1.0, tsoil_deep_depth=depth
+    surface = ["10", "0-5cm", "4.5 cm", None, "shallow", "2"] * 2
+    deep = ["50", "20-30 cm", None, "31", "deep", "23.33"] * 2
+    found = read(
+        table(
+            tsoil_surface=np.arange(12.0), tsoil_surface_depth=surface, tsoil_deep=-1.0, tsoil_deep_depth=deep
+        )
     )
-    found = read(soil)
     rows = found.table[found.table["variable"] == "tsoil"]
-    assert rows["depth_m"].value_counts().to_dict() == {0.1: 4, 0.025: 4, 0.045: 4, 0.02: 4, 0.05: 4}
+    expected = {0.1: 2, 0.025: 2, 0.045: 2, 0.05: 4, 0.02: 2, 0.5: 2, 0.25: 2, 0.31: 2, 0.2333: 2}
+    assert rows["depth_m"].round(6).value_counts().to_dict() == expected
     assert rows.loc[rows["depth_m"] == 0.05, "value"].tolist() == [3, 4, 9, 10]
     assert "XX-Bog: 4 tsoil_surface values of made have no depth; taken as 0.05 m" in found.notes
     assert "XX-Bog: 4 tsoil_deep values of made have no depth; not taken" in found.notes

@@ -28,8 +28,8 @@ from talik.tem.calibration.site_forcing import (
     write_site_forcing,
 )
 from talik.tem.calibration.towers import PUBLISHED_TOWERS, Tower
-from talik.tem.inputs import read_columns
-from talik.tem.settings import TemSettings
+from talik.tem.inputs import read_columns, read_run
+from talik.tem.settings import Files, TemSettings
 
 BOG = Tower(site="XX-Bog", lat=65.1, lon=25.1, community="wet_tundra", texture=(40, 40, 20))
 FEN = Tower(
@@ -188,6 +188,13 @@ def test_the_process_model_reads_soil_and_community(data: dict[str, Path], publi
     columns = read_columns(settings, [published.land])
     assert columns.community == tuple(t.community for t in PUBLISHED_TOWERS)
     assert columns.elevation.tolist() == [t.elevation_m for t in PUBLISHED_TOWERS]
+    names = {n: (str(getattr(published, n)),) for n in ("climate", "co2", "land")}
+    run = read_run(settings, Files(**names, restart=None, period=(2004, 2006)), columns)
+    raw = pd.read_parquet(data["air"])
+    raw = raw[(raw["site_reference"] == "US-Atq") & (raw["year"] == 2005)].drop_duplicates("month")
+    np.testing.assert_allclose(run.tair[1, :, TOWER["US-Atq"]], raw.sort_values("month")["tair"])
+    assert run.january is not None
+    assert run.years == range(2004, 2007)
 
 
 temperatures = arrays(np.float64, (3, 12), elements=st.floats(-50, 30))
