@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
@@ -288,6 +289,7 @@ def test_measurement_errors_by_hand() -> None:
     assert sigmas(rows, Errors()).tolist() == pytest.approx([20.0, 10.0, 5.0, 5.0, 1.0, 0.05, 0.15])
 
 
+@hypothesis_settings(deadline=None)
 @given(
     gpp=arrays(np.float64, 7, elements=st.floats(0, 200), unique=True),
     soil=arrays(np.float64, 31, elements=st.floats(-30, 20), unique=True),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -200,6 +200,7 @@ def test_the_process_model_reads_soil_and_community(data: dict[str, Path], publi
 temperatures = arrays(np.float64, (3, 12), elements=st.floats(-50, 30))
 
 
+@settings(deadline=None)
 @given(base=temperatures, measured=temperatures, there=arrays(np.bool_, (3, 12)))
 def test_correction_against_a_loop(base: np.ndarray, measured: np.ndarray, there: np.ndarray) -> None:
     seen = np.where(there, measured, np.nan)
