@@ -1,0 +1,1 @@
+"""Calibration of the process model on observations, and what is known about its parameters afterwards."""
