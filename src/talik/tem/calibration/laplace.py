@@ -177,7 +177,11 @@ class Laplace:
         }
         return {
             "coordinates": [
-                {"name": name, "at_limit": self.at_limit[i], **{key: float(v[i]) for key, v in columns.items()}}
+                {
+                    "name": name,
+                    "at_limit": self.at_limit[i],
+                    **{key: float(v[i]) for key, v in columns.items()},
+                }
                 for i, name in enumerate(names)
             ],
             "directions": [
@@ -261,6 +265,7 @@ def _on_a_line(first: Array, second: float, low: Array, high: Array, rng: np.ran
     if second * float(width.max()) ** 2 > FLAT:
         sd, middle = second**-0.5, -first / second
         t = truncnorm.ppf(share, (low - middle) / sd, (high - middle) / sd) * sd + middle
+        t = np.where(np.isfinite(t), t, low + share * width)  # ends that rounding cannot tell apart
     else:
         fall = np.abs(first) * width
         gentle = fall < 1e-8

@@ -89,7 +89,9 @@ class Prior:
         share = rng.uniform(size=(count, len(self.names)))
         flat = self.high - self.low < AS_GOOD_AS_UNIFORM * self.sd
         sd = np.where(flat, 1.0, self.sd)
-        normal = truncnorm.ppf(share, (self.low - self.mean) / sd, (self.high - self.mean) / sd) * sd + self.mean
+        normal = (
+            truncnorm.ppf(share, (self.low - self.mean) / sd, (self.high - self.mean) / sd) * sd + self.mean
+        )
         x = np.where(flat, self.low + share * (self.high - self.low), normal)
         return np.asarray(np.clip(x, self.low, self.high))
 
