@@ -1,4 +1,4 @@
-"""What the data say about the parameters, by the Jacobian at the optimum: the Laplace approximation of the posterior."""
+"""What the data say about parameters, by the Jacobian at the optimum: the Laplace approximation of the posterior."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from scipy.stats import norm, truncnorm
+from scipy.special import log_ndtr, ndtri_exp
+from scipy.stats import norm
 
 from talik.errors import ConfigError, InputError
 from talik.rng import named_rng
@@ -264,7 +265,11 @@ def _on_a_line(first: Array, second: float, low: Array, high: Array, rng: np.ran
     share, width = rng.uniform(size=first.size), high - low
     if second * float(width.max()) ** 2 > FLAT:
         sd, middle = second**-0.5, -first / second
-        t = truncnorm.ppf(share, (low - middle) / sd, (high - middle) / sd) * sd + middle
+        left, right = (low - middle) / sd, (high - middle) / sd
+        side = np.where(left > 0, -1.0, 1.0)  # in the left tail, where logarithms of probabilities are exact
+        ends = np.where(left > 0, [-right, -left], [left, right])
+        ln_share = np.logaddexp(log_ndtr(ends[0]) + np.log1p(-share), log_ndtr(ends[1]) + np.log(share))
+        t = side * ndtri_exp(np.minimum(ln_share, 0.0)) * sd + middle
         t = np.where(np.isfinite(t), t, low + share * width)  # ends that rounding cannot tell apart
     else:
         fall = np.abs(first) * width

@@ -123,8 +123,8 @@ class Chains:
                 )
         if diverged := int(self.diverging.sum()):
             reasons.append(
-                f"{diverged} of {self.diverging.size} transitions diverged: part of the posterior is not reached; raise "
-                "target_acceptance, or look where the model fails"
+                f"{diverged} of {self.diverging.size} transitions diverged: part of the posterior is not reached; "
+                "raise target_acceptance, or look where the model fails"
             )
         if full := int(np.sum(self.tree_depth >= want.max_tree_depth)):
             advice.append(
@@ -198,7 +198,7 @@ def sample(posterior: Posterior, start: Laplace, settings: Settings) -> Chains:
     first = _starts(posterior, spread, settings.chains)
     chains.run(
         jax.random.PRNGKey(settings.seed),
-        init_params=first if settings.chains > 1 else first[0],
+        init_params=jnp.asarray(first if settings.chains > 1 else first[0]),
         extra_fields=("diverging", "accept_prob", "num_steps"),
     )
     made = chains.get_extra_fields(group_by_chain=True)
@@ -233,17 +233,17 @@ def _potential(posterior: Posterior) -> Callable[[jax.Array], jax.Array]:
     return potential
 
 
-def _starts(posterior: Posterior, spread: Array, chains: int) -> jax.Array:
+def _starts(posterior: Posterior, spread: Array, chains: int) -> Array:
     """The first of the points y (draw, n) where the posterior is finite, one per chain (chain, n)."""
-    tried = jnp.asarray(spread[: SPARE_STARTS * chains])
-    density = jax.jit(posterior.log_density)(_from_line(tried, posterior.coordinates))
+    tried: Array = spread[: SPARE_STARTS * chains]
+    density = jax.jit(posterior.log_density)(_from_line(jnp.asarray(tried), posterior.coordinates))
     finite = np.flatnonzero(np.isfinite(density))
     if finite.size < chains:
         raise InputError(
             f"sampler: the model is finite at {finite.size} of {len(tried)} points drawn around the optimum, and "
             f"{chains} chains need a start each; narrow the limits to where the model runs."
         )
-    return tried[finite[:chains]]
+    return np.asarray(tried[finite[:chains]])
 
 
 def rhat(draws: ArrayLike) -> Array:
@@ -253,11 +253,12 @@ def rhat(draws: ArrayLike) -> Array:
     """
     found = np.asarray(draws, np.float64)
     folded = np.abs(found - np.median(found, axis=(0, 1)))
-    return np.fmax(split_gelman_rubin(_normal_scores(found)), split_gelman_rubin(_normal_scores(folded)))
+    bulk, spread = (np.asarray(split_gelman_rubin(_normal_scores(a)), np.float64) for a in (found, folded))
+    return np.fmax(bulk, spread)
 
 
 def bulk_ess(draws: ArrayLike) -> Array:
-    """Effective sample size (n,) of the rank-normalised split chains of draws (chain, draw, n); NaN if nothing moves."""
+    """Effective sample size (n,) of the ranks of draws (chain, draw, n), chains split; NaN if nothing moves."""
     return _ess(_normal_scores(np.asarray(draws, np.float64)))
 
 

@@ -1,6 +1,7 @@
 """The posterior of a calibration: prior of the coordinates, noise of the observations, and a check of any sampler.
 
-A coordinate is the logarithm of a parameter on a log scale, else the parameter. A residual is (observation - model)/sigma.
+A coordinate is the logarithm of a parameter on a log scale, else the parameter; a residual is
+(observation - model)/sigma.
 """
 
 from __future__ import annotations
