@@ -61,8 +61,6 @@ def test_linear_gaussian_posterior() -> None:
     assert np.all(np.abs((z**2).mean(axis=0) - 1) < 4 * np.sqrt(2 / ess))
     correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
     np.testing.assert_allclose(np.corrcoef(z.T), correlation, atol=4 / np.sqrt(ess.min()))
-    again = sample(posterior, start, SHORT)
-    np.testing.assert_array_equal(found.draws, again.draws)
     summary = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert summary["trusted"]
     assert summary["coordinates"][0]["mean"] == pytest.approx(centre[0], abs=0.3)
@@ -113,7 +111,7 @@ def test_banana_has_the_moments_of_quadrature() -> None:
     noise = Noise.known(2)
     start = laplace(prior, noise, [0.5, 0.25], [0.0, 0.0], [[1.0, 0.0], [-2.0, 2.0]])
     found = sample(
-        Posterior(residual, prior, noise), start, Settings(draws=1500, target_acceptance=0.95, seed=1)
+        Posterior(residual, prior, noise), start, Settings(draws=1000, target_acceptance=0.95, seed=1)
     )
     assert found.verdict().trusted, found.verdict().reasons
 
@@ -133,21 +131,23 @@ def test_banana_has_the_moments_of_quadrature() -> None:
 
 def test_a_failing_model_is_named_before_sampling() -> None:
     prior = Prior.uniform(("a",), [0.0], [1.0])
-    posterior = Posterior(lambda x: jnp.where(x > 0.1, jnp.nan, x), prior, Noise.known(1))
-    start = laplace(prior, posterior.noise, [0.05], [0.05], [[1.0]])
-    with pytest.raises(InputError, match=r"finite at \d of 16 points .* 4 chains need a start each"):
+    posterior = Posterior(lambda x: jnp.where(x > 0.02, jnp.nan, x), prior, Noise.known(1))
+    start = laplace(prior, posterior.noise, [0.01], [0.01], [[1.0]])
+    with pytest.raises(InputError, match=r"finite at \d of 40 points .* 4 chains need a start each"):
         sample(posterior, start, Settings())
-    other = laplace(Prior.uniform(("b",), [0.0], [1.0]), posterior.noise, [0.05], [0.05], [[1.0]])
+    other = laplace(Prior.uniform(("b",), [0.0], [1.0]), posterior.noise, [0.01], [0.01], [[1.0]])
     with pytest.raises(InputError, match="is of b but the posterior of a"):
         sample(posterior, other, Settings())
 
 
-def test_one_chain_in_a_valley_that_ends() -> None:
+def test_one_chain_where_half_of_the_range_fails() -> None:
     """The model fails in half of the range; the sampler stays in the other half, and says what happened."""
     prior = Prior.uniform(("a",), [-1.0], [1.0])
     posterior = Posterior(lambda x: jnp.where(x > 0.0, jnp.nan, x), prior, Noise.known(1))
     start = laplace(prior, posterior.noise, [-0.1], [-0.1], [[1.0]])
-    found = sample(posterior, start, Settings(chains=1, warmup=100, draws=200))
+    short = Settings(chains=1, warmup=100, draws=200, seed=3)
+    found = sample(posterior, start, short)
+    np.testing.assert_array_equal(found.draws, sample(posterior, start, short).draws)
     assert found.draws.shape == (1, 200, 1)
     assert found.draws.max() <= 0.0
     assert found.diverging.any()
@@ -156,11 +156,10 @@ def test_one_chain_in_a_valley_that_ends() -> None:
 
 
 def test_independent_draws_are_worth_themselves() -> None:
-    draws = np.random.default_rng(0).standard_normal((4, 1000, 2)) * [1.0, 1e6]
-    assert np.all(np.abs(rhat(draws) - 1) < 0.005)
-    np.testing.assert_allclose(bulk_ess(draws), 4000, rtol=0.1)
-    np.testing.assert_allclose(tail_ess(draws), 4000, rtol=0.1)
-    assert chains_of(draws[..., 0]).verdict() == chains_of(draws[..., 1]).verdict()
+    draws = np.random.default_rng(0).standard_normal((4, 1000, 20)) * 10.0 ** np.arange(20)
+    assert np.all(np.abs(rhat(draws) - 1) < 0.01)
+    assert bulk_ess(draws).mean() == pytest.approx(4000, rel=0.08)
+    assert tail_ess(draws).mean() == pytest.approx(4000, rel=0.1)
     assert chains_of(draws[..., 0]).verdict().trusted
 
 

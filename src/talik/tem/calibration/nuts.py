@@ -23,7 +23,7 @@ MASS_DRAWS = 1000
 """Draws of the Laplace approximation from which the first mass matrix is estimated."""
 INSIDE = 1e-6
 """A chain starts at least this share of a coordinate's range away from its limits."""
-SPARE_STARTS = 4
+SPARE_STARTS = 10
 """Points tried per chain when looking for starts where the model gives a finite answer."""
 
 
@@ -219,7 +219,7 @@ def _to_line(z: Array, prior: Prior) -> Array:
 
 
 def _from_line(y: jax.Array, prior: Prior) -> jax.Array:
-    return prior.low + (prior.high - prior.low) * jax.nn.sigmoid(y)
+    return jnp.asarray(prior.low) + (prior.high - prior.low) * jax.nn.sigmoid(y)
 
 
 def _potential(posterior: Posterior) -> Callable[[jax.Array], jax.Array]:
