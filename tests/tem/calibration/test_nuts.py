@@ -111,7 +111,7 @@ def test_banana_has_the_moments_of_quadrature() -> None:
     noise = Noise.known(2)
     start = laplace(prior, noise, [0.5, 0.25], [0.0, 0.0], [[1.0, 0.0], [-2.0, 2.0]])
     found = sample(
-        Posterior(residual, prior, noise), start, Settings(draws=1000, target_acceptance=0.95, seed=1)
+        Posterior(residual, prior, noise), start, Settings(draws=2000, target_acceptance=0.95, seed=1)
     )
     assert found.verdict().trusted, found.verdict().reasons
 

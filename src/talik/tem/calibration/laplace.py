@@ -99,12 +99,13 @@ class Laplace:
 
     @cached_property
     def distance(self) -> float:
-        """Of the optimum of the linear model, in posterior standard deviations; coordinates at a limit stay there.
+        """Of the optimum of the linear model, in posterior standard deviations; what presses on a limit stays there.
 
         0 at an optimum of the posterior (not of the sum of squares alone, where a prior is normal).
         """
-        free = np.asarray([not side for side in self.at_limit])
-        slope = self._slope()[free]
+        slope, side = self._slope(), np.asarray(self.at_limit)
+        free = ~(((side == "low") & (slope > 0)) | ((side == "high") & (slope < 0)))
+        slope = slope[free]
         information = (self.root.T @ self.root + np.diag(1.0 / self.coordinates.variance))[np.ix_(free, free)]
         return float(np.sqrt(max(slope @ np.linalg.solve(information, slope), 0.0))) if free.any() else 0.0
 
