@@ -22,6 +22,8 @@ FAR = 0.1
 """Posterior standard deviations from the optimum, above which the point is not called one."""
 SWEEPS = 40
 """Passes along all directions for a draw inside limits; one is enough where no limit is near."""
+NO_LIMIT_NEAR = 10.0
+"""Posterior standard deviations beyond which no draw comes to a limit."""
 FLAT = 1e-6
 """Curvature times squared length below which the density on a line is an exponential, to that share."""
 ENOUGH_AGREEMENT = 0.5
@@ -144,8 +146,8 @@ class Laplace:
     def draws(self, count: int, seed: int) -> Array:
         """`count` independent draws (count, n) of the linear model's posterior, inside the limits.
 
-        By Gibbs sampling along the coordinates and the eigenvectors of the curvature, many times for each draw: exact
-        after the first pass where no limit is near, uniform where neither data nor prior say anything.
+        By Gibbs sampling along the coordinates and the eigenvectors of the curvature, for each draw from the optimum:
+        one pass, which is exact, where no limit is near, else many; uniform where neither data nor prior say anything.
         """
         prior, rng = self.coordinates, named_rng(seed, "laplace draws")
         unit = np.sqrt(prior.variance)
@@ -154,7 +156,8 @@ class Laplace:
         slope = self._slope() * unit
         low, high = (prior.low - self.optimum) / unit, (prior.high - self.optimum) / unit
         step = np.zeros((count, len(unit)))
-        for _ in range(SWEEPS):
+        room = (np.minimum(self.optimum - prior.low, prior.high - self.optimum) / self.standard_error).min()
+        for _ in range(1 if room > NO_LIMIT_NEAR + self.distance else SWEEPS):
             for direction in (*np.eye(len(unit)), *vectors):
                 along = root @ direction
                 first = slope @ direction + (step @ root.T) @ along
