@@ -129,6 +129,13 @@ def test_draws_at_a_limit_are_the_truncated_normal(x: float, sigma: float) -> No
     assert (found.distance == 0.0) is (x == 1.0)
 
 
+def test_draws_at_the_lower_limit_are_the_truncated_normal() -> None:
+    found = laplace(Prior.uniform(("a",), [0.0], [1.0]), Noise.known(1), [0.0], [-1.0 / 0.2], [[-1 / 0.2]])
+    assert found.at_limit == ("low",)
+    oracle = stats.truncnorm(5.0, 10.0, -1.0, 0.2)
+    assert stats.kstest(found.draws(3000, seed=4)[:, 0], oracle.cdf).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("slope", [6.0, -6.0, 1e-9])
 def test_draws_along_a_line_without_curvature_are_exponential(slope: float) -> None:
     found = laplace(Prior.uniform(("a",), [0.0], [1.0]), Noise.known(1), [0.4], [slope * 1e5], [[1e-5]])
