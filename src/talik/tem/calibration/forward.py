@@ -65,24 +65,26 @@ class Years(NamedTuple):
     soil: SoilClimate
 
 
+class Fixed(NamedTuple):
+    """Arrays that the free parameters do not change. parameters, organic : of the project; start : their equilibrium,
+    with settled soil; first : the repeated year; running : the years of the loop, then those of the climate."""
+
+    parameters: Parameters
+    organic: OrganicSoil | None
+    start: State
+    first: Years
+    running: Years
+
+
 @dataclass(frozen=True)
 class Sites:
-    """Columns of sites with everything that the free parameters do not change.
-
-    years : of the climate. start : the equilibrium of the project's own parameters, with settled soil. first,
-    first_soil : the repeated year. running : the `turns` years of the loop, then those of the climate.
-    """
+    """Columns of sites, the years of their climate, and how many years of the loop go before them."""
 
     columns: Columns
     years: range
-    parameters: Parameters
-    organic: OrganicSoil | None
     settings: Settings
-    start: State
-    first: Forcing
-    first_soil: SoilClimate
-    running: Years
     turns: int
+    fixed: Fixed
 
 
 def prepare(columns: Columns, climate: Climate, wanted: TemSettings) -> Sites:
@@ -104,27 +106,20 @@ def prepare(columns: Columns, climate: Climate, wanted: TemSettings) -> Sites:
     running = _stacked([*turns, *(climate.forcing(y) for y in climate.years)])
     _, soils = jax.jit(_scan_soil, static_argnums=3)(settled, running, parameters, settings)
     organic = organic_of(columns, wanted) if wanted.soil_heat.layers == "physical" else None
-    return Sites(
-        columns,
-        climate.years,
-        parameters,
-        organic,
-        settings,
-        balance.state,
-        forcing,
-        soil,
-        Years(running, soils),
-        len(turns),
-    )
+    fixed = Fixed(parameters, organic, balance.state, Years(forcing, soil), Years(running, soils))
+    return Sites(columns, climate.years, settings, len(turns), fixed)
 
 
-def predict(sites: Sites, free: FreeParameters, x: Array) -> Predicted:
-    """What the sites give at coordinates x (n,); pure and differentiable in forward mode."""
-    parameters = with_values(free, free.values(x), sites.parameters, sites.columns, sites.organic)
-    start, first_soil, years = sites.start, sites.first_soil, sites.running
+def predict(sites: Sites, free: FreeParameters, fixed: Fixed, x: Array) -> Predicted:
+    """What the sites give at coordinates x (n,); pure and differentiable in forward mode.
+
+    fixed : `sites.fixed`, handed over by itself because it holds too much to be compiled in.
+    """
+    parameters = with_values(free, free.values(x), fixed.parameters, sites.columns, fixed.organic)
     if free.ground:
-        start, first_soil, years = _with_ground(sites, parameters)
-    found, balanced = balance(start, sites.first, first_soil, parameters, sites.settings)
+        fixed = _with_ground(sites, fixed, parameters)
+    years = fixed.running
+    found, balanced = balance(fixed.start, fixed.first, parameters, sites.settings)
 
     def pass_year(state: State, now: Years) -> tuple[State, tuple[Array, Array, Array]]:
         after, f = model.biogeochemistry_step(state, now.forcing, now.soil, parameters, sites.settings)
@@ -144,15 +139,14 @@ class Balance(NamedTuple):
     annual: Array
 
 
-def balance(
-    start: State, forcing: Forcing, soil: SoilClimate, parameters: Parameters, settings: Settings
-) -> tuple[Balance, Array]:
+def balance(start: State, first: Years, parameters: Parameters, settings: Settings) -> tuple[Balance, Array]:
     """The balance with a repeated year, and whether Newton's method found it (column,).
 
     Derivatives are those of the fixed point: with x* = Phi(x*, p), dx*/dp = (I - dPhi/dx)^-1 dPhi/dp. Phi is two years
     from pools x, with the memory of litter and leaves of two years that began with x.
     """
     steady = settings.with_baseline(True)
+    forcing, soil = first
     held, climate, ground = jax.tree.map(lax.stop_gradient, (parameters, forcing, soil))
 
     def phi(state: State, x: Array) -> tuple[Array, State]:
@@ -225,20 +219,22 @@ GROUND_YEARS = 30
 upper metres; the deep soil takes longer and changes temperatures near the surface by less than 0.01 K."""
 
 
-def _with_ground(sites: Sites, parameters: Parameters) -> tuple[State, SoilClimate, Years]:
-    """The start with soil heat that has settled on another ground, and the soil climates of all years."""
-    settings = sites.settings
-    start = sites.start._replace(heat=_moved(sites.start.heat, sites.parameters, parameters, settings))
+def _with_ground(sites: Sites, fixed: Fixed, parameters: Parameters) -> Fixed:
+    """The same with soil heat that has settled on another ground, and the soil climates of all years."""
+    settings, forcings = sites.settings, fixed.running.forcing
+    heat = _moved(fixed.start.heat, fixed.parameters, parameters, settings)
+    start = fixed.start._replace(heat=heat)
 
     def again(state: State, _: None) -> tuple[State, SoilClimate]:
-        warmed, soil = model.soil_step(state, sites.first, parameters, settings)
+        warmed, soil = model.soil_step(state, fixed.first.forcing, parameters, settings)
         return warmed, soil
 
     state, soils = lax.scan(again, start, None, length=GROUND_YEARS)
-    turns = jax.tree.map(lambda a: jnp.concatenate([a[: sites.turns], a]), sites.running.forcing)
-    _, running = _scan_soil(state, turns, parameters, settings)
-    first_soil = jax.tree.map(lambda a: a[-1], soils)
-    return start, first_soil, Years(sites.running.forcing, jax.tree.map(lambda a: a[sites.turns :], running))
+    first = fixed.first._replace(soil=jax.tree.map(lambda a: a[-1], soils))
+    twice = jax.tree.map(lambda a: jnp.concatenate([a[: sites.turns], a]), forcings)
+    _, running = _scan_soil(state, twice, parameters, settings)
+    soils = jax.tree.map(lambda a: a[sites.turns :], running)
+    return fixed._replace(start=start, first=first, running=Years(forcings, soils))
 
 
 def _moved(heat: Heat, before: Parameters, after: Parameters, settings: Settings) -> Heat:

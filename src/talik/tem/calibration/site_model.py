@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from talik.errors import InputError
-from talik.tem.calibration.forward import Predicted, Sites, predict
+from talik.tem.calibration.forward import Fixed, Predicted, Sites, predict
 from talik.tem.calibration.free import FreeParameters
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, interpolation
 
@@ -62,10 +62,10 @@ def targets_of(table: pd.DataFrame, sites: Sites, place: Mapping[str, int]) -> T
     return Targets(
         table["value"].to_numpy(dtype=np.float64),
         table["sigma"].to_numpy(dtype=np.float64),
-        table["variable"].map(VARIABLES.index).to_numpy(dtype=np.int64),
+        np.asarray(table["variable"].map(VARIABLES.index), dtype=np.int64),
         np.asarray(table["year"] - sites.years[0], dtype=np.int64),
         np.asarray(table["month"] - 1, dtype=np.int64),
-        table["site_id"].map(place).to_numpy(dtype=np.int64),
+        np.asarray(table["site_id"].map(place), dtype=np.int64),
         at_depth,
     )
 
@@ -89,32 +89,32 @@ class SiteModel:
     def __init__(self, sites: Sites, free: FreeParameters, targets: Targets) -> None:
         self.sites, self.free, self.targets = sites, free, targets
 
-    def one(self, x: Array) -> tuple[Array, Array]:
-        """Residuals (m,) at coordinates (n,), and whether every equilibrium was found."""
-        predicted = predict(self.sites, self.free, x)
+    def one(self, fixed: Fixed, x: Array) -> tuple[Array, Array]:
+        """Residuals (m,) at coordinates (n,), and whether every equilibrium was found; fixed : `Sites.fixed`."""
+        predicted = predict(self.sites, self.free, fixed, x)
         misfit = jnp.asarray(self.targets.value) - modelled(predicted, self.targets)
         return misfit / self.targets.sigma, jnp.all(predicted.balanced)
 
     def residuals(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(start, m)."""
-        found, balanced = self._many(jnp.asarray(x))
+        found, balanced = self._many(self.sites.fixed, jnp.asarray(x))
         return np.where(np.asarray(balanced)[:, None], np.asarray(found), np.nan)
 
     def with_jacobian(
         self, x: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Residuals (start, m) and their derivatives (start, m, n)."""
-        found, jacobian, balanced = self._many_with_jacobian(jnp.asarray(x))
+        found, jacobian, balanced = self._many_with_jacobian(self.sites.fixed, jnp.asarray(x))
         good = np.asarray(balanced)[:, None]
         return np.where(good, np.asarray(found), np.nan), np.where(
             good[..., None], np.asarray(jacobian), np.nan
         )
 
-    def along(self, x: Array) -> tuple[Array, Array, Array]:
+    def along(self, fixed: Fixed, x: Array) -> tuple[Array, Array, Array]:
         """Residuals (m,), Jacobian (m, n) and whether it is balanced, at coordinates (n,)."""
 
         def column(tangent: Array) -> tuple[Array, Array, Array]:
-            value, derivative, balanced = jax.jvp(self.one, (x,), (tangent,), has_aux=True)
+            value, derivative, balanced = jax.jvp(partial(self.one, fixed), (x,), (tangent,), has_aux=True)
             return value, derivative, balanced
 
         value, jacobian, balanced = jax.vmap(column, out_axes=(None, 1, None))(jnp.eye(x.size, dtype=x.dtype))
@@ -122,8 +122,8 @@ class SiteModel:
 
     @cached_property
     def _many(self) -> jax.stages.Wrapped:
-        return jax.jit(jax.vmap(self.one))
+        return jax.jit(jax.vmap(self.one, in_axes=(None, 0)))
 
     @cached_property
     def _many_with_jacobian(self) -> jax.stages.Wrapped:
-        return jax.jit(jax.vmap(self.along))
+        return jax.jit(jax.vmap(self.along, in_axes=(None, 0)))
