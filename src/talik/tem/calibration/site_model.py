@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -12,13 +13,33 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from talik.errors import InputError
-from talik.tem.calibration.forward import Fixed, Predicted, Sites, predict
+from talik.errors import ConfigError, InputError
+from talik.tem.calibration.forward import ANNUAL, POOLS, Fixed, Predicted, Sites, predict
 from talik.tem.calibration.free import FreeParameters
+from talik.tem.inputs import Columns
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, interpolation
 
 Array = jax.Array
 
+
+def _balance(
+    c_v: float, n_vs: float, c_s: float, n_s: float, npp: float, uptake: float
+) -> Mapping[str, float]:
+    held = {"C_V": c_v, "N_VS": n_vs, "C_S": c_s, "N_S": n_s, "npp": npp, "uptake": uptake}
+    return MappingProxyType(held)
+
+
+BALANCE = (*POOLS, *ANNUAL)
+"""Pools and annual fluxes of the equilibrium that can be targets, g m-2 and g m-2 yr-1."""
+MCGUIRE_1992: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "alpine_tundra_polar_desert": _balance(450.0, 6.5, 6000.0, 260.0, 65.0, 0.50),
+        "wet_tundra": _balance(750.0, 15.0, 12000.0, 733.0, 120.0, 0.80),
+        "boreal_forest": _balance(9000.0, 24.0, 11000.0, 370.0, 220.0, 2.30),
+    }
+)
+"""What the parameters of TEM were calibrated to (McGuire et al. 1992; Toolik and Bonanza Creek): carbon and nitrogen of
+plants and soil, net primary production, nitrogen uptake."""
 VARIABLES = ("gpp", "reco", "nee", "tsoil", "thaw_depth")
 
 
@@ -33,6 +54,41 @@ class Targets(NamedTuple):
     month: npt.NDArray[np.int64]
     column: npt.NDArray[np.int64]
     at_depth: npt.NDArray[np.float64]
+
+
+class BalanceTargets(NamedTuple):
+    """What the equilibrium should be, each (k,): value and sigma, which of `BALANCE`, column."""
+
+    value: npt.NDArray[np.float64]
+    sigma: npt.NDArray[np.float64]
+    which: npt.NDArray[np.int64]
+    column: npt.NDArray[np.int64]
+
+
+def balance_targets(
+    columns: Columns, communities: Sequence[str], names: Sequence[str], share: float
+) -> BalanceTargets:
+    """`MCGUIRE_1992` for the columns of some communities; sigma is a share of each value.
+
+    Raises:
+        ConfigError: a community or a name that the table does not have.
+    """
+    rows = []
+    for community in communities:
+        if community not in MCGUIRE_1992:
+            raise ConfigError(
+                f"tem.calibration.balance: no target pools of {community!r}; there are those of "
+                f"{', '.join(MCGUIRE_1992)}."
+            )
+        for name in names:
+            if name not in MCGUIRE_1992[community]:
+                known = ", ".join(MCGUIRE_1992[community])
+                raise ConfigError(f"tem.calibration.balance: {name!r} is unknown; choose from: {known}.")
+            value = MCGUIRE_1992[community][name]
+            at = [i for i, of in enumerate(columns.community) if of == community]
+            rows += [(value, share * value, BALANCE.index(name), column) for column in at]
+    held = np.array(rows).reshape(-1, 4)
+    return BalanceTargets(held[:, 0], held[:, 1], held[:, 2].astype(np.int64), held[:, 3].astype(np.int64))
 
 
 def targets_of(table: pd.DataFrame, sites: Sites, place: Mapping[str, int]) -> Targets:
@@ -83,17 +139,25 @@ def modelled(predicted: Predicted, targets: Targets) -> Array:
 class SiteModel:
     """Residuals (observation - model) / sigma of targets, for coordinates (start, n); a `differences.Model`.
 
+    Monthly targets come first, then those of the equilibrium.
+
     A start whose equilibrium is not found has no residuals (not a number).
     """
 
-    def __init__(self, sites: Sites, free: FreeParameters, targets: Targets) -> None:
-        self.sites, self.free, self.targets = sites, free, targets
+    def __init__(
+        self, sites: Sites, free: FreeParameters, targets: Targets, equilibrium: BalanceTargets | None = None
+    ) -> None:
+        self.sites, self.free, self.targets, self.equilibrium = sites, free, targets, equilibrium
 
     def one(self, fixed: Fixed, x: Array) -> tuple[Array, Array]:
         """Residuals (m,) at coordinates (n,), and whether every equilibrium was found; fixed : `Sites.fixed`."""
         predicted = predict(self.sites, self.free, fixed, x)
-        misfit = jnp.asarray(self.targets.value) - modelled(predicted, self.targets)
-        return misfit / self.targets.sigma, jnp.all(predicted.balanced)
+        residuals = (jnp.asarray(self.targets.value) - modelled(predicted, self.targets)) / self.targets.sigma
+        if self.equilibrium is not None:
+            wanted = self.equilibrium
+            held = jnp.concatenate([predicted.pools, predicted.annual])[wanted.which, wanted.column]
+            residuals = jnp.concatenate([residuals, (wanted.value - held) / wanted.sigma])
+        return residuals, jnp.all(predicted.balanced)
 
     def residuals(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(start, m)."""
