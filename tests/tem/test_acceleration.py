@@ -89,7 +89,7 @@ def solve(held: World, most: int = 30) -> acceleration.Solved:
 @partial(jax.jit, static_argnames="phi")
 def step(phi: Callable[..., jax.Array], x: np.ndarray, *rest: float) -> tuple[jax.Array, jax.Array]:
     """A step, and its size before damping, of a map that the model has no part in."""
-    moved, size, _ = acceleration.newton_step(lambda x: (phi(x, *rest), None), jnp.asarray(x))
+    moved, size, _, _ = acceleration.newton_step(lambda x: (phi(x, *rest), None), jnp.asarray(x))
     return moved, size
 
 

@@ -62,14 +62,14 @@ def with_coordinates(state: State, x: Array, parameters: Parameters) -> State:
     return state._replace(pools=pools)
 
 
-def newton_step(phi: Callable[[Array], tuple[Array, _Tree]], x: Array) -> tuple[Array, Array, _Tree]:
-    """A damped step towards the fixed point of a map; its size before damping; what else the map returned.
+def newton_step(phi: Callable[[Array], tuple[Array, _Tree]], x: Array) -> tuple[Array, Array, _Tree, Array]:
+    """A damped step towards the fixed point of a map, its size before damping, what else the map returned, Jacobian.
 
     phi : (n, cell) to its image (n, cell) and a tree that is not differentiated; column i of the image depends on
-    column i only. x : (n, cell). Step (n, cell), size (cell,). The Jacobian is exact: n tangents in forward mode serve
-    all columns. Where it has no use (not finite) the step is the map's own; no component moves by more than
-    `LARGEST_STEP`. A component that the map drives apart (its own derivative above 1) has no fixed point nearby
-    that plain running would reach; if the step goes against its motion, it goes `LARGEST_STEP` with it instead.
+    column i only. x : (n, cell). Step (n, cell), size (cell,), Jacobian (cell, n, n). It is exact: n tangents in
+    forward mode serve all columns. Where it has no use (not finite) the step is the map's own; no component moves by
+    more than `LARGEST_STEP`. A component that the map drives apart (its own derivative above 1) has no fixed point
+    nearby that plain running would reach; if the step goes against its motion, it goes `LARGEST_STEP` with it instead.
     """
     tangents = jnp.eye(x.shape[0], dtype=x.dtype)
 
@@ -87,7 +87,7 @@ def newton_step(phi: Callable[[Array], tuple[Array, _Tree]], x: Array) -> tuple[
     size = jnp.abs(full).max(axis=0)
     step = full * jnp.minimum(1.0, LARGEST_STEP / jnp.maximum(size, LARGEST_STEP))
     apart = (jnp.diagonal(jacobian, axis1=1, axis2=2).T > 1.0) & (step * motion < 0.0)
-    return jnp.where(apart, LARGEST_STEP * jnp.sign(motion), step), size, rest
+    return jnp.where(apart, LARGEST_STEP * jnp.sign(motion), step), size, rest, jacobian
 
 
 def solve(
@@ -123,7 +123,7 @@ def solve(
 def _one_step(
     state: State, forcing: Forcing, soil: SoilClimate, parameters: Parameters, settings: Settings
 ) -> tuple[State, Array]:
-    """The state after a step, and its size."""
+    """The state after a step of Newton's method, and the step's size before damping (cell,)."""
 
     def phi(x: Array) -> tuple[Array, State]:
         after, _ = repeat(
@@ -132,7 +132,7 @@ def _one_step(
         return coordinates(after), after
 
     x = coordinates(state)
-    step, size, after = newton_step(phi, x)
+    step, size, after, _ = newton_step(phi, x)
     return with_coordinates(after, x + step, parameters), size
 
 

@@ -23,6 +23,8 @@ from talik.tem.model import Forcing, Parameters
 from talik.tem.settings import Files, TemSettings
 from talik.tem.thermal import materials, snow
 from talik.tem.thermal.freezing import Layers
+from talik.tem.thermal.materials import Ground, OrganicSoil
+from talik.tem.water import Site
 
 Array = npt.NDArray[np.float64]
 CHECKED_TOGETHER = 2000
@@ -162,23 +164,33 @@ def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climat
         jnp.asarray(first_climate.tair.mean(axis=0)), jnp.asarray(first_climate.precip.mean(axis=0)), windy
     )
     if settings.soil_heat.layers == "legacy":
-        ground: materials.Ground | Layers = materials.legacy_layers(columns.community)
+        ground: Ground | Layers = materials.legacy_layers(columns.community)
     else:
-        soils = materials.organic_for(columns.community)
-        for community, changes in settings.organic_soil.items():
-            here = jnp.asarray([name == community for name in columns.community])
-            soils = soils._replace(**{n: jnp.where(here, v, getattr(soils, n)) for n, v in changes.items()})
-        ground = materials.ground_for(
-            columns.community,
-            jnp.asarray(columns.sand),
-            jnp.asarray(columns.clay),
-            site.rooting_depth,
-            site.field_capacity_share,
-            soils,
-        )
+        ground = ground_of(columns, site, organic_of(columns, settings))
     resistance = snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
     # of a stated type, as that of a restart file: what was compiled for one serves the other
     return Parameters(plants, site, ground, jnp.asarray(resistance, jnp.float64))
+
+
+def organic_of(columns: Columns, settings: TemSettings) -> OrganicSoil:
+    """Organic soil of columns (column,), with those values that the project changes."""
+    soils = materials.organic_for(columns.community)
+    for community, changes in settings.organic_soil.items():
+        here = jnp.asarray([name == community for name in columns.community])
+        soils = soils._replace(**{n: jnp.where(here, v, getattr(soils, n)) for n, v in changes.items()})
+    return soils
+
+
+def ground_of(columns: Columns, site: Site, organic: OrganicSoil) -> Ground:
+    """The ground of columns under organic soil (column,)."""
+    return materials.ground_for(
+        columns.community,
+        jnp.asarray(columns.sand),
+        jnp.asarray(columns.clay),
+        site.rooting_depth,
+        site.field_capacity_share,
+        organic,
+    )
 
 
 def _check_names(settings: TemSettings) -> None:

@@ -75,12 +75,10 @@ def spin(
     """
     first = equilibrium_climate(wanted, climate).mean()
     forcing = first.forcing(first.first_year)
-    state = jax.jit(model.initial_state, static_argnames="settings")(forcing, parameters, settings=settings)
+    state, soil, soil_years, soil_still = settled_soil(forcing, parameters, wanted, settings)
     steady = settings.with_baseline(True)
-    state = _settle_water(state, forcing, parameters, steady)
-    state, soil, soil_years, soil_still = _settle_soil(state, forcing, parameters, wanted, steady)
     tell(f"soil heat: {soil_still.sum()} of {soil_still.size} columns still in {soil_years.max()} years")
-    found = _equilibrium(state, forcing, soil, parameters, wanted, steady)
+    found = equilibrium(state, forcing, soil, parameters, wanted, steady)
     tell(
         f"equilibrium: {found.still.sum()} of {found.still.size} columns still in {found.years.max()} years and "
         f"{found.newton_steps.max()} steps of Newton's method, {found.fell_back.sum()} without it"
@@ -107,6 +105,17 @@ def transient(
         forcing = climate.forcing(year, before)
         state, outputs = model.step(state, forcing, parameters, settings)
         yield year, state, outputs
+
+
+def settled_soil(
+    forcing: Forcing, parameters: Parameters, wanted: TemSettings, settings: Settings
+) -> tuple[State, SoilClimate, np.ndarray, np.ndarray]:
+    """A start whose water and soil heat are in balance with a repeated year; the last year's soil climate, the years
+    that it took and whether soil heat stands still, each (column,)."""
+    state = jax.jit(model.initial_state, static_argnames="settings")(forcing, parameters, settings=settings)
+    steady = settings.with_baseline(True)
+    state = _settle_water(state, forcing, parameters, steady)
+    return _settle_soil(state, forcing, parameters, wanted, steady)
 
 
 def _settle_water(state: State, forcing: Forcing, parameters: Parameters, steady: Settings) -> State:
@@ -158,7 +167,7 @@ def _settle_soil(
     return state, soil, years, still
 
 
-def _equilibrium(
+def equilibrium(
     state: State,
     forcing: Forcing,
     soil: SoilClimate,

@@ -1,0 +1,1 @@
+"""Calibration of the process model on towers, with the uncertainty of its parameters."""

@@ -1,0 +1,193 @@
+"""Sites as a model of residuals: what a search or a sampler asks for, many parameter vectors at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from types import MappingProxyType
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from talik.errors import ConfigError, InputError
+from talik.tem.calibration.forward import ANNUAL, POOLS, Fixed, Predicted, Sites, predict
+from talik.tem.calibration.free import FreeParameters
+from talik.tem.inputs import Columns
+from talik.tem.thermal.grid import SOIL_THICKNESS_M, interpolation
+
+Array = jax.Array
+
+
+def _balance(
+    c_v: float, n_vs: float, c_s: float, n_s: float, npp: float, uptake: float
+) -> Mapping[str, float]:
+    held = {"C_V": c_v, "N_VS": n_vs, "C_S": c_s, "N_S": n_s, "npp": npp, "uptake": uptake}
+    return MappingProxyType(held)
+
+
+BALANCE = (*POOLS, *ANNUAL)
+"""Pools and annual fluxes of the equilibrium that can be targets, g m-2 and g m-2 yr-1."""
+MCGUIRE_1992: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "alpine_tundra_polar_desert": _balance(450.0, 6.5, 6000.0, 260.0, 65.0, 0.50),
+        "wet_tundra": _balance(750.0, 15.0, 12000.0, 733.0, 120.0, 0.80),
+        "boreal_forest": _balance(9000.0, 24.0, 11000.0, 370.0, 220.0, 2.30),
+    }
+)
+"""What the parameters of TEM were calibrated to (McGuire et al. 1992; Toolik and Bonanza Creek): carbon and nitrogen of
+plants and soil, net primary production, nitrogen uptake."""
+VARIABLES = ("gpp", "reco", "nee", "tsoil", "thaw_depth")
+
+
+class Targets(NamedTuple):
+    """Observations where the model has them, each (m,): value and sigma in the units of `Predicted` (nee upward), which
+    of `VARIABLES`, year from 0, month from 0, column; at_depth (m, 42): weights of the soil layers."""
+
+    value: npt.NDArray[np.float64]
+    sigma: npt.NDArray[np.float64]
+    variable: npt.NDArray[np.int64]
+    year: npt.NDArray[np.int64]
+    month: npt.NDArray[np.int64]
+    column: npt.NDArray[np.int64]
+    at_depth: npt.NDArray[np.float64]
+
+
+class BalanceTargets(NamedTuple):
+    """What the equilibrium should be, each (k,): value and sigma, which of `BALANCE`, column."""
+
+    value: npt.NDArray[np.float64]
+    sigma: npt.NDArray[np.float64]
+    which: npt.NDArray[np.int64]
+    column: npt.NDArray[np.int64]
+
+
+def balance_targets(
+    columns: Columns, communities: Sequence[str], names: Sequence[str], share: float
+) -> BalanceTargets:
+    """`MCGUIRE_1992` for the columns of some communities; sigma is a share of each value.
+
+    Raises:
+        ConfigError: a community or a name that the table does not have.
+    """
+    rows = []
+    for community in communities:
+        if community not in MCGUIRE_1992:
+            raise ConfigError(
+                f"tem.calibration.balance: no target pools of {community!r}; there are those of "
+                f"{', '.join(MCGUIRE_1992)}."
+            )
+        for name in names:
+            if name not in MCGUIRE_1992[community]:
+                known = ", ".join(MCGUIRE_1992[community])
+                raise ConfigError(f"tem.calibration.balance: {name!r} is unknown; choose from: {known}.")
+            value = MCGUIRE_1992[community][name]
+            at = [i for i, of in enumerate(columns.community) if of == community]
+            rows += [(value, share * value, BALANCE.index(name), column) for column in at]
+    held = np.array(rows).reshape(-1, 4)
+    return BalanceTargets(held[:, 0], held[:, 1], held[:, 2].astype(np.int64), held[:, 3].astype(np.int64))
+
+
+def targets_of(table: pd.DataFrame, sites: Sites, place: Mapping[str, int]) -> Targets:
+    """The rows of `Observations.table` as targets; place : column of each site_id.
+
+    Raises:
+        InputError: sites that do not run, years that the climate does not hold, or no row at all.
+    """
+    if table.empty:
+        raise InputError("calibration: no observation. Choose other sites, years or variables.")
+    unknown = sorted(set(table["site_id"]) - set(place))
+    if unknown:
+        raise InputError(
+            f"calibration: observations of {', '.join(unknown)}, which do not run. Add them to the sites."
+        )
+    outside = table[~table["year"].isin(sites.years)]
+    if len(outside):
+        one = outside.iloc[0]
+        raise InputError(
+            f"calibration: {len(outside)} observations lie outside the climate {sites.years[0]}..{sites.years[-1]}, "
+            f"first {one['variable']} of {one['site_id']} in {one['year']}. Give a longer climate, or other years."
+        )
+    depth = table["depth_m"].to_numpy(dtype=np.float64)
+    at_depth = np.zeros((len(table), SOIL_THICKNESS_M.size))
+    for of in np.unique(depth[np.isfinite(depth)]):
+        at_depth[depth == of] = interpolation(float(of))[0]
+    return Targets(
+        table["value"].to_numpy(dtype=np.float64),
+        table["sigma"].to_numpy(dtype=np.float64),
+        np.asarray(table["variable"].map(VARIABLES.index), dtype=np.int64),
+        np.asarray(table["year"] - sites.years[0], dtype=np.int64),
+        np.asarray(table["month"] - 1, dtype=np.int64),
+        np.asarray(table["site_id"].map(place), dtype=np.int64),
+        at_depth,
+    )
+
+
+def modelled(predicted: Predicted, targets: Targets) -> Array:
+    """What the model gives for targets, (m,)."""
+    at = (targets.year, targets.month, targets.column)
+    warm = jnp.einsum(
+        "ml,ml->m", predicted.tsoil[targets.year, targets.month, :, targets.column], targets.at_depth
+    )
+    each = (predicted.gpp[at], predicted.reco[at], -predicted.nep[at], warm, predicted.thaw_depth[at])
+    return jnp.stack(each)[targets.variable, np.arange(targets.variable.size)]
+
+
+class SiteModel:
+    """Residuals (observation - model) / sigma of targets, for coordinates (start, n); a `differences.Model`.
+
+    Monthly targets come first, then those of the equilibrium.
+
+    A start whose equilibrium is not found has no residuals (not a number).
+    """
+
+    def __init__(
+        self, sites: Sites, free: FreeParameters, targets: Targets, equilibrium: BalanceTargets | None = None
+    ) -> None:
+        self.sites, self.free, self.targets, self.equilibrium = sites, free, targets, equilibrium
+
+    def one(self, fixed: Fixed, x: Array) -> tuple[Array, Array]:
+        """Residuals (m,) at coordinates (n,), and whether every equilibrium was found; fixed : `Sites.fixed`."""
+        predicted = predict(self.sites, self.free, fixed, x)
+        residuals = (jnp.asarray(self.targets.value) - modelled(predicted, self.targets)) / self.targets.sigma
+        if self.equilibrium is not None:
+            wanted = self.equilibrium
+            held = jnp.concatenate([predicted.pools, predicted.annual])[wanted.which, wanted.column]
+            residuals = jnp.concatenate([residuals, (wanted.value - held) / wanted.sigma])
+        return residuals, jnp.all(predicted.balanced)
+
+    def residuals(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(start, m)."""
+        found, balanced = self._many(self.sites.fixed, jnp.asarray(x))
+        return np.where(np.asarray(balanced)[:, None], np.asarray(found), np.nan)
+
+    def with_jacobian(
+        self, x: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Residuals (start, m) and their derivatives (start, m, n)."""
+        found, jacobian, balanced = self._many_with_jacobian(self.sites.fixed, jnp.asarray(x))
+        good = np.asarray(balanced)[:, None]
+        return np.where(good, np.asarray(found), np.nan), np.where(
+            good[..., None], np.asarray(jacobian), np.nan
+        )
+
+    def along(self, fixed: Fixed, x: Array) -> tuple[Array, Array, Array]:
+        """Residuals (m,), Jacobian (m, n) and whether it is balanced, at coordinates (n,)."""
+
+        def column(tangent: Array) -> tuple[Array, Array, Array]:
+            value, derivative, balanced = jax.jvp(partial(self.one, fixed), (x,), (tangent,), has_aux=True)
+            return value, derivative, balanced
+
+        value, jacobian, balanced = jax.vmap(column, out_axes=(None, 1, None))(jnp.eye(x.size, dtype=x.dtype))
+        return value, jacobian, balanced
+
+    @cached_property
+    def _many(self) -> jax.stages.Wrapped:
+        return jax.jit(jax.vmap(self.one, in_axes=(None, 0)))
+
+    @cached_property
+    def _many_with_jacobian(self) -> jax.stages.Wrapped:
+        return jax.jit(jax.vmap(self.along, in_axes=(None, 0)))
