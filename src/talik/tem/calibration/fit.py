@@ -25,6 +25,7 @@ from talik.tem.calibration.settings import CalibrationSettings, Stage
 from talik.tem.calibration.site_forcing import SiteFiles
 from talik.tem.calibration.site_model import (
     BALANCE,
+    BalanceTargets,
     SiteModel,
     balance_targets,
     modelled,
@@ -176,9 +177,9 @@ class _Stage:
         targets = targets_of(self.rows, self.sites, place) if stage.variables else no_targets()
         equilibrium = balance_targets(self.sites.columns, [community], list(stage.balance), 1.0)
         used = np.isin(equilibrium.column, [place[site] for site in table["site_id"].unique()])
-        equilibrium = BalanceTargets(*(of[used] for of in equilibrium))
-        shares = np.array([stage.balance[BALANCE[w]] for w in equilibrium.which])
-        self.balance = equilibrium._replace(sigma=shares * equilibrium.value)
+        value, which = equilibrium.value[used], equilibrium.which[used]
+        shares = np.array([stage.balance[BALANCE[w]] for w in which])
+        self.balance = BalanceTargets(value, shares * value, which, equilibrium.column[used])
         self.model = SiteModel(self.sites, self.free, targets, self.balance)
         self.draws: Array | None = None
         self.scales: dict[str, Array] = {}
@@ -214,7 +215,7 @@ class _Stage:
     @property
     def size(self) -> int:
         """Number of targets."""
-        return len(self.rows) + self.balance.value.size
+        return len(self.rows) + int(self.balance.value.size)
 
     def posterior(self, x: Array, settings: CalibrationSettings) -> dict[str, Any]:
         """The posterior around the best point x (n,), for JSON; its draws (draw, n) are kept for `interval`.

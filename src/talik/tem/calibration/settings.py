@@ -96,6 +96,6 @@ class CalibrationSettings(Frozen):
     seed: Annotated[int, Field(ge=0)] = 1
     search: gml.Settings = gml.Settings()
     method: Literal["gml", "laplace", "nuts"] = "laplace"
-    """What is said beside the best values: nothing, the Laplace approximation, or draws of the No-U-Turn Sampler too."""
+    """What is said beside the best values: nothing, the Laplace approximation, draws of the No-U-Turn Sampler too."""
     draws: Annotated[int, Field(ge=10)] = 200
     """Of the posterior, for intervals of predictions."""
