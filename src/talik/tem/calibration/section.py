@@ -96,6 +96,7 @@ def check(settings: CalibrationSettings, files: dict[str, Path]) -> dict[str, An
     from talik.tem.calibration.site_forcing import site_climate, site_co2, site_land
 
     towers = towers_of(settings, files)
+    communities = communities_of(towers)
     data, model = settings.data, settings.model
     drivers = read_sites(files[data.drivers])
     site_climate(
@@ -110,14 +111,14 @@ def check(settings: CalibrationSettings, files: dict[str, Path]) -> dict[str, An
     observed = read_observations(
         [read_sites(files[name]) for name in data.tables], towers, "calibration", settings.observations
     )
-    for community in communities_of(towers):
+    for community in communities:
         for stage in settings.stages:
             free_parameters({community: stage.free}, model.parameters, model.organic_soil)
-    counts = observed.table.groupby(["site_id", "variable"], sort=False).size().reset_index(name="months")
+    named = (observed.table["site_id"] + " " + observed.table["variable"]).tolist()
     return {
         "towers": [t.site for t in towers],
-        "communities": list(communities_of(towers)),
-        "months": {f"{row.site_id} {row.variable}": int(row.months) for row in counts.itertuples()},
+        "communities": list(communities),
+        "months": {name: named.count(name) for name in dict.fromkeys(named)},
         "left_out": dict(observed.left_out),
         "notes": list(observed.notes),
     }
