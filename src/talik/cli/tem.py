@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from talik.cli.forcing import forcing
+from talik.cli.tem_calibrate import calibrate
 from talik.cli.tem_diagnose import diagnose
 from talik.workflow.conventions import (
     DryRunOption,
@@ -33,6 +34,7 @@ def tem() -> None:
 
 app.command()(forcing)
 app.command()(diagnose)
+app.command()(calibrate)
 
 ProjectArgument = Annotated[
     Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section tem.")

@@ -22,6 +22,7 @@ from talik.yamlio import load_yaml
 ENTRY_POINTS = "talik.approaches"
 _BUILT_IN = {
     "budget": "talik.budget.section:SECTION",
+    "calibration": "talik.tem.calibration.section:SECTION",
     "forcing": "talik.forcing.section:SECTION",
     "report": "talik.report.section:SECTION",
     "tem": "talik.tem.section:SECTION",

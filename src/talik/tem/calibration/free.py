@@ -227,3 +227,27 @@ def with_values(
     if free.ground and soils is not None:
         ground = ground_of(columns, base.site, soils)
     return base._replace(plants=plants, ground=ground)
+
+
+def as_project(
+    free: FreeParameters,
+    values: npt.ArrayLike,
+    parameters: Mapping[str, Mapping[str, float]],
+    organic_soil: Mapping[str, Mapping[str, float]],
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """The keys `parameters` and `organic_soil` of a project with values (n,) of the free parameters in them."""
+    plants = {community: dict(of) for community, of in parameters.items()}
+    soils = {community: dict(of) for community, of in organic_soil.items()}
+    for name, value in zip(free.names, np.asarray(values, dtype=np.float64).tolist(), strict=True):
+        community, parameter = name.split(".")
+        kind = _kind(parameter)
+        if kind == "ground":
+            soils.setdefault(community, {})[parameter] = value
+        elif kind == "line":
+            now = project_value(community, parameter, plants, soils, name)
+            held = plants.setdefault(community, {})
+            for part in LINES[parameter]:
+                held[part] = project_value(community, part, plants, soils, name) * value / now
+        else:
+            plants.setdefault(community, {})[parameter] = value
+    return plants, soils

@@ -126,6 +126,12 @@ def targets_of(table: pd.DataFrame, sites: Sites, place: Mapping[str, int]) -> T
     )
 
 
+def no_targets() -> Targets:
+    """No monthly target, for a search on the equilibrium alone."""
+    none, index = np.zeros(0), np.zeros(0, np.int64)
+    return Targets(none, none, index, index, index, index, np.zeros((0, SOIL_THICKNESS_M.size)))
+
+
 def modelled(predicted: Predicted, targets: Targets) -> Array:
     """What the model gives for targets, (m,)."""
     at = (targets.year, targets.month, targets.column)
