@@ -62,6 +62,19 @@ class Columns:
             held += int(columns)
         return [*out, range(start, self.lat.size)]
 
+    def repeated(self, times: int) -> Columns:
+        """All columns so many times, one set after the other, in cells of their own."""
+        cells = self.lat.size
+        return Columns(
+            np.tile(self.lat, times),
+            np.tile(self.lon, times),
+            None if self.area_m2 is None else np.tile(self.area_m2, times),
+            np.concatenate([self.cell + i * cells for i in range(times)]),
+            self.community * times,
+            *(np.tile(a, times) for a in (self.share, self.sand, self.silt, self.clay, self.elevation)),
+            self.notes,
+        )
+
     def part(self, cells: range) -> Columns:
         """The columns of some cells."""
         inside = (self.cell >= cells.start) & (self.cell < cells.stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -96,6 +96,20 @@ class FreeParameters:
         """Coordinates (..., n) of values (..., n)."""
         given = np.asarray(values, dtype=np.float64)
         return np.where(self.log, np.log(np.where(self.log, given, 1.0)), given)
+
+
+NOTHING = FreeParameters((), np.zeros(0, bool), np.zeros(0), np.zeros(0), np.zeros(0))
+"""No parameter is free."""
+
+
+def together(parts: Sequence[FreeParameters]) -> FreeParameters:
+    """The free parameters of several searches, each one once: where two have it, that of the later."""
+    last = {name: (part, i) for part in parts for i, name in enumerate(part.names)}
+    arrays = (
+        np.array([getattr(part, field)[i] for part, i in last.values()])
+        for field in ("log", "low", "high", "start")
+    )
+    return FreeParameters(tuple(last), *arrays)
 
 
 def free_parameters(
@@ -196,7 +210,7 @@ def _kind(name: str) -> Literal["ground", "line", "plants", "roots", "unknown"]:
 def with_values(
     free: FreeParameters, values: Array, base: model.Parameters, columns: Columns, organic: OrganicSoil | None
 ) -> model.Parameters:
-    """The model's parameters with values (n,) of the free ones; differentiable.
+    """The model's parameters with values (n,) or (n, column) of the free ones; differentiable.
 
     organic : (column,) organic soil of the project, needed where parameters of the ground are free.
     """

@@ -161,8 +161,8 @@ def sample(posterior: Posterior, start: Laplace, settings: Settings) -> Chains:
 
     The sampler moves logit((z - low)/(high - low)), whose Jacobian is in the density, so that no limit is crossed.
     Chains begin at draws of `start`, the Laplace approximation of this posterior, whose spread is also the first mass
-    matrix (dense, adapted in the warm-up). Gradients are by forward mode, one tangent per coordinate, so the model may
-    hold while loops. The same seed gives the same draws on the same machine. InputError where `start` is of other
+    matrix (dense, adapted in the warm-up). Chains are starts of the model, which may hold while loops: gradients are by
+    forward mode. The same seed gives the same draws on the same machine. InputError where `start` is of other
     coordinates, or the model is not finite at fewer than `chains` of the points tried.
     """
     prior = posterior.coordinates
@@ -178,7 +178,6 @@ def sample(posterior: Posterior, start: Laplace, settings: Settings) -> Chains:
         inverse_mass_matrix=jnp.atleast_2d(np.cov(spread.T)),
         target_accept_prob=settings.target_acceptance,
         max_tree_depth=settings.max_tree_depth,
-        forward_mode_differentiation=True,
     )
     chains = MCMC(
         kernel,
@@ -216,12 +215,39 @@ def _from_line(y: jax.Array, prior: Prior) -> jax.Array:
 
 
 def _potential(posterior: Posterior) -> Callable[[jax.Array], jax.Array]:
-    """Minus the logarithm of the density of y (n,), where z = low + (high - low)/(1 + exp(-y))."""
-    prior = posterior.coordinates
+    """Minus the logarithm of the density of y (n,), where z = low + (high - low)/(1 + exp(-y)).
 
+    Chains side by side are one call of the posterior, and the gradient is its own.
+    """
+    prior = posterior.coordinates
+    width = jnp.asarray(prior.high - prior.low)
+
+    def chains(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        density, gradient = posterior.with_gradient(_from_line(y, prior))
+        share = jax.nn.sigmoid(y)
+        jacobian = jnp.sum(jax.nn.log_sigmoid(y) + jax.nn.log_sigmoid(-y), axis=1)
+        return -density - jacobian, -gradient * width * share * (1.0 - share) - (1.0 - 2.0 * share)
+
+    @jax.custom_batching.custom_vmap
+    def both(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value, gradient = chains(y[None])
+        return value[0], gradient[0]
+
+    @both.def_vmap
+    def _side_by_side(
+        _size: int, _batched: list[bool], y: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[bool, bool]]:
+        return chains(y), (True, True)
+
+    @jax.custom_jvp
     def potential(y: jax.Array) -> jax.Array:
-        jacobian = jnp.sum(jax.nn.log_sigmoid(y) + jax.nn.log_sigmoid(-y))
-        return -posterior.log_density(_from_line(y, prior)[None])[0] - jacobian
+        value: jax.Array = both(y)[0]
+        return value
+
+    @potential.defjvp
+    def _along(at: tuple[jax.Array], tangent: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+        value, gradient = both(*at)
+        return value, gradient @ tangent[0]
 
     return potential
 
