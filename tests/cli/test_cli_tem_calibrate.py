@@ -60,7 +60,11 @@ def test_a_dry_run_says_what_is_fitted_to_what_and_writes_nothing(shared: Path, 
             "wet_tundra.cmx: no such parameter|boreal_forest.cmx: no such parameter",
         ),
         ({"stages": [{"name": "a", "free": {"cmax": {}}}]}, [], "compares with nothing"),
-        ({"stages": [{"name": "a", "free": {"cmax": {}}, "balance": {"leaf": 0.1}}]}, [], "'leaf' is unknown"),
+        (
+            {"stages": [{"name": "a", "free": {"cmax": {}}, "balance": {"leaf": 0.1}}]},
+            [],
+            "'leaf' is unknown",
+        ),
         (
             {"stages": [{"name": "a", "free": {"cmax": {"limits": [1.0, 2.0]}}, "variables": ["gpp"]}]},
             [],

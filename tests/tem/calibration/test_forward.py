@@ -162,15 +162,24 @@ def test_a_start_is_predicted_as_it_would_be_alone(
     assert not np.allclose(three.gpp[..., 0, COLUMN], three.gpp[..., 1, COLUMN], rtol=1e-2)
 
 
-def test_thicker_moss_is_a_colder_soil_and_its_derivative_that_of_small_changes(sites: Sites) -> None:
-    free = free_parameters({OF: {"fibric_m": Free(start=0.12)}}, {}, {})
+def test_insulation_makes_summers_colder_winters_warmer_and_derivatives_are_those_of_small_changes(
+    sites: Sites,
+) -> None:
+    free = free_parameters({OF: {"fibric_m": Free(start=0.12), "snow_insulation": Free()}}, {}, {})
     assert free.ground
-    summer = jax.jit(lambda fixed, x: predict(sites, free, fixed, x[None]).tsoil[-1, 6, :, 0, COLUMN])
+    below_organic = 5
+
+    def july_and_march(fixed: Fixed, x: jax.Array) -> jax.Array:
+        return predict(sites, free, fixed, x[None]).tsoil[-1, (6, 2), below_organic, 0, COLUMN]
+
     x, step = jnp.asarray(free.start), 1e-3
-    slope = jax.jit(jax.jacfwd(summer, argnums=1))(sites.fixed, x)[:, 0]
-    small = (summer(sites.fixed, x + step) - summer(sites.fixed, x - step)) / (2 * step)
-    np.testing.assert_allclose(slope, small, atol=0.02 * np.abs(small).max())
-    assert float(slope[5]) < 0.0
+    slope = np.asarray(jax.jit(jax.jacfwd(july_and_march, argnums=1))(sites.fixed, x))
+    run = jax.jit(july_and_march)
+    for i in range(2):
+        at = step * jnp.eye(2)[i]
+        small = np.asarray(run(sites.fixed, x + at) - run(sites.fixed, x - at)) / (2 * step)
+        np.testing.assert_allclose(slope[:, i], small, atol=0.02 * np.abs(small).max(), err_msg=free.names[i])
+    assert slope[0, 0] < 0.0 < slope[1, 1]
 
 
 def test_free_parameters_have_the_values_they_are_given() -> None:

@@ -223,7 +223,7 @@ def posterior(
     told: dict[str, Any] = {
         "laplace": {**approximate.to_dict(), "agreement": agreement(approximate, draws, of_draws)}
     }
-    if settings.method == "nuts":
+    if settings.method == "nuts" and problem.stage.sampled:
         how = settings.sampler
         tell(f"{problem.stage.name}: {how.chains} chains of {how.warmup} + {how.draws} draws")
         chains = nuts.sample(exact, approximate, how)

@@ -24,7 +24,7 @@ from talik.tem.run import model_settings
 from talik.tem.settings import TemSettings
 from talik.tem.thermal.freezing import heat_at, phase
 from talik.tem.thermal.materials import OrganicSoil
-from talik.tem.thermal.year import Heat, SoilClimate, thaw_depth
+from talik.tem.thermal.year import Heat, SoilClimate, deep_profile, thaw_depth
 
 Array = jax.Array
 
@@ -36,6 +36,10 @@ MEMORY_YEARS = 2
 """Years that give the memory of litter and leaves that belongs to pools, before the map of these pools."""
 AFTER_YEARS = 4
 """Plain years after the last step, in which memory and the pools that turn over fast take part in the derivatives."""
+
+GROUND_YEARS, GROUND_ROUNDS = 10, 3
+"""Soil heat settles after a change of the ground in so many rounds of years, each of which ends with the conductive
+profile below 3.6 m, and once more years, from the balance of the project's own ground."""
 
 
 class Predicted(NamedTuple):
@@ -222,27 +226,29 @@ def _mapped(
     return done
 
 
-GROUND_YEARS = 30
-"""Years in which soil heat settles after a change of the ground, from the balance of the project's own: enough for the
-upper metres; the deep soil takes longer and changes temperatures near the surface by less than 0.01 K."""
-
-
 def _with_ground(sites: Sites, fixed: Fixed, parameters: Parameters) -> Fixed:
     """The same with soil heat that has settled on another ground, and the soil climates of all years."""
     settings, forcings = sites.settings, fixed.running.forcing
     heat = _moved(fixed.start.heat, fixed.parameters, parameters, settings)
-    start = fixed.start._replace(heat=heat)
 
     def again(state: State, _: None) -> tuple[State, SoilClimate]:
         warmed, soil = model.soil_step(state, fixed.first.forcing, parameters, settings)
         return warmed, soil
 
-    state, soils = lax.scan(again, start, None, length=GROUND_YEARS)
+    def round_of_years(state: State, _: None) -> tuple[State, None]:
+        after, soils = lax.scan(again, state, None, length=GROUND_YEARS)
+        layers = model.layers_of(after.heat.saturation, parameters.ground)
+        last = jax.tree.map(lambda a: a[-1], soils)
+        deep = deep_profile(after.heat, last, layers, settings.geothermal, settings.unfrozen)
+        return after._replace(heat=deep), None
+
+    state, _ = lax.scan(round_of_years, fixed.start._replace(heat=heat), None, length=GROUND_ROUNDS)
+    state, soils = lax.scan(again, state, None, length=GROUND_YEARS)
     first = fixed.first._replace(soil=jax.tree.map(lambda a: a[-1], soils))
     twice = jax.tree.map(lambda a: jnp.concatenate([a[: sites.turns], a]), forcings)
     _, running = _scan_soil(state, twice, parameters, settings)
     soils = jax.tree.map(lambda a: a[sites.turns :], running)
-    return fixed._replace(start=start, first=first, running=Years(forcings, soils))
+    return fixed._replace(start=state, first=first, running=Years(forcings, soils))
 
 
 def _moved(heat: Heat, before: Parameters, after: Parameters, settings: Settings) -> Heat:

@@ -58,8 +58,12 @@ def steps(project: Project, settings: CalibrationSettings) -> list[Step]:
 def _seconds(settings: CalibrationSettings) -> float:
     """What a community takes."""
     sampler = settings.sampler.warmup + settings.sampler.draws if settings.method == "nuts" else 0
-    stage = SECONDS_TO_COMPILE + SECONDS_OF_A_START * settings.starts + SECONDS_OF_A_DRAW * sampler
-    return len(settings.stages) * stage
+    return sum(
+        SECONDS_TO_COMPILE
+        + SECONDS_OF_A_START * settings.starts
+        + SECONDS_OF_A_DRAW * sampler * stage.sampled
+        for stage in settings.stages
+    )
 
 
 def files_of(settings: CalibrationSettings) -> list[str]:

@@ -56,6 +56,8 @@ class Stage(Frozen):
     """Monthly observations."""
     balance: Annotated[dict[str, Share], Field(default_factory=dict)]
     """Pools and fluxes of the equilibrium (McGuire et al. 1992), and their error as a share of the value."""
+    sampled: bool = True
+    """Whether method `nuts` samples it; else its posterior is the Laplace approximation."""
 
     @model_validator(mode="after")
     def _aims(self) -> Stage:
@@ -66,11 +68,13 @@ class Stage(Frozen):
 
 GROUND = Stage(
     name="ground",
-    free={name: Free() for name in ("moss_m", "fibric_m", "humic_m", "wetness")},
+    free={name: Free() for name in ("fibric_m", "humic_m", "wetness", "conductivity", "snow_insulation")},
     variables=("tsoil", "thaw_depth"),
     balance={},
+    sampled=False,
 )
-"""Soil temperature answers to none of the parameters of plants and soil, so the ground goes first."""
+"""Soil temperature answers to none of the parameters of plants and soil, so the ground goes first. Its gradient takes
+seconds, too long for a sampler."""
 PLANTS = Stage(
     name="plants",
     free={name: Free() for name in ("cmax", "kdb", "krb", "nmax", "nupb")},
