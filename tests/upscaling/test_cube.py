@@ -422,7 +422,7 @@ def test_a_full_disk_loses_nothing(world, tmp_path, monkeypatch) -> None:
 
 def test_two_workers_that_were_killed_and_one_that_goes_on_give_the_same_bytes(world, tmp_path) -> None:
     """SIGKILL to the group of two workers when two tiles of twelve are done, then the rest with one."""
-    cube(_fine_grid(), years=(2001, 2001)).to_netcdf(tmp_path / "cube.nc")
+    cube(_fine_grid()).to_netcdf(tmp_path / "cube.nc")
     grid = [tmp_path / "cube.nc"]
     _, outcomes = predict(world, tmp_path / "one.zarr", grid=grid, regions=["sectors"], fluxes=("gpp",))
     assert failures(outcomes) == []
