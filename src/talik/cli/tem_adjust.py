@@ -140,7 +140,7 @@ def _attenuation(
     for scenario, target in targets:
         if scenario not in scenarios:
             raise ConfigError(
-                f"--respired {scenario}={target:g}: no such scenario in {folder}; choose one of: {', '.join(scenarios)}."
+                f"--respired {scenario}={target:g}: {folder} has no such scenario; choose from: {', '.join(scenarios)}."
             )
         of = found.sel(scenario=scenario)
         depths = of["attenuation"].to_numpy()

@@ -198,7 +198,7 @@ def _write(
 ) -> list[Path]:
     from talik.files import whole_file, write_text
     from talik.provenance import hash_file, stamp
-    from talik.tem.calibration.members import joined, sums_of_run, summary
+    from talik.tem.calibration.members import joined, summary, sums_of_run
     from talik.tem.merge import SOURCE
 
     sums = joined((sums_of_run(plan.output) for plan in plans), wanted)

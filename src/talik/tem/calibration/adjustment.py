@@ -147,8 +147,8 @@ def factor_for(carbon_of: Callable[[float], Trial], target: float, within: float
         if low >= high or len(tried) == MOST_TRIALS:
             last = tried[-1]
             raise ConfigError(
-                f"soil carbon {target:g} kg m-2 is not reached: kdb times {last.factor:.3g} gives {last.mean:.4g} kg m-2 "
-                f"after {len(tried)} trials; the factor may be {LOWEST:g} to {HIGHEST:g}. Choose a target nearer to "
+                f"soil carbon {target:g} kg m-2 is not reached: kdb times {last.factor:.3g} gives {last.mean:.4g} "
+                f"kg m-2 after {len(tried)} trials; the factor may be {LOWEST:g} to {HIGHEST:g}. Choose one nearer to "
                 f"{tried[0].mean:.4g} kg m-2, which it is without a factor."
             )
         x = _next(points, low, high)
@@ -227,6 +227,6 @@ def attenuation_for(attenuation: npt.ArrayLike, respired: npt.ArrayLike, target:
     if not carbon[0] <= target <= carbon[-1]:
         raise ConfigError(
             f"{what}: {target:g} Pg; the experiments give {carbon[0]:.4g}..{carbon[-1]:.4g} Pg with attenuation_m "
-            f"{depth[0]:g}..{depth[-1]:g} m. Choose a target in this range, or add experiments with other attenuation_m."
+            f"{depth[0]:g}..{depth[-1]:g} m. Choose a target in this range, or add experiments."
         )
     return float(np.exp(np.interp(np.log(target), np.log(carbon), np.log(depth))))

@@ -67,7 +67,7 @@ def read_draws(path: Path) -> pd.DataFrame:
             line = int(np.flatnonzero(bad)[0])
             expected = "a finite number" if name == "value" else "a whole number from 0"
             raise InputError(
-                f"{path}: {name} {table[name].iloc[line]!r} in line {line + 2}; expected {expected}. Correct it, or "
+                f"{path}: {name} {table[name].iloc[line]} in line {line + 2}; expected {expected}. Correct it, or "
                 "calibrate again."
             )
         table[name] = numbers
@@ -83,7 +83,7 @@ def read_draws(path: Path) -> pd.DataFrame:
     lacking = wide.isna()
     if lacking.to_numpy().any():
         draw = int(lacking.index[lacking.any(axis=1)][0])
-        names = ", ".join(lacking.columns[lacking.loc[draw]])
+        names = ", ".join(wide.columns[lacking.loc[draw].to_numpy()])
         raise InputError(
             f"{path}: draw {draw} has no {names}; expected every draw to have all of {', '.join(wide.columns)}. "
             "Leave this draw out, or calibrate again."
