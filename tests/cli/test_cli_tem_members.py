@@ -120,6 +120,23 @@ def test_what_is_complete_is_not_run_again(folder: Path, made: tuple[Path, Any])
     assert [row["todo"] for row in again["members"]] == [0, 1]
     assert again["found"] == first["found"]
     assert before == {p: p.stat().st_mtime_ns for p in (kept.parent / "work").rglob("*.nc")}
+    shown = tem("members", project, *options[:-1])
+    assert "2 members, 2 complete, about 0 s of work" in shown.stderr
+    assert "2 members: median (5 % to 95 %)\ngpp, Pg yr-1 of C, 100 % of the area" in shown.stdout
+
+
+def test_a_member_that_fails_leaves_the_others_and_no_sums(folder: Path) -> None:
+    rows = [
+        "draw,community,parameter,value",
+        "0,wet_tundra,kdb,1e300",
+        f"1,wet_tundra,kdb,{KDB['wet_tundra']}",
+    ]
+    (folder / "huge.csv").write_text("\n".join(rows) + "\n")
+    result = tem("members", two_cells(folder, "failing"), "--draws", str(folder / "huge.csv"), code=1)
+    assert "failed tem-cells/cells-000000-000001" in result.stderr
+    assert not (folder / "failing" / "members" / "000" / "tem-land.nc").exists()
+    assert (folder / "failing" / "members" / "001" / "tem-land.nc").exists()
+    assert not list((folder / "failing").glob("tem-members*"))
 
 
 def test_resume_begins_nothing(folder: Path) -> None:

@@ -25,7 +25,7 @@ from talik.workflow.conventions import (
 
 if TYPE_CHECKING:
     from talik.tem.calibration.members import Member
-    from talik.tem.settings import TemSettings
+    from talik.tem.settings import Files, TemSettings
     from talik.workflow.plan import Plan
     from talik.workflow.project import Project
     from talik.workflow.unit import Outcome
@@ -70,9 +70,12 @@ def members(
         from talik.workflow.plan import Plan
 
         loaded, settings, files = tem_project(project)
-        wanted = members_of(read_draws(draws), count, settings.parameters, settings.organic_soil)
+        table = read_draws(draws)
+        wanted = members_of(table, count, settings.parameters, settings.organic_soil)
         _refuse_restart(project, settings)
-        communities = _communities(settings, [Path(name) for name in files.land], wanted, draws)
+        communities = _communities(
+            settings, files, {str(name).split(".")[0] for name in table.columns}, draws
+        )
         told = checked_input(settings, files, "tem")
         years = list(range(told["years"][0], told["years"][1] + 1))
         periods = [_years(text) for text in period] if period else default_periods(years)
@@ -122,22 +125,19 @@ def _refuse_restart(path: Path, settings: TemSettings) -> None:
 
 
 def _communities(
-    settings: TemSettings, land: list[Path], wanted: list[Member], draws: Path
+    settings: TemSettings, files: Files, of_draws: set[str], draws: Path
 ) -> dict[str, list[str]]:
-    """Communities of the run that are drawn, and those that keep the project's values; errors if none is drawn, or
-    without land area."""
+    """Communities of the run that are drawn, and those that keep the project's values; InputError if none is drawn, or
+    the land has no area."""
     from talik.errors import InputError
-    from talik.tem.calibration.members import read_draws
     from talik.tem.inputs import read_columns
 
-    columns = read_columns(settings, land)
+    columns = read_columns(settings, files.paths("land"))
     if columns.area_m2 is None:
         raise InputError(
-            f"{', '.join(path.name for path in land)}: no cell_area; expected it for sums over the cells. Add a file "
-            "with cell_area to tem.land.files."
+            "tem.land.files: no cell_area; expected it for sums over the cells. Add a file with cell_area to them."
         )
     here = list(dict.fromkeys(columns.community))
-    of_draws = {str(name).split(".")[0] for name in read_draws(draws).columns}
     drawn = [name for name in here if name in of_draws]
     if not drawn:
         raise InputError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talik.errors import ConfigError, InputError
@@ -45,6 +45,7 @@ def one_pool(factor: float, stock: float = 12.0) -> Trial:
     return Trial(factor, stock / (KDA_SHARE + (1.0 - KDA_SHARE) * factor), {}, 1.0)
 
 
+@settings(deadline=None)
 @given(st.floats(0.04, 30.0), st.floats(1.0, 60.0))
 def test_the_factor_is_that_of_the_formula(factor: float, stock: float) -> None:
     target = one_pool(factor, stock).mean
@@ -136,6 +137,7 @@ def test_land_without_area_is_told(wanted: TemSettings) -> None:
         settle(bare, world.climate(), wanted)
 
 
+@settings(deadline=None)
 @given(st.floats(0.3, 2.5), st.floats(0.1, 10.0), st.floats(0.0, 1.0))
 def test_between_experiments_a_power_law_is_met_exactly(power: float, scale: float, share: float) -> None:
     depths = np.array([0.25, 0.5, 1.0, 2.0])

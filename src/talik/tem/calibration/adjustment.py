@@ -128,16 +128,21 @@ def trial(blocks: Sequence[Settled], wanted: TemSettings, factor: float) -> Tria
     return Trial(factor, mean, by_community, float(np.average(still, weights=weight)))
 
 
+def check_target(target: float, within: float) -> None:
+    """ConfigError for soil carbon, kg m-2, that is not above 0, or a tolerance that is no share."""
+    if not (np.isfinite(target) and target > 0.0 and 0.0 < within < 1.0):
+        raise ConfigError(
+            f"soil carbon {target:g} kg m-2 within {within:g}; expected a stock above 0 and a share between 0 and 1."
+        )
+
+
 def factor_for(carbon_of: Callable[[float], Trial], target: float, within: float) -> list[Trial]:
     """Trials until the mean soil carbon is the target, within a share of it: the first is of factor 1, the last fits.
 
     A secant of logarithms, halved where it would leave what is known to hold the answer. Carbon must fall as the factor
     rises. ConfigError: the target is not reached between `LOWEST` and `HIGHEST`, with what was.
     """
-    if not (np.isfinite(target) and target > 0.0 and 0.0 < within < 1.0):
-        raise ConfigError(
-            f"soil carbon {target:g} kg m-2 within {within:g}; expected a stock above 0 and a share between 0 and 1."
-        )
+    check_target(target, within)
     low, high = float(np.log(LOWEST)), float(np.log(HIGHEST))
     tried = [carbon_of(1.0)]
     points = [(0.0, _excess(tried[0], target))]
