@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -233,7 +232,9 @@ def calibrated_draws(seed: int = 1) -> dict[str, Any]:
         laplace(prior, Noise.known(rows.size), *each)
         for each in zip(found.x, *model.with_jacobian(found.x), strict=True)
     ]
-    rank = np.stack([np.sum(a.draws(RANKED, i) < t, axis=0) for i, (a, t) in enumerate(zip(around, truth, strict=True))])
+    rank = np.stack(
+        [np.sum(a.draws(RANKED, i) < t, axis=0) for i, (a, t) in enumerate(zip(around, truth, strict=True))]
+    )
     return {
         "repetitions": REPETITIONS,
         "p": uniform_ranks(rank, RANKED).tolist(),
@@ -247,6 +248,7 @@ def calibrated_draws(seed: int = 1) -> dict[str, Any]:
 def sampled(seed: int = 1, repetitions: int = 60) -> dict[str, Any]:
     """Ranks of the truth among draws of the No-U-Turn Sampler: light response of twelve months, capacity and half
     saturation, which is not linear and costs nothing."""
+    import jax
     import jax.numpy as jnp
 
     from talik.tem.calibration import nuts
@@ -272,8 +274,6 @@ def sampled(seed: int = 1, repetitions: int = 60) -> dict[str, Any]:
         wanted = nuts.Settings(warmup=200, draws=200, seed=int(rng.integers(2**31)))
         together = nuts.sample(Posterior(residual, prior, noise), start, wanted).together
         return together[np.linspace(0, len(together) - 1, kept).astype(int)]
-
-    import jax
 
     rank = ranks(simulate, sampler, prior, repetitions, seed)
     return {"repetitions": repetitions, "p": uniform_ranks(rank, kept, 10).tolist(), "ranks": rank.tolist()}

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -112,13 +112,16 @@ def shortest(work: Callable[[], object], times: int = 3) -> float:
     return min(taken)
 
 
+@cache
 def case_of(community: str) -> Case:
     """The tower of a community with its real forcing, the months of its calibration years, and pools of the
     equilibrium; needs TALIK_SHARED."""
     keep_compiled()
     data = Path(os.environ["TALIK_SHARED"]) / "data"
     tower = next(t for t in PUBLISHED_TOWERS if t.site == TOWERS[community])
-    cardamom, abcflux = (data / f / "site_months.parquet" for f in ("fluxnet2015-cardamom", "abcflux-v2-apr2024"))
+    cardamom, abcflux = (
+        data / f / "site_months.parquet" for f in ("fluxnet2015-cardamom", "abcflux-v2-apr2024")
+    )
     soil = data / "hwsd-topsoil-05deg" / "hwsd_topsoil_40-90N_0.5deg.nc"
     settings = CalibrationSettings.model_validate(
         {"data": {"drivers": str(cardamom), "years": YEARS, "tables": (str(cardamom), str(abcflux))}}
@@ -166,7 +169,9 @@ def _everything(years: int) -> tuple[Targets, BalanceTargets]:
     at = np.zeros(variable.size, dtype=np.int64)
     depth = np.zeros((variable.size, SOIL_THICKNESS_M.size))
     pools = len(BALANCE)
-    balance = BalanceTargets(np.zeros(pools), np.ones(pools), np.arange(pools), np.zeros(pools, dtype=np.int64))
+    balance = BalanceTargets(
+        np.zeros(pools), np.ones(pools), np.arange(pools), np.zeros(pools, dtype=np.int64)
+    )
     return Targets(none, one, variable, year, month, at, depth), balance
 
 
