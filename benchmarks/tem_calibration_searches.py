@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import OptimizeResult, least_squares
 
 from benchmarks.tem_calibration_case import BATCH, Array, Case, case_of, table, values_of
 from talik.tem import acceleration, phases
@@ -26,23 +26,50 @@ REACHED = 1.005
 """A start reached the optimum if its sum of squares is at most so many times the least that any search found."""
 
 
-@dataclass
-class Counted:
-    """A case that counts what is asked of it: points run, and points linearised."""
+class Together:
+    """Points that searches in threads ask for, run as one batch as soon as every search that goes on waits."""
 
-    case: Case
-    runs: int = 0
-    jacobians: int = 0
+    def __init__(self, case: Case, count: int) -> None:
+        self.case, self.going = case, count
+        self.asked: dict[int, tuple[str, Array]] = {}
+        self.answers: dict[int, Array] = {}
+        self.runs, self.jacobians = np.zeros(count), np.zeros(count)
+        self.changed = threading.Condition()
 
-    def residuals(self, x: Array) -> Array:
-        """(point, m)."""
-        self.runs += len(x)
-        return self.case.residuals(x)
+    def residuals(self, who: int, x: Array) -> Array:
+        """(m,) at one point (n,)."""
+        self.runs[who] += 1
+        return self._ask(who, "residuals", x)
 
-    def with_jacobian(self, x: Array) -> tuple[Array, Array]:
-        """Residuals (point, m) and derivatives (point, m, n)."""
-        self.jacobians += len(x)
-        return self.case.with_jacobian(x)
+    def jacobian(self, who: int, x: Array) -> Array:
+        """(m, n) at one point (n,)."""
+        self.jacobians[who] += 1
+        return self._ask(who, "jacobian", x)
+
+    def leave(self) -> None:
+        """A search has ended."""
+        with self.changed:
+            self.going -= 1
+            self._run()
+
+    def _ask(self, who: int, kind: str, x: Array) -> Array:
+        with self.changed:
+            self.asked[who] = (kind, np.array(x))
+            self._run()
+            self.changed.wait_for(lambda: who in self.answers)
+            return self.answers.pop(who)
+
+    def _run(self) -> None:
+        if len(self.asked) < self.going:
+            return
+        for kind in ("residuals", "jacobian"):
+            mine = [who for who, (wanted, _) in self.asked.items() if wanted == kind]
+            if mine:
+                x = np.stack([self.asked[who][1] for who in mine])
+                found = self.case.residuals(x) if kind == "residuals" else self.case.with_jacobian(x)[1]
+                self.answers |= dict(zip(mine, found, strict=True))
+        self.asked.clear()
+        self.changed.notify_all()
 
 
 def searches(count: int = BATCH, alone: int = 8, seed: int = 1) -> dict[str, Any]:
@@ -100,33 +127,33 @@ def _ended(
 
 
 def _scipy(case: Case, starts: Array, jacobian: Literal["exact", "2-point"], cost: float) -> dict[str, Any]:
-    """`least_squares` (trf, limits) from each start in turn; its residuals are runs, its Jacobians 1 + n tangents."""
-    free = case.free
-    n = free.start.size
-    ends, phi, runs, iterations = [], [], [], []
+    """`least_squares` (trf, limits) from all starts side by side."""
+    free, together = case.free, Together(case, len(starts))
+
+    def one(who: int) -> OptimizeResult:
+        try:
+            return least_squares(
+                lambda x: together.residuals(who, x),
+                np.clip(starts[who], free.low + 1e-6, free.high - 1e-6),
+                (lambda x: together.jacobian(who, x)) if jacobian == "exact" else jacobian,
+                (free.low, free.high),
+                method="trf",
+                x_scale=free.high - free.low,
+                diff_step=None if jacobian == "exact" else 1e-3,
+                ftol=1e-5,
+                xtol=1e-5,
+                max_nfev=60,
+            )
+        finally:
+            together.leave()
+
     begin = time.perf_counter()
-    for start in starts:
-        counted = Counted(case)
-        slope: Callable[[Array], Array] | str = jacobian
-        if jacobian == "exact":
-            slope = lambda x, model=counted: model.with_jacobian(x[None])[1][0]  # noqa: E731
-        inside = np.clip(start, free.low + 1e-6, free.high - 1e-6)
-        found = least_squares(
-            lambda x, model=counted: model.residuals(x[None])[0],
-            inside,
-            slope,
-            (free.low, free.high),
-            method="trf",
-            x_scale=free.high - free.low,
-            diff_step=None if jacobian == "exact" else 1e-3,
-            max_nfev=100,
-        )
-        ends.append(found.x)
-        phi.append(2.0 * found.cost)
-        runs.append(counted.runs + counted.jacobians * (1.0 + n * cost))
-        iterations.append(int(found.njev))
+    with ThreadPoolExecutor(len(starts)) as pool:
+        found = list(pool.map(one, range(len(starts))))
     wall = time.perf_counter() - begin
-    return _ended(case, np.stack(ends), np.array(phi), runs, iterations, wall)
+    runs = together.runs + together.jacobians * (1.0 + free.start.size * cost)
+    x, phi = np.stack([f.x for f in found]), np.array([2.0 * f.cost for f in found])
+    return _ended(case, x, phi, runs.tolist(), [int(f.njev) for f in found], wall)
 
 
 def _years(case: Case, x: Array) -> dict[str, float]:
