@@ -180,7 +180,7 @@ def tell_twins(found: dict[str, Any]) -> str:
 
 TWO = (0, 1)
 """cmax and kdb."""
-REACH, ERROR, REPETITIONS, RANKED = 0.2, 0.05, 100, 99
+REACH, ERROR, REPETITIONS, RANKED = 0.2, 0.05, 400, 99
 """Of the uniform prior around the project's values, in ln; of every target, a share; draws of a posterior."""
 
 
@@ -245,7 +245,7 @@ def calibrated_draws(seed: int = 1) -> dict[str, Any]:
     }
 
 
-def sampled(seed: int = 1, repetitions: int = 60) -> dict[str, Any]:
+def sampled(seed: int = 1, repetitions: int = 40) -> dict[str, Any]:
     """Ranks of the truth among draws of the No-U-Turn Sampler: light response of twelve months, capacity and half
     saturation, which is not linear and costs nothing."""
     import jax
@@ -271,12 +271,12 @@ def sampled(seed: int = 1, repetitions: int = 60) -> dict[str, Any]:
         middle = np.zeros(2)
         slope = np.asarray(jax.jacfwd(residual)(middle))
         start = laplace(prior, noise, middle, np.asarray(residual(middle)), slope)
-        wanted = nuts.Settings(warmup=200, draws=200, seed=int(rng.integers(2**31)))
+        wanted = nuts.Settings(warmup=200, draws=200, chains=2, seed=int(rng.integers(2**31)))
         together = nuts.sample(Posterior(residual, prior, noise), start, wanted).together
-        return together[np.linspace(0, len(together) - 1, kept).astype(int)]
+        return np.asarray(together[np.linspace(0, len(together) - 1, kept).astype(int)])
 
     rank = ranks(simulate, sampler, prior, repetitions, seed)
-    return {"repetitions": repetitions, "p": uniform_ranks(rank, kept, 10).tolist(), "ranks": rank.tolist()}
+    return {"repetitions": repetitions, "p": uniform_ranks(rank, kept, 5).tolist(), "ranks": rank.tolist()}
 
 
 def tell_calibrated(laplace_ranks: dict[str, Any], nuts_ranks: dict[str, Any]) -> str:

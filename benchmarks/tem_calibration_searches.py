@@ -19,6 +19,7 @@ from talik.tem.calibration import gml
 from talik.tem.calibration.differences import finite_differences
 from talik.tem.calibration.forward import AFTER_YEARS, MEMORY_YEARS, NEWTON_STEPS, PLAIN_YEARS
 from talik.tem.calibration.free import with_values
+from talik.tem.model import initial_state
 
 POOLS = 5
 """Tangents of Newton's method."""
@@ -131,15 +132,21 @@ def _scipy(case: Case, starts: Array, jacobian: Literal["exact", "2-point"], cos
     free, together = case.free, Together(case, len(starts))
 
     def one(who: int) -> OptimizeResult:
+        def residuals(x: Array) -> Array:
+            return together.residuals(who, x)
+
+        def slopes(x: Array) -> Array:
+            return together.jacobian(who, x)
+
         try:
             return least_squares(
-                lambda x: together.residuals(who, x),
+                residuals,
                 np.clip(starts[who], free.low + 1e-6, free.high - 1e-6),
-                (lambda x: together.jacobian(who, x)) if jacobian == "exact" else jacobian,
+                slopes if jacobian == "exact" else jacobian,
                 (free.low, free.high),
                 method="trf",
                 x_scale=free.high - free.low,
-                diff_step=None if jacobian == "exact" else 1e-3,
+                diff_step=np.full(free.start.size, 1e-3),
                 ftol=1e-5,
                 xtol=1e-5,
                 max_nfev=60,
@@ -156,7 +163,7 @@ def _scipy(case: Case, starts: Array, jacobian: Literal["exact", "2-point"], cos
     return _ended(case, x, phi, runs.tolist(), [int(f.njev) for f in found], wall)
 
 
-def _years(case: Case, x: Array) -> dict[str, float]:
+def _years(case: Case, x: Array) -> dict[str, int]:
     """Simulated years of plants and soil that one prediction takes at coordinates x, and one with exact derivatives.
 
     From the balance of the project's parameters in both ways; `cold` begins with the model's own first state.
@@ -183,9 +190,7 @@ def _years(case: Case, x: Array) -> dict[str, float]:
         "newton": search + tail,
         "newton_with_derivatives": search + tail * (1 + size),
     }
-    initial = jax.jit(phases.model.initial_state, static_argnames="settings")(
-        forcing, parameters, settings=sites.settings
-    )
+    initial = jax.jit(initial_state, static_argnames="settings")(forcing, parameters, settings=sites.settings)
     cold = initial._replace(heat=fixed.start.heat, saturation=fixed.start.saturation)
     wanted = case.wanted.model_copy(
         update={

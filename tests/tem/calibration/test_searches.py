@@ -174,7 +174,7 @@ def test_a_start_at_which_the_model_cannot_run_disturbs_no_other(two: Two) -> No
     model = two.observing(value, np.maximum(0.1 * np.abs(value), 1.0), rows)
     starts = near + np.array([0.0, 0.3, -0.3, 0.1])[:, None]
     bad = starts.copy()
-    bad[2, :2] = IMPOSSIBLE
+    bad[2, 1] = np.log(500.0)  # a decomposition rate that empties the soil in a month
     settings = gml.Settings(iterations=4)
     alone = gml.search(model, starts, low, high, two.free.log, settings)
     found = gml.search(model, bad, low, high, two.free.log, settings)
