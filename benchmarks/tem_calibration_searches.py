@@ -241,24 +241,24 @@ def tell_searches(found: dict[str, Any]) -> str:
     ours = trials * end["newton"] + jacobians * end["newton_with_derivatives"]
     runs = float(np.mean(differences["runs"]))
     work = [
-        ("exact derivatives, Newton's method", f"{ours:,.0f}", 1.0, "measured"),
+        ("exact derivatives, Newton's method", f"{ours:,.0f}", 1.0, "its runs, counted"),
         (
             "finite differences, Newton's method",
             f"{runs * end['newton']:,.0f}",
             runs * end["newton"] / ours,
-            "measured",
+            "its runs, counted",
         ),
         (
             "finite differences, plain spin-up from the project's balance",
             f"{runs * end['plain']:,.0f}",
             runs * end["plain"] / ours,
-            "computed from counts",
+            "computed: its runs as counted, not run so",
         ),
         (
             "finite differences, plain spin-up from the first state",
             f"{runs * end['cold']:,.0f}",
             runs * end["cold"] / ours,
-            "computed from counts",
+            "computed: its runs as counted, not run so",
         ),
     ]
     lengths = [
