@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from talik.sources.site_table import read_sites
-from talik.tem.calibration.forward import prepare
 from talik.tem.calibration.free import FreeParameters, free_parameters
 from talik.tem.calibration.observations import read_observations
 from talik.tem.calibration.settings import PLANTS, CalibrationSettings
@@ -28,10 +27,10 @@ from talik.tem.calibration.site_model import (
     balance_targets,
     targets_of,
 )
+from talik.tem.calibration.tower_run import TowerRun
 from talik.tem.calibration.towers import PUBLISHED_TOWERS, Tower
-from talik.tem.inputs import read_columns, read_run
 from talik.tem.run import keep_compiled
-from talik.tem.settings import Files, TemSettings
+from talik.tem.settings import TemSettings
 from talik.tem.thermal.grid import SOIL_THICKNESS_M
 
 Array = npt.NDArray[np.float64]
@@ -131,26 +130,12 @@ def case_of(community: str) -> Case:
     )
     with tempfile.TemporaryDirectory() as folder:
         files = write_site_forcing(Path(folder), [tower], cardamom, air=abcflux, soil=soil, years=YEARS)
-        paths = {"climate": str(files.climate), "co2": str(files.co2), "land": str(files.land)}
-        model = settings.model
-        wanted = TemSettings.model_validate(
-            {
-                **{name: {"files": [path]} for name, path in paths.items()},
-                "cells": [(tower.lat, tower.lon)],
-                "equilibrium": model.equilibrium.model_copy(update={"climate": YEARS}),
-                "spin_up": model.spin_up.model_copy(update={"climate": YEARS}),
-                "soil_heat": model.soil_heat,
-                "substeps": model.substeps,
-            }
-        )
-        lists = {name: (path,) for name, path in paths.items()}
-        read = Files.model_validate({**lists, "restart": None, "period": YEARS, "scenarios": {}})
-        columns = read_columns(wanted, read.paths("land"))
-        sites = prepare(columns, read_run(wanted, read, columns), wanted)
+        run = TowerRun([tower], settings, files, {}, {})
+    sites, wanted = run.sites, run.wanted
     free = free_parameters({community: PLANTS.free}, wanted.parameters, wanted.organic_soil)
     months = observed.table[observed.table["variable"].isin(PLANTS.variables)]
-    targets = targets_of(months, sites, {tower.site: 0})
-    pools = balance_targets(columns, [community], list(PLANTS.balance), SHARE)
+    targets = targets_of(months, sites, run.place)
+    pools = balance_targets(sites.columns, [community], list(PLANTS.balance), SHARE)
     month = (targets.variable * len(sites.years) + targets.year) * 12 + targets.month
     return Case(
         tower,
