@@ -79,10 +79,34 @@ class Problem:
         return len(self.streams)
 
     def search(self, settings: CalibrationSettings) -> gml.Search:
-        """From all starts at once."""
+        """From all starts at once; the sum of squares holds that of the prior."""
         free = self.free
         starts = gml.latin_hypercube(settings.starts, free.low, free.high, settings.seed, free.start)
-        return gml.search(self.model, starts, free.low, free.high, free.log, settings.search)
+        return gml.search(WithPrior(self.model, free), starts, free.low, free.high, free.log, settings.search)
+
+
+@dataclass(frozen=True)
+class WithPrior:
+    """A `differences.Model` with the normal priors of free parameters among its residuals, as (start - x) / spread."""
+
+    model: SiteModel
+    free: FreeParameters
+
+    def residuals(self, x: Array) -> Array:
+        """(start, m + priors)."""
+        return np.concatenate([self.model.residuals(x), self.of_prior(x)], axis=1)
+
+    def with_jacobian(self, x: Array) -> tuple[Array, Array]:
+        """Residuals (start, m + priors) and their derivatives (start, m + priors, n)."""
+        found, jacobian = self.model.with_jacobian(x)
+        there = np.isfinite(self.free.spread)
+        slope = np.broadcast_to(-np.diag(1.0 / self.free.spread)[there], (len(x), there.sum(), there.size))
+        return np.concatenate([found, self.of_prior(x)], axis=1), np.concatenate([jacobian, slope], axis=1)
+
+    def of_prior(self, x: Array) -> Array:
+        """(start, priors)."""
+        there = np.isfinite(self.free.spread)
+        return ((self.free.start - x) / self.free.spread)[:, there]
 
 
 @dataclass(frozen=True)
@@ -178,9 +202,11 @@ def search_summary(problem: Problem, found: gml.Search) -> dict[str, Any]:
         return dict(zip(free.names, np.asarray(values).tolist(), strict=True))
 
     first = float(found.history[0][0])
+    of_prior = float((WithPrior(problem.model, free).of_prior(found.x[best][None]) ** 2).sum())
     return {
         "name": problem.stage.name,
-        "told": f"sum of squares {first:.4g} to {found.phi[best]:.4g} of {problem.size} targets",
+        "told": f"sum of squares {first:.4g} to {found.phi[best] - of_prior:.4g} of {problem.size} targets"
+        + (f", and {of_prior:.3g} of the prior" if np.isfinite(free.spread).any() else ""),
         "targets": problem.size,
         "start": named(free.values(jnp.asarray(free.start))),
         "found": named(free.values(jnp.asarray(found.x[best]))),
@@ -210,7 +236,7 @@ def posterior(
     keep the scale that they are given.
     """
     free = problem.free
-    prior = Prior.uniform(free.names, free.low, free.high)
+    prior = Prior(free.names, free.low, free.high, free.start, free.spread)
     streams = tuple(dict.fromkeys(problem.streams))
     stream = np.array([streams.index(name) for name in problem.streams], dtype=np.int64)
     unknown = tuple(name for name in streams if name != BALANCE_STREAM)

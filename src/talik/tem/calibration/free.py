@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from talik.config import Frozen
 from talik.errors import ConfigError
@@ -41,16 +43,20 @@ class Free(Frozen):
     scale: Literal["log", "linear"] | None = None
     start: float | None = None
     """Where the first search starts; the value of the project if not given."""
+    spread: Annotated[float, Field(gt=0)] | None = None
+    """Standard deviation of a normal prior around the start: of the logarithm on a log scale; infinite: none."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Scale and limits of a parameter; `around` : limits are distances from the project's value."""
+    """Scale and limits of a parameter; `around` : limits are distances from the project's value; `spread` : of a normal
+    prior around the start."""
 
     scale: Literal["log", "linear"]
     low: float
     high: float
     around: bool = False
+    spread: float = math.inf
 
 
 SUGGESTED: Mapping[str, Suggestion] = MappingProxyType(
@@ -58,26 +64,29 @@ SUGGESTED: Mapping[str, Suggestion] = MappingProxyType(
         "cmax": Suggestion("log", 100.0, 1500.0),
         "kdb": Suggestion("log", 2e-4, 7e-3),
         "krb": Suggestion("linear", -1.5, 1.5, around=True),
-        "nmax": Suggestion("log", 5.0, 600.0),
-        "nupb": Suggestion("log", 2.0, 80.0),
-        "moss_m": Suggestion("linear", 0.0, 0.15),
-        "fibric_m": Suggestion("linear", 0.0, 0.5),
-        "humic_m": Suggestion("linear", 0.0, 0.8),
-        "wetness": Suggestion("linear", 0.0, 1.0),
-        "conductivity": Suggestion("log", 0.5, 2.0),
-        "snow_insulation": Suggestion("log", 0.3, 3.0),
+        "nmax": Suggestion("log", 5.0, 600.0, spread=0.7),
+        "nupb": Suggestion("log", 2.0, 80.0, spread=0.7),
+        "moss_m": Suggestion("linear", 0.0, 0.15, spread=0.03),
+        "fibric_m": Suggestion("linear", 0.0, 0.5, spread=0.05),
+        "humic_m": Suggestion("linear", 0.0, 0.8, spread=0.1),
+        "wetness": Suggestion("linear", 0.0, 1.0, spread=0.3),
+        "conductivity": Suggestion("log", 0.5, 2.0, spread=0.3),
+        "snow_insulation": Suggestion("log", 0.3, 3.0, spread=0.4),
     }
 )
 """Limits wide enough for towers: the five of Liu et al. (2024), and those of the ground. Moss, fibric and humic
 soil in m; `conductivity` of organic soil and `snow_insulation` are factors; others in the units of the table of
-communities. Snow of 0.20 and 0.35 g cm-3 has 2.6 and 0.5 times the resistance of 0.28 (Calonne et al. 2011)."""
+communities. Snow of 0.20 and 0.35 g cm-3 has 2.6 and 0.5 times the resistance of 0.28 (Calonne et al. 2011). Fluxes and
+temperatures of a tower say little of uptake against immobilisation of nitrogen, or of what the ground is made of: these
+have a normal prior around the project's value."""
 
 
 @dataclass(frozen=True)
 class FreeParameters:
     """The free parameters of one or more communities, in order: coordinates are ln of those on a log scale.
 
-    names : 'community.parameter'; low, high, start : (n,) in coordinates; ground : whether any changes soil heat.
+    names : 'community.parameter'; low, high, start : (n,) in coordinates; spread : (n,) of a normal prior around the
+    start, infinite where there is none; ground : whether any changes soil heat.
     """
 
     names: tuple[str, ...]
@@ -85,6 +94,7 @@ class FreeParameters:
     low: npt.NDArray[np.float64]
     high: npt.NDArray[np.float64]
     start: npt.NDArray[np.float64]
+    spread: npt.NDArray[np.float64]
 
     @cached_property
     def ground(self) -> bool:
@@ -101,7 +111,7 @@ class FreeParameters:
         return np.where(self.log, np.log(np.where(self.log, given, 1.0)), given)
 
 
-NOTHING = FreeParameters((), np.zeros(0, bool), np.zeros(0), np.zeros(0), np.zeros(0))
+NOTHING = FreeParameters((), np.zeros(0, bool), *[np.zeros(0)] * 4)
 """No parameter is free."""
 
 
@@ -110,7 +120,7 @@ def together(parts: Sequence[FreeParameters]) -> FreeParameters:
     last = {name: (part, i) for part in parts for i, name in enumerate(part.names)}
     arrays = (
         np.array([getattr(part, field)[i] for part, i in last.values()])
-        for field in ("log", "low", "high", "start")
+        for field in ("log", "low", "high", "start", "spread")
     )
     return FreeParameters(tuple(last), *arrays)
 
@@ -141,12 +151,13 @@ def free_parameters(
     if not names:
         raise ConfigError("tem.calibration.free: names no parameter. Name one at least.")
     log = np.array([scale == "log" for scale, *_ in rows])
-    numbers = np.array([limits for _, *limits in rows])
+    numbers = np.array([limits for _, *limits, _ in rows])
+    spread = np.array([row[-1] for row in rows])
     low, high, start = np.where(log[:, None], np.log(np.where(log[:, None], numbers, 1.0)), numbers).T
-    return FreeParameters(tuple(names), log, low, high, start)
+    return FreeParameters(tuple(names), log, low, high, start, spread)
 
 
-def _checked(free: Free, name: str, value: float, where: str) -> tuple[str, float, float, float]:
+def _checked(free: Free, name: str, value: float, where: str) -> tuple[str, float, float, float, float]:
     suggested = SUGGESTED.get(name)
     scale = free.scale or (suggested.scale if suggested else ("log" if value > 0.0 else "linear"))
     if free.limits is not None:
@@ -168,7 +179,8 @@ def _checked(free: Free, name: str, value: float, where: str) -> tuple[str, floa
         raise ConfigError(
             f"{where}: starts at {start:g}, outside its limits {low:g}..{high:g}. Widen them, or give a start."
         )
-    return scale, low, high, start
+    spread = free.spread or (suggested.spread if suggested else math.inf)
+    return scale, low, high, start, spread
 
 
 def project_value(

@@ -120,7 +120,7 @@ def members_of(
         )
     names = tuple(str(name) for name in draws.columns)
     nothing = np.zeros(len(names))
-    free = FreeParameters(names, np.zeros(len(names), bool), nothing, nothing, nothing)
+    free = FreeParameters(names, np.zeros(len(names), bool), nothing, nothing, nothing, nothing)
     chosen = np.arange(wanted) * held // wanted
     return [
         Member(int(draw), *as_project(free, values, parameters, organic_soil))

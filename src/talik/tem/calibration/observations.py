@@ -85,8 +85,8 @@ class Errors(Frozen):
     gap filling and partitioning."""
     flux_g_m2: Annotated[float, Field(gt=0)] = 5.0
     """Floor, g C m-2 month-1."""
-    tsoil_k: Annotated[float, Field(gt=0)] = 1.0
-    """Of soil temperature, mostly that of an unlike place and depth."""
+    tsoil_k: Annotated[float, Field(gt=0)] = 2.0
+    """Of soil temperature: one sensor for the ground around a tower, at a depth that is seldom told."""
     thaw_share: Annotated[float, Field(ge=0)] = 0.1
     thaw_m: Annotated[float, Field(gt=0)] = 0.05
     """Floor, m."""
