@@ -286,7 +286,7 @@ def test_measurement_errors_by_hand() -> None:
             "depth_m": [np.nan] * 4 + [0.1] + [np.nan] * 2,
         }
     )
-    assert sigmas(rows, Errors()).tolist() == pytest.approx([20.0, 10.0, 5.0, 5.0, 1.0, 0.05, 0.15])
+    assert sigmas(rows, Errors()).tolist() == pytest.approx([20.0, 10.0, 5.0, 5.0, 2.0, 0.05, 0.15])
 
 
 @hypothesis_settings(deadline=None)

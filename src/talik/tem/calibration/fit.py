@@ -241,7 +241,8 @@ def posterior(
     stream = np.array([streams.index(name) for name in problem.streams], dtype=np.int64)
     unknown = tuple(name for name in streams if name != BALANCE_STREAM)
     noise = Noise(streams, stream, np.ones(len(streams)), unknown)
-    residuals, jacobian = (a[0] for a in problem.model.with_jacobian(x[None]))
+    as_in_search = np.repeat(x[None], settings.starts, axis=0)  # a shape that is compiled already
+    residuals, jacobian = (a[0] for a in problem.model.with_jacobian(as_in_search))
     approximate = laplace(prior, noise, x, residuals, jacobian)
     exact = Posterior(partial(problem.model.traced, problem.model.sites.fixed), prior, noise)
     draws = approximate.draws(settings.draws, settings.seed)
