@@ -33,7 +33,8 @@ def steps(project: Project, settings: CalibrationSettings) -> list[Step]:
     config = {**settings.model_dump(mode="json"), "towers": [t.model_dump(mode="json") for t in towers]}
     common: dict[str, Any] = {"settings": settings, "files": files, "towers": towers}
     inputs = {str(p): p for p in files.values()}
-    tables = {name: file for name, file in TABLES.items() if name != "draws" or settings.method != "gml"}
+    drawn = settings.method != "gml" and bool(settings.stages)
+    tables = {name: file for name, file in TABLES.items() if name != "draws" or drawn}
     return [
         Step(
             name="calibration-fit",
