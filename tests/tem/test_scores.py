@@ -43,7 +43,11 @@ def test_a_perfect_model_has_perfect_scores(values: list[float]) -> None:
         return
     found = scores(observed, observed)
     assert (found.rmse, found.mean_bias, found.nash_sutcliffe) == (0.0, 0.0, 1.0)
-    assert (found.r2, found.slope, found.sd_ratio) == (pytest.approx(1.0), pytest.approx(1.0), pytest.approx(1.0))
+    assert (found.r2, found.slope, found.sd_ratio) == (
+        pytest.approx(1.0),
+        pytest.approx(1.0),
+        pytest.approx(1.0),
+    )
 
 
 def test_without_pairs_nothing_has_a_value() -> None:
