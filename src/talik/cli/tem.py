@@ -12,6 +12,7 @@ import typer
 from talik.cli.forcing import forcing
 from talik.cli.tem_calibrate import calibrate
 from talik.cli.tem_diagnose import diagnose
+from talik.cli.tem_validate import validate
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -35,6 +36,7 @@ def tem() -> None:
 app.command()(forcing)
 app.command()(diagnose)
 app.command()(calibrate)
+app.command()(validate)
 
 ProjectArgument = Annotated[
     Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section tem.")

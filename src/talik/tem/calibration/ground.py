@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from talik.errors import InputError
-from talik.sources.climate_cells import arc_km, unit_vectors
 from talik.sources.permafrost_maps import read_yearly_active_layers, read_yearly_ground_temperatures
 from talik.tem.calibration.forward import Predicted
 from talik.tem.calibration.settings import CalibrationSettings
@@ -20,6 +19,7 @@ from talik.tem.calibration.towers import Tower
 from talik.tem.calibration.validation import GROUND, RUNS, Calibration
 from talik.tem.diagnose.observed import FILES
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, interpolation
+from talik.upscaling.distances import arc_km, unit_vectors
 
 Array = npt.NDArray[np.float64]
 
@@ -44,21 +44,21 @@ def ground_near(
     InputError: the folder holds neither table.
     """
     wanted = {
-        ACTIVE_LAYER: ("active layers", read_yearly_active_layers),
-        TEMPERATURE: ("ground temperatures", read_yearly_ground_temperatures),
+        "active layers": (ACTIVE_LAYER, read_yearly_active_layers),
+        "ground temperatures": (TEMPERATURE, read_yearly_ground_temperatures),
     }
-    found = {name: sorted(folder.glob(FILES[kind])) for name, (kind, _) in wanted.items()}
-    if not any(found.values()):
+    files = files_in(folder)
+    if not files:
         raise InputError(
-            f"{folder}: holds neither {' nor '.join(FILES[kind] for kind, _ in wanted.values())}. Name the folder with "
-            "the observations."
+            f"{folder}: holds neither {' nor '.join(FILES[kind] for kind in wanted)}. Name the folder with the "
+            "observations."
         )
     parts, notes = [], []
-    for name, (kind, read) in wanted.items():
-        if not found[name]:
+    for kind, (name, read) in wanted.items():
+        path = files.get(kind)
+        if path is None:
             notes.append(f"No {kind} ({FILES[kind]}) in the folder of observations.")
             continue
-        path = found[name][0]
         stations = read(path, years).table
         near = pd.concat([_near(tower, stations, within_km) for tower in towers])
         if near.empty:
@@ -66,6 +66,12 @@ def ground_near(
         parts.append(near.assign(variable=name, source=path.name))
     table = pd.concat(parts, ignore_index=True)
     return table[[c for c in COLUMNS if c not in RUNS]], notes
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """The tables of a folder of observations: active layers, ground temperatures."""
+    found = {kind: sorted(folder.glob(FILES[kind])) for kind in ("active layers", "ground temperatures")}
+    return {kind: paths[0] for kind, paths in found.items() if paths}
 
 
 def _near(tower: Tower, table: pd.DataFrame, within_km: float) -> pd.DataFrame:
@@ -93,7 +99,8 @@ def beside_model(
     depth = rows["depth_m"].fillna(0.0).to_numpy(float)
     at_depth = np.einsum("rl,rl->r", annual[year, :, column], interpolation(depth))
     is_thickness = (rows["variable"] == ACTIVE_LAYER).to_numpy()
-    return np.where(is_thickness, thickest[year, column], at_depth)
+    out: Array = np.where(is_thickness, thickest[year, column], at_depth)
+    return out
 
 
 def with_model(
@@ -125,7 +132,9 @@ def predict_towers(
     """What the model gives at towers with `parameters` and `organic_soil` of `keys`."""
     from talik.tem.calibration.tower_run import TowerRun
 
-    return TowerRun(towers, settings, forcing, keys["parameters"], keys["organic_soil"]).predict()
+    run = TowerRun(towers, settings, forcing, keys["parameters"], keys["organic_soil"])
+    predicted: Predicted = run.predict()
+    return predicted
 
 
 def for_scores(table: pd.DataFrame) -> pd.DataFrame:

@@ -52,7 +52,9 @@ def _overall(rows: Sequence[Row]) -> list[str]:
     """How many scores got better, of each use of the years, and how many observations lie in the interval."""
     out = []
     for use, period in PERIODS.items():
-        mine = [r for r in rows if r["use"] == use and all(r[run]["nash_sutcliffe"] is not None for run in RUNS)]
+        mine = [
+            r for r in rows if r["use"] == use and all(r[run]["nash_sutcliffe"] is not None for run in RUNS)
+        ]
         if not mine:
             continue
         smaller = sum(r["after"]["rmse"] < r["before"]["rmse"] for r in mine)
@@ -95,8 +97,8 @@ def _of_sites(rows: Sequence[Row], community_of: Mapping[str, str]) -> list[str]
 
 def parameter_rows(community: str, stages: Sequence[Row]) -> list[dict[str, Any]]:
     """A row for each free parameter of each stage: stage, name, start, found, limit (text), low and high of the
-    central 90 % of the posterior, identifiable (0: as before the data, 1: set by them), rhat and ess of the sampler; None
-    for what the method did not give."""
+    central 90 % of the posterior, identifiable (0: as before the data, 1: set by them), rhat and ess of the sampler;
+    None for what the method did not give."""
     out = []
     for stage in stages:
         laplace = {c["name"]: c for c in stage.get("laplace", {}).get("coordinates", ())}
@@ -140,5 +142,3 @@ def _interval(value: float, near: Row | None, drawn: Row | None) -> tuple[float 
 def _smaller(one: float | None, other: float | None) -> float | None:
     held = [v for v in (one, other) if v is not None]
     return min(held) if held else None
-
-
