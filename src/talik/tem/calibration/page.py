@@ -262,7 +262,7 @@ def _picture(
 
 def _share(rows: Sequence[Row]) -> str:
     inside = share_inside(rows)
-    return "–" if inside is None else f"{inside[0]:.0%}".replace("%", " %")
+    return "–" if inside is None else f"{100 * inside[0]:.0f} %"
 
 
 def _span(years: pd.Series) -> str:

@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 ARROW = "→"
 Z90 = 1.6448536269514722
 """Standard deviations from the middle of a normal distribution to the ends of its central 90 %."""
-SHOWN = ("nep", "gpp", "reco", "tsoil", "thaw_depth")
+SHOWN = ("nep", "tsoil", "gpp", "reco", "thaw_depth")
 """Variables that a sentence may name, in this order; it names the first two of a tower."""
 PERIODS = {"calibration": "fitted years", "left_out": "years left out"}
 
@@ -61,7 +61,7 @@ def _overall(rows: Sequence[Row]) -> list[str]:
         told = f"In {period} the error (RMSE) is smaller after calibration in {smaller} of {len(mine)} "
         told += f"{'comparison' if len(mine) == 1 else 'comparisons'} of a tower and a variable"
         if (inside := share_inside(mine)) is not None:
-            told += f"; {inside[0]:.0%} of {inside[1]} observations lie inside the 90 % interval"
+            told += f"; {100 * inside[0]:.0f} % of {inside[1]} observations lie inside the 90 % interval"
         out.append(told + ".")
     return out
 
