@@ -3,7 +3,8 @@
 `python -m benchmarks.tem_region FOLDER [--workers N] [--every K] [--design published|sensitivities] [--elevation M]`
 with the test data (TALIK_SHARED) writes project files into FOLDER, runs `talik tem forcing`, `factorial` and
 `diagnose`, and prints what it took. A run that was interrupted goes on. --every takes each K-th cell; --elevation is
-that of cells without one.
+that of cells without one; --parameters is a file with keys of the section `tem`, such as the calibrated.yaml of `talik
+tem calibrate`, and --name goes into that of the run.
 """
 
 from __future__ import annotations
@@ -52,8 +53,10 @@ def forcing_project(data: Path, folder: Path, smallest: float, elevation: float)
     return written(folder / "forcing.yaml", {"name": "forcing", "output": "forcing", "forcing": section})
 
 
-def experiments_project(data: Path, folder: Path, design: str, every: int) -> Path:
-    """The project file of the experiments, on each `every`-th cell of the forcing."""
+def experiments_project(
+    data: Path, folder: Path, design: str, every: int, parameters: Path | None, label: str
+) -> Path:
+    """The project file of the experiments, on each `every`-th cell of the forcing, with other parameters if given."""
     carbon = data / "tem-65-70n" / "tem_static_65-70N_0.5deg.nc"
     section = {
         "climate": {"files": ["forcing/climate-historical.nc"]},
@@ -70,8 +73,10 @@ def experiments_project(data: Path, folder: Path, design: str, every: int) -> Pa
         with xr.open_dataset(folder / "forcing" / "land.nc") as land:
             some = land.isel(cell=slice(None, None, every))
             section["cells"] = [[float(a), float(o)] for a, o in zip(some.lat, some.lon, strict=True)]
+    if parameters is not None:
+        section |= yaml.safe_load(parameters.read_text(encoding="utf-8"))
     title = "Permafrost region, pattern-scaled climate"
-    name = f"{design}-{every}"
+    name = "-".join([design, str(every), *([label] if label else [])])
     return written(folder / f"{name}.yaml", {"name": name, "title": title, "output": name, "tem": section})
 
 
@@ -118,13 +123,15 @@ def main() -> None:
     parser.add_argument("--design", default="published")
     parser.add_argument("--smallest-fraction", type=float, default=0.5)
     parser.add_argument("--elevation", type=float, default=400.0)
+    parser.add_argument("--parameters", type=Path)
+    parser.add_argument("--name", default="")
     given = parser.parse_args()
     data = Path(os.environ.get("TALIK_SHARED", "../shared")).resolve() / "data"
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     forcing = forcing_project(data, folder, given.smallest_fraction, given.elevation)
     talik("tem", "forcing", str(forcing))
-    project = experiments_project(data, folder, given.design, given.every)
+    project = experiments_project(data, folder, given.design, given.every, given.parameters, given.name)
     wall = talik("tem", "factorial", str(project), "--workers", str(given.workers))
     report(folder / project.stem, wall)
     observed = data / "permafrost-cci-validation"

@@ -60,10 +60,10 @@ def shared() -> Path:
 
 @pytest.fixture
 def wait_for() -> Callable[[Callable[[], bool]], None]:
-    """A function that waits until a condition holds; an assertion fails if it does not within a minute."""
+    """A function that waits until a condition holds; an assertion fails if it does not within three minutes."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + 180.0
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(0.02)

@@ -45,7 +45,7 @@ def test_a_dry_run_says_what_is_fitted_to_what_and_writes_nothing(shared: Path, 
     told = json.loads(result.stdout)
     assert (told["towers"], told["communities"]) == (["US-Atq"], ["wet_tundra"])
     assert told["months"] == {"US-Atq gpp": 14, "US-Atq reco": 14, "US-Atq nee": 20, "US-Atq tsoil": 36}
-    assert [row["units"] for row in told["plan"]] == [1, 3]
+    assert [row["units"] for row in told["plan"]] == [1, 4]
     assert not (tmp_path / "out").exists()
 
 
@@ -53,13 +53,18 @@ def test_a_dry_run_says_what_is_fitted_to_what_and_writes_nothing(shared: Path, 
     ("changes", "options", "match"),
     [
         ({}, ["--sites", "US-Xyz"], "no tower US-Xyz; choose from: US-Prr"),
-        ({}, ["--sites", "US-Ivo"], "none of US-Ivo has years to calibrate on"),
+        ({}, ["--sites", "US-Ivo, CN-Dan"], "none of US-Ivo, CN-Dan has years to calibrate on"),
         (
             {"stages": [{"name": "a", "free": {"cmx": {}}, "variables": ["gpp"]}]},
             [],
             "wet_tundra.cmx: no such parameter|boreal_forest.cmx: no such parameter",
         ),
         ({"stages": [{"name": "a", "free": {"cmax": {}}}]}, [], "compares with nothing"),
+        (
+            {"stages": [{"name": "a", "free": {"cmax": {}}, "balance": {"leaf": 0.1}}]},
+            [],
+            "'leaf' is unknown",
+        ),
         (
             {"stages": [{"name": "a", "free": {"cmax": {"limits": [1.0, 2.0]}}, "variables": ["gpp"]}]},
             [],

@@ -168,7 +168,7 @@ def test_changed_parameters_reach_their_community_only(folder: Path) -> None:
     settings, files, columns = opened(
         folder,
         parameters={"wet_tundra": {"cfall": 0.02, "root_min": 1.5}},
-        organic_soil={"boreal_forest": {"moss_m": 0.3}},
+        organic_soil={"boreal_forest": {"moss_m": 0.3, "snow_insulation": 2.0}},
         period=[2001, 2002],
     )
     climate = read_run(settings, files, columns)
@@ -182,6 +182,7 @@ def test_changed_parameters_reach_their_community_only(folder: Path) -> None:
     np.testing.assert_array_equal(changed.site.rooting_depth[wet], 1.5)
     np.testing.assert_array_equal(changed.site.rooting_depth[~wet], plain.site.rooting_depth[~wet])
     np.testing.assert_array_equal(changed.ground.moss_m, np.where(forest, 0.3, plain.ground.moss_m))
+    np.testing.assert_array_equal(changed.snow_resistance, np.where(forest, 2.0, 1.0) * plain.snow_resistance)
 
 
 def test_inputs_are_hashed(folder: Path) -> None:

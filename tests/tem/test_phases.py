@@ -54,14 +54,22 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[TemSettings, Column
     return settings, columns, climate
 
 
-def spin(three: Any, **changes: Any) -> tuple[Any, ...]:
-    """State, report, parameters and settings of the model after the spin-up."""
+def ready(three: Any, **changes: Any) -> tuple[Any, ...]:
+    """Settings of the project, the years of the equilibrium, parameters, and settings of the model."""
     wanted, columns, climate = three
     wanted = wanted.model_copy(update=changes)
     first = equilibrium_climate(wanted, climate)
     parameters = parameters_of(columns, wanted, first)
-    settings = model_settings(wanted, float(first.co2[0]))
-    state, report = phases.spin(climate, parameters, wanted, settings)
+    return wanted, first, parameters, model_settings(wanted, float(first.co2[0]))
+
+
+def spin(three: Any, warm: Any = None, **changes: Any) -> tuple[Any, ...]:
+    """State, report, parameters and settings of the model after the spin-up, whose soil heat may be known."""
+    wanted, _, parameters, settings = ready(three, **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        if warm is not None:
+            patch.setattr(phases, "settled_soil", lambda *_: warm)
+        state, report = phases.spin(three[2], parameters, wanted, settings)
     return state, report, parameters, settings
 
 
@@ -72,14 +80,21 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def settled(three: Any) -> tuple[Any, ...]:
-    return spin(three, **LONG)
+def warm(three: Any) -> tuple[Any, ...]:
+    """Soil heat of `SOIL` in balance, which the equilibrium does not change."""
+    wanted, first, parameters, settings = ready(three, **SOIL)
+    return phases.settled_soil(first.mean().forcing(first.first_year), parameters, wanted, settings)
 
 
 @pytest.fixture(scope="module")
-def plain(three: Any) -> tuple[Any, ...]:
+def settled(three: Any, warm: Any) -> tuple[Any, ...]:
+    return spin(three, warm, **LONG)
+
+
+@pytest.fixture(scope="module")
+def plain(three: Any, warm: Any) -> tuple[Any, ...]:
     """The plain method, which stops where `settled` had to arrive."""
-    return spin(three, **{**SOIL, "equilibrium": Equilibrium(method="plain")})
+    return spin(three, warm, **{**SOIL, "equilibrium": Equilibrium(method="plain")})
 
 
 def test_soil_heat_and_pools_come_to_a_stand(three: Any, settled: tuple[Any, ...]) -> None:
@@ -124,24 +139,24 @@ def test_columns_that_do_not_stand_still_are_reported(three: Any) -> None:
     assert not report.equilibrium_still.any()
 
 
-def test_a_column_does_not_wait_for_its_neighbours(three: Any, plain: tuple[Any, ...]) -> None:
+def test_a_column_does_not_wait_for_its_neighbours(three: Any, warm: Any, plain: tuple[Any, ...]) -> None:
     """Limits that only some columns meet early: each has the years that it needs, and keeps its state from then on."""
     loose = Equilibrium(method="plain", years=3000, carbon_g_m2=1.0, nitrogen_g_m2=0.02)
-    state, report, _, _ = spin(three, **{**LONG, "equilibrium": loose})
+    state, report, _, _ = spin(three, warm, **{**LONG, "equilibrium": loose})
     assert (report.equilibrium_years < plain[1].equilibrium_years).any()
     assert (report.equilibrium_years <= plain[1].equilibrium_years).all()
     early = int(np.argmin(report.equilibrium_years))
     shorter = loose.model_copy(update={"years": int(report.equilibrium_years[early])})
-    stopped, _, _, _ = spin(three, **{**LONG, "equilibrium": shorter})
+    stopped, _, _, _ = spin(three, warm, **{**LONG, "equilibrium": shorter})
     np.testing.assert_array_equal(stopped.pools.C_S[early], state.pools.C_S[early])
 
 
 def test_the_accelerated_equilibrium_is_that_of_3000_plain_years(
-    three: Any, settled: tuple[Any, ...]
+    three: Any, warm: Any, settled: tuple[Any, ...]
 ) -> None:
     """Pools and the fluxes of a year within 0.5 %, the limit that no year reaches keeping the plain method going."""
     never = Equilibrium(method="plain", carbon_g_m2=1e-300, nitrogen_g_m2=1e-300)
-    brute, report, parameters, settings = spin(three, **{**SOIL, "equilibrium": never})
+    brute, report, parameters, settings = spin(three, warm, **{**SOIL, "equilibrium": never})
     np.testing.assert_array_equal(report.equilibrium_years, 3000)
     forcing = three[2].window((2001, 2001), "x").mean().forcing(2001)
     steady = settings.with_baseline(True)
@@ -157,10 +172,14 @@ def test_the_accelerated_equilibrium_is_that_of_3000_plain_years(
 
 
 def test_columns_where_newton_fails_run_plainly(
-    three: Any, settled: tuple[Any, ...], plain: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    three: Any,
+    warm: Any,
+    settled: tuple[Any, ...],
+    plain: tuple[Any, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All when no step is allowed; else those alone, and the others do not notice."""
-    state, report, _, _ = spin(three, **{**SOIL, "equilibrium": Equilibrium(newton_steps=0)})
+    state, report, _, _ = spin(three, warm, **{**SOIL, "equilibrium": Equilibrium(newton_steps=0)})
     assert report.fell_back.all()
     assert same(state, plain[0])
     np.testing.assert_array_equal(report.equilibrium_years, 200 + plain[1].equilibrium_years)
@@ -174,7 +193,7 @@ def test_columns_where_newton_fails_run_plainly(
         )
 
     monkeypatch.setattr(acceleration, "solve", misled)  # the second column does not pass the hundred years
-    state, report, _, _ = spin(three, **LONG)
+    state, report, _, _ = spin(three, warm, **LONG)
     assert report.fell_back.tolist() == [False, True, False]
     assert report.equilibrium_still.all()
     for column, expected in ((0, settled), (1, plain), (2, settled)):

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -272,13 +273,15 @@ def test_a_cell_does_not_see_the_others(folder: Path, whole: Path) -> None:
                     )
 
 
-def test_two_workers_and_a_run_that_was_killed_give_the_same_bytes(
+def test_two_workers_that_were_killed_and_one_that_goes_on_give_the_same_bytes(
     folder: Path, whole: Path, wait_for: Callable[[Callable[[], bool]], None]
 ) -> None:
-    """SIGKILL to the process group when one block of three is done, then the rest with two workers."""
+    """SIGKILL to the group of two workers when one block of three is done, then the rest with one."""
     killed = world.project(folder, "killed")
+    only_spin_up = shutil.ignore_patterns("tem-[!s]*")
+    shutil.copytree(whole / "work", folder / "killed" / "work", ignore=only_spin_up)
     process = subprocess.Popen(
-        [sys.executable, "-m", "talik", "tem", "run", str(killed), "--workers", "1"],
+        [sys.executable, "-m", "talik", "tem", "run", str(killed), "--workers", "2"],
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -292,7 +295,7 @@ def test_two_workers_and_a_run_that_was_killed_give_the_same_bytes(
     assert 1 <= done < 3
     assert list((folder / "killed").glob("tem-*")) == []
     loaded = load_project(killed)
-    result = run_project(loaded, workers=2)
+    result = run_project(loaded, workers=1)
     assert result.failed == []
     assert sum(o.status == "cached" for o in result.outcomes) == 3 + done  # three blocks of spin-up
     assert content(loaded.output) == content(whole)

@@ -182,6 +182,19 @@ def test_thin_moss_is_a_resistance_added_by_hand(moss: float) -> None:
     assert float(temperature(heat, soil)[1, 0]) == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_factor_of_organic_soil_is_one_on_its_conductivity_alone() -> None:
+    given = materials.OrganicSoil(0.02, 0.05, 0.10, 0.5)
+    one, other = (
+        by_volume(layers_of(wet(0.6), ground([FOREST], organic=o)), np.r_[0.02, SOIL_THICKNESS_M])
+        for o in (given, given._replace(conductivity=1.5))
+    )
+    for name in ("k_frozen", "k_thawed"):
+        np.testing.assert_allclose(other[name][:3, 0], 1.5 * one[name][:3, 0], rtol=1e-12)
+        np.testing.assert_allclose(other[name][5:, 0], one[name][5:, 0], rtol=1e-12)
+    for name in ("c_frozen", "c_thawed", "latent"):
+        np.testing.assert_array_equal(other[name], one[name])
+
+
 def test_moss_thicker_than_a_centimetre_holds_heat() -> None:
     thin, thick = (
         materials.physical_layers(

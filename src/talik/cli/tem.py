@@ -10,8 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from talik.cli.forcing import forcing
+from talik.cli.tem_adjust import adjust
 from talik.cli.tem_calibrate import calibrate
+from talik.cli.tem_check import checked_input, tem_project
 from talik.cli.tem_diagnose import diagnose
+from talik.cli.tem_members import members
 from talik.cli.tem_validate import validate
 from talik.workflow.conventions import (
     DryRunOption,
@@ -37,6 +40,8 @@ app.command()(forcing)
 app.command()(diagnose)
 app.command()(calibrate)
 app.command()(validate)
+app.command()(members)
+app.command()(adjust)
 
 ProjectArgument = Annotated[
     Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section tem.")
@@ -113,18 +118,8 @@ class _Command:
     """A command on a project: its plan, the check of all its input, the run."""
 
     def __init__(self, project: Path, step: str, audit: str) -> None:
-        from talik.errors import ConfigError
-        from talik.tem.section import files_of
-        from talik.tem.settings import TemSettings
-        from talik.workflow.project import load_project
-
         self.step, self.audit = step, audit
-        self.project = load_project(project)
-        settings = self.project.sections.get("tem")
-        if not isinstance(settings, TemSettings):
-            raise ConfigError(f"{project}: has no section tem. Add one; see the guide on the process model.")
-        self.settings = settings
-        self.files = files_of(self.project, settings)
+        self.project, self.settings, self.files = tem_project(project)
 
     def go(
         self, workers: int | None, scheduler: str | None, resume: bool, dry_run: bool, as_json: bool
@@ -133,7 +128,7 @@ class _Command:
         from talik.workflow.run import plan_project
 
         plan = plan_project(self.project, [self.step])
-        told = {**self._checked(), "plan": plan.rows()}
+        told = {**checked_input(self.settings, self.files, self.step), "plan": plan.rows()}
         if not as_json or not dry_run:
             _say(told, plan_text(plan))
         if dry_run:
@@ -147,34 +142,6 @@ class _Command:
         else:
             typer.echo(audit_text(audit))
             typer.echo("\n".join(str(p) for p in result.published))
-
-    def _checked(self) -> dict[str, Any]:
-        """What runs; errors of all its input come now, not in the middle of the run."""
-        from talik.tem.factorial.check import check_experiments
-        from talik.tem.inputs import check_run, read_columns
-        from talik.tem.permafrost.setup import stock_of
-        from talik.tem.run import check_reference_year, open_restart
-
-        columns = read_columns(self.settings, self.files.paths("land"))
-        climate = check_run(self.settings, self.files, columns)
-        held = None
-        if self.files.restart is not None:
-            held = open_restart(Path(self.files.restart), columns, climate)
-        notes = list(climate.notes)
-        if self.step == "tem":
-            notes += check_reference_year(self.settings, climate, held)
-            if self.settings.permafrost is not None:
-                soil_carbon = self.files.paths("soil_carbon")
-                notes += stock_of(columns, self.settings.permafrost, soil_carbon).notes
-        told: dict[str, Any] = {
-            "cells": int(columns.lat.size),
-            "columns": int(columns.cell.size),
-            "years": [climate.years[0], climate.years[-1]],
-        }
-        if self.step == "tem-factorial":
-            told |= check_experiments(self.settings, self.files, columns)
-            notes += told["notes"]
-        return {**told, "notes": list(dict.fromkeys(notes))}
 
 
 def _say(told: dict[str, Any], plan: str) -> None:

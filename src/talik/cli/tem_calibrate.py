@@ -29,7 +29,7 @@ def calibrate(
     ],
     sites: Annotated[
         list[str] | None,
-        typer.Option("--sites", metavar="CODE", help="Towers to use; give it again for each one."),
+        typer.Option("--sites", metavar="CODES", help="Towers to use, with commas between them."),
     ] = None,
     method: Annotated[
         Literal["gml", "laplace", "nuts"] | None,
@@ -59,7 +59,8 @@ def calibrate(
             raise ConfigError(
                 f"{project}: has no section calibration. Add one; see the guide on calibration."
             )
-        asked: dict[str, Any] = {"sites": tuple(sites) if sites else None, "method": method}
+        codes = tuple(code.strip() for given in sites or () for code in given.split(",") if code.strip())
+        asked: dict[str, Any] = {"sites": codes or None, "method": method}
         settings = settings.model_copy(update={k: v for k, v in asked.items() if v is not None})
         loaded = dataclasses.replace(loaded, sections={**loaded.sections, "calibration": settings})
         told = check(settings, {name: loaded.resolve(name) for name in files_of(settings)})

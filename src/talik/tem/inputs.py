@@ -62,6 +62,23 @@ class Columns:
             held += int(columns)
         return [*out, range(start, self.lat.size)]
 
+    def repeated(self, times: int) -> Columns:
+        """All columns so many times, one set after the other, in cells of their own."""
+        cells = self.lat.size
+        return Columns(
+            np.tile(self.lat, times),
+            np.tile(self.lon, times),
+            None if self.area_m2 is None else np.tile(self.area_m2, times),
+            np.concatenate([self.cell + i * cells for i in range(times)]),
+            self.community * times,
+            np.tile(self.share, times),
+            np.tile(self.sand, times),
+            np.tile(self.silt, times),
+            np.tile(self.clay, times),
+            np.tile(self.elevation, times),
+            self.notes,
+        )
+
     def part(self, cells: range) -> Columns:
         """The columns of some cells."""
         inside = (self.cell >= cells.start) & (self.cell < cells.stop)
@@ -163,11 +180,13 @@ def parameters_of(columns: Columns, settings: TemSettings, first_climate: Climat
     density = jax.jit(snow.snow_density)(
         jnp.asarray(first_climate.tair.mean(axis=0)), jnp.asarray(first_climate.precip.mean(axis=0)), windy
     )
+    resistance = snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
     if settings.soil_heat.layers == "legacy":
         ground: Ground | Layers = materials.legacy_layers(columns.community)
     else:
-        ground = ground_of(columns, site, organic_of(columns, settings))
-    resistance = snow.resistance_per_mm(density, settings.soil_heat.snow_conductivity)
+        organic = organic_of(columns, settings)
+        ground = ground_of(columns, site, organic)
+        resistance = resistance * organic.snow_insulation
     # of a stated type, as that of a restart file: what was compiled for one serves the other
     return Parameters(plants, site, ground, jnp.asarray(resistance, jnp.float64))
 
@@ -207,11 +226,17 @@ def _check_names(settings: TemSettings) -> None:
             for name in values:
                 _require_known(f"{key}.{community}", name, known)
     for community, values in settings.organic_soil.items():
-        below = [name for name, value in values.items() if value < 0 or (name == "wetness" and value > 1)]
-        if below:
+        wrong = [
+            name
+            for name, value in values.items()
+            if value < 0
+            or (name == "wetness" and value > 1)
+            or (name in ("conductivity", "snow_insulation") and value == 0)
+        ]
+        if wrong:
             raise ConfigError(
-                f"tem.organic_soil.{community}.{below[0]} is {values[below[0]]:g}; expected a thickness of 0 or more "
-                "in m, and a wetness of 0..1."
+                f"tem.organic_soil.{community}.{wrong[0]} is {values[wrong[0]]:g}; expected a thickness of 0 or more "
+                "in m, a wetness of 0..1, and factors above 0."
             )
     if settings.organic_soil and settings.soil_heat.layers == "legacy":
         raise ConfigError(

@@ -56,7 +56,7 @@ def exact(sites: Sites, free: FreeParameters, moved: np.ndarray) -> tuple[np.nda
 
     def both(fixed: Fixed, x: jax.Array) -> tuple[jax.Array, jax.Array, Predicted]:
         def one(at: jax.Array) -> tuple[jax.Array, Predicted]:
-            found = predict(sites, free, fixed, at)
+            found = jax.tree.map(lambda a: a[..., 0, :], predict(sites, free, fixed, at[None]))
             return flat(found), found
 
         columns = jax.vmap(lambda t: jax.jvp(one, (x,), (t,), has_aux=True), out_axes=(None, 1, None))
@@ -109,7 +109,7 @@ def test_derivatives_of_the_balance_are_those_of_plain_years(
 def test_derivatives_are_those_of_small_changes(
     sites: Sites, free: FreeParameters, moved: np.ndarray, exact: tuple
 ) -> None:
-    one = jax.jit(lambda fixed, x: flat(predict(sites, free, fixed, x)))
+    one = jax.jit(lambda fixed, x: flat(predict(sites, free, fixed, x[None])))
     values, jacobian, found = exact
     np.testing.assert_allclose(one(sites.fixed, jnp.asarray(moved)), values, rtol=1e-9)
     step, size = 1e-4, found.gpp.size
@@ -149,15 +149,37 @@ def test_the_record_is_the_model_run_year_by_year(
     np.testing.assert_allclose(exact[2].gpp, np.stack(gpp[len(turns) :]), rtol=1e-6)
 
 
-def test_thicker_moss_is_a_colder_soil_and_its_derivative_that_of_small_changes(sites: Sites) -> None:
-    free = free_parameters({OF: {"fibric_m": Free(start=0.12)}}, {}, {})
+def test_a_start_is_predicted_as_it_would_be_alone(
+    sites: Sites, free: FreeParameters, moved: np.ndarray, exact: tuple
+) -> None:
+    starts = np.stack([free.start, moved, 0.5 * (free.low + free.high)])
+    three = jax.jit(lambda fixed, x: predict(sites, free, fixed, x))(sites.fixed, jnp.asarray(starts))
+    assert three.gpp.shape == (world.YEARS, 12, 3, 3)
+    for name in Predicted._fields:
+        np.testing.assert_allclose(
+            getattr(three, name)[..., 1, :], getattr(exact[2], name), rtol=1e-9, atol=1e-9, err_msg=name
+        )
+    assert not np.allclose(three.gpp[..., 0, COLUMN], three.gpp[..., 1, COLUMN], rtol=1e-2)
+
+
+def test_insulation_makes_summers_colder_winters_warmer_and_derivatives_are_those_of_small_changes(
+    sites: Sites,
+) -> None:
+    free = free_parameters({OF: {"fibric_m": Free(start=0.12), "snow_insulation": Free()}}, {}, {})
     assert free.ground
-    summer = jax.jit(lambda fixed, x: predict(sites, free, fixed, x).tsoil[-1, 6, :, COLUMN])
+    below_organic = 5
+
+    def july_and_march(fixed: Fixed, x: jax.Array) -> jax.Array:
+        return predict(sites, free, fixed, x[None]).tsoil[-1, (6, 2), below_organic, 0, COLUMN]
+
     x, step = jnp.asarray(free.start), 1e-3
-    slope = jax.jit(jax.jacfwd(summer, argnums=1))(sites.fixed, x)[:, 0]
-    small = (summer(sites.fixed, x + step) - summer(sites.fixed, x - step)) / (2 * step)
-    np.testing.assert_allclose(slope, small, atol=0.02 * np.abs(small).max())
-    assert float(slope[5]) < 0.0
+    slope = np.asarray(jax.jit(jax.jacfwd(july_and_march, argnums=1))(sites.fixed, x))
+    run = jax.jit(july_and_march)
+    for i in range(2):
+        at = step * jnp.eye(2)[i]
+        small = np.asarray(run(sites.fixed, x + at) - run(sites.fixed, x - at)) / (2 * step)
+        np.testing.assert_allclose(slope[:, i], small, atol=0.02 * np.abs(small).max(), err_msg=free.names[i])
+    assert slope[0, 0] < 0.0 < slope[1, 1]
 
 
 def test_free_parameters_have_the_values_they_are_given() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from scipy.optimize import least_squares, lsq_linear
 
 from talik.errors import ConfigError
 from talik.tem.calibration.differences import Array, finite_differences
-from talik.tem.calibration.gml import Settings, bounded_step, latin_hypercube, search
+from talik.tem.calibration.gml import Search, Settings, bounded_step, latin_hypercube, search
 
 TIGHT = Settings(least_reduction=1e-13, least_change=1e-10, iterations=400)
 """Goes on until rounding, to be compared with an oracle that does so too."""
@@ -23,13 +24,12 @@ TIGHT = Settings(least_reduction=1e-13, least_change=1e-10, iterations=400)
 
 @dataclass(frozen=True)
 class Problem:
-    """Residuals and Jacobian of one point, from the literature; the search sees a batch of points."""
+    """Residuals of one point, from the literature; the search sees a batch of points."""
 
     one: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
     low: Array
     high: Array
-    phi: float | None
+    phi: float | None = None
     """Published least sum of squares within the limits, where there is one."""
     within: float = 1e-6
     """How near to the optimum of the oracle the coordinates must be, relative to the larger of 1 and themselves."""
@@ -40,12 +40,29 @@ class Problem:
     def linear(self) -> np.ndarray:
         return np.zeros(self.low.size, bool)
 
+    def slope(self, p: Array) -> Array:
+        """The Jacobian (m, n) to the last digits, by a step into the complex plane (Squire and Trapp, 1998)."""
+        return np.stack([np.imag(self.one(p + 1e-200j * unit)) / 1e-200 for unit in np.eye(p.size)], axis=1)
+
     def residuals(self, x: Array) -> Array:
         self.asked.append(len(x))
         return np.stack([self.one(p) for p in x])
 
     def with_jacobian(self, x: Array) -> tuple[Array, Array]:
         return np.stack([self.one(p) for p in x]), np.stack([self.slope(p) for p in x])
+
+    def search(
+        self,
+        x: Array,
+        settings: Settings,
+        *,
+        differences: bool = False,
+        logarithmic: Array | None = None,
+    ) -> Search:
+        """The search with the exact Jacobian, or by finite differences."""
+        limits = (self.low, self.high, self.linear if logarithmic is None else logarithmic)
+        model = finite_differences(self.residuals, *limits) if differences else self
+        return search(model, np.asarray(x), *limits, settings)
 
     def oracle(self, x: Array) -> Array:
         found = least_squares(
@@ -55,20 +72,17 @@ class Problem:
         return np.append(found.x, 2.0 * found.cost)
 
 
-def rosenbrock() -> Problem:
+class Made(NamedTuple):
+    """A model of two functions."""
+
+    residuals: Callable[[Array], Array]
+    with_jacobian: Callable[[Array], tuple[Array, Array]]
+
+
+def rosenbrock(most: float = 3.0, phi: float = 0.0) -> Problem:
     return Problem(
-        lambda p: np.array([10 * (p[1] - p[0] ** 2), 1 - p[0]]),
-        lambda p: np.array([[-20 * p[0], 10.0], [-1.0, 0.0]]),
-        np.array([-3.0, -3.0]),
-        np.array([3.0, 4.0]),
-        0.0,
+        lambda p: np.array([10 * (p[1] - p[0] ** 2), 1 - p[0]]), np.full(2, -3.0), np.array([most, 4.0]), phi
     )
-
-
-def rosenbrock_on_a_limit() -> Problem:
-    """With x below 0.5 the optimum is (0.5, 0.25), phi = 0.25."""
-    free = rosenbrock()
-    return Problem(free.one, free.slope, np.array([-3.0, -3.0]), np.array([0.5, 4.0]), 0.25)
 
 
 def powell_singular() -> Problem:
@@ -76,12 +90,6 @@ def powell_singular() -> Problem:
     a, b = np.sqrt(5.0), np.sqrt(10.0)
     return Problem(
         lambda p: np.array([p[0] + 10 * p[1], a * (p[2] - p[3]), (p[1] - 2 * p[2]) ** 2, b * (p[0] - p[3]) ** 2]),
-        lambda p: np.array([
-            [1, 10, 0, 0],
-            [0, 0, a, -a],
-            [0, 2 * (p[1] - 2 * p[2]), -4 * (p[1] - 2 * p[2]), 0],
-            [2 * b * (p[0] - p[3]), 0, 0, -2 * b * (p[0] - p[3])],
-        ]),
         np.full(4, -5.0), np.full(4, 5.0), 0.0, within=1e-3,
     )  # fmt: skip
 
@@ -93,17 +101,8 @@ def bard() -> Problem:
     """Bard (1970); 8.21487e-3 in More, Garbow and Hillstrom (1981), number 8."""
     u = np.arange(1.0, 16.0)
     v, w = 16 - u, np.minimum(u, 16 - u)
-
-    def slope(p: Array) -> Array:
-        below = v * p[1] + w * p[2]
-        return np.stack([-np.ones(15), u * v / below**2, u * w / below**2], axis=1)
-
     return Problem(
-        lambda p: BARD - (p[0] + u / (v * p[1] + w * p[2])),
-        slope,
-        np.full(3, 0.01),
-        np.full(3, 4.0),
-        8.21487e-3,
+        lambda p: BARD - (p[0] + u / (v * p[1] + w * p[2])), np.full(3, 0.01), np.full(3, 4.0), 8.21487e-3
     )
 
 
@@ -114,21 +113,10 @@ KOWALIK_U = np.array([4, 2, 1, 0.5, 0.25, 0.167, 0.125, 0.1, 0.0833, 0.0714, 0.0
 def kowalik_osborne() -> Problem:
     """Kowalik and Osborne (1968); 3.07505e-4 in More, Garbow and Hillstrom (1981), number 15."""
     u = KOWALIK_U
-
-    def slope(p: Array) -> Array:
-        above, below = u**2 + u * p[1], u**2 + u * p[2] + p[3]
-        return -np.stack(
-            [above / below, p[0] * u / below, -p[0] * above * u / below**2, -p[0] * above / below**2], axis=1
-        )
-
     return Problem(
         lambda p: KOWALIK_Y - p[0] * (u**2 + u * p[1]) / (u**2 + u * p[2] + p[3]),
-        slope,
-        np.full(4, 0.01),
-        np.full(4, 0.6),
-        3.07505e-4,
-        within=1e-5,
-    )
+        np.full(4, 0.01), np.full(4, 0.6), 3.07505e-4, within=1e-5,
+    )  # fmt: skip
 
 
 def decay() -> Problem:
@@ -140,26 +128,14 @@ def decay() -> Problem:
 
     truth = np.log([3.0, 1.5, 2.0, 0.15])
     data = model(truth) + 0.05 * np.random.default_rng(7).standard_normal(t.size)
-
-    def slope(p: Array) -> Array:
-        a, k, b, q = np.exp(p)
-        return -np.stack(
-            [a * np.exp(-k * t), -a * k * t * np.exp(-k * t), b * np.exp(-q * t), -b * q * t * np.exp(-q * t)], axis=1
-        ) / 0.05  # fmt: skip
-
-    return Problem(
-        lambda p: (data - model(p)) / 0.05,
-        slope,
-        np.log([0.3, 0.5, 0.2, 0.01]),
-        np.log([30.0, 20.0, 20.0, 0.5]),
-        None,
-        within=1e-5,
-    )
+    low, high = np.log([[0.3, 0.5, 0.2, 0.01], [30.0, 20.0, 20.0, 0.5]])
+    return Problem(lambda p: (data - model(p)) / 0.05, low, high, within=1e-5)
 
 
 PROBLEMS = {
     "rosenbrock": rosenbrock,
-    "rosenbrock on a limit": rosenbrock_on_a_limit,
+    # the optimum is (0.5, 0.25)
+    "rosenbrock on a limit": lambda: rosenbrock(0.5, 0.25),
     "powell singular": powell_singular,
     "bard": bard,
     "kowalik osborne": kowalik_osborne,
@@ -175,7 +151,7 @@ def relative(x: Array, other: Array) -> float:
 def test_same_optimum_as_scipy_from_many_starts(name: str) -> None:
     problem = PROBLEMS[name]()
     x = latin_hypercube(12, problem.low, problem.high, seed=1)
-    found = search(problem, x, problem.low, problem.high, problem.linear, TIGHT)
+    found = problem.search(x, TIGHT)
     oracle = np.stack([problem.oracle(p) for p in x])
     best = oracle[np.argmin(oracle[:, -1])]
     np.testing.assert_allclose(found.phi, best[-1], rtol=1e-9, atol=1e-18)
@@ -185,20 +161,15 @@ def test_same_optimum_as_scipy_from_many_starts(name: str) -> None:
     assert set(found.stopped) <= {"reduction", "change", "stationary"}
 
 
-def test_an_optimum_on_a_limit_says_so() -> None:
-    problem = rosenbrock_on_a_limit()
-    found = search(problem, np.array([[-1.0, 2.0]]), problem.low, problem.high, problem.linear, TIGHT)
-    np.testing.assert_allclose(found.x, [[0.5, 0.25]], rtol=1e-9)
-    np.testing.assert_array_equal(found.at_limit, [[1, 0]])
-    # the same mirrored: x -> -x, so that the lower limit binds
-    mirrored = Problem(
-        lambda p: problem.one(p * [-1, 1]),
-        lambda p: problem.slope(p * [-1, 1]) * [-1, 1],
-        np.array([-0.5, -3.0]), np.array([3.0, 4.0]), 0.25,
-    )  # fmt: skip
-    found = search(mirrored, np.array([[1.0, 2.0]]), mirrored.low, mirrored.high, mirrored.linear, TIGHT)
-    np.testing.assert_allclose(found.x, [[-0.5, 0.25]], rtol=1e-9)
-    np.testing.assert_array_equal(found.at_limit, [[-1, 0]])
+@pytest.mark.parametrize("side", [1, -1])
+def test_an_optimum_on_a_limit_says_so(side: int) -> None:
+    """Rosenbrock with x below 0.5, and mirrored, so that the lower limit binds."""
+    problem, mirror = PROBLEMS["rosenbrock on a limit"](), np.array([side, 1])
+    low, high = np.sort([problem.low * mirror, problem.high * mirror], axis=0)
+    turned = Problem(lambda p: problem.one(p * mirror), low, high)
+    found = turned.search([[-1.0, 2.0] * mirror], TIGHT)
+    np.testing.assert_allclose(found.x, [[0.5 * side, 0.25]], rtol=1e-9)
+    np.testing.assert_array_equal(found.at_limit, [[side, 0]])
 
 
 @pytest.mark.parametrize("name", ["bard", "kowalik osborne", "decay"])
@@ -206,9 +177,8 @@ def test_finite_differences_reach_the_same_optimum_with_more_runs(name: str) -> 
     problem = PROBLEMS[name]()
     logarithmic = np.full(problem.low.size, name == "decay")
     x = latin_hypercube(8, problem.low, problem.high, seed=3)
-    differences = finite_differences(problem.residuals, problem.low, problem.high, logarithmic)
-    exact = search(problem, x, problem.low, problem.high, logarithmic, Settings(tangent_cost=0.5))
-    approximate = search(differences, x, problem.low, problem.high, logarithmic, Settings())
+    exact = problem.search(x, Settings(tangent_cost=0.5), logarithmic=logarithmic)
+    approximate = problem.search(x, Settings(), differences=True, logarithmic=logarithmic)
     np.testing.assert_allclose(approximate.phi[approximate.best], exact.phi[exact.best], rtol=1e-6)
     assert (exact.runs < approximate.runs).all()
     best = problem.oracle(exact.x[exact.best])
@@ -216,28 +186,22 @@ def test_finite_differences_reach_the_same_optimum_with_more_runs(name: str) -> 
 
 
 def test_runs_are_those_that_were_made() -> None:
+    x = [[1.0, 1.5, 2.0]]
     problem = bard()
-    x = np.array([[1.0, 1.5, 2.0]])
-    differences = finite_differences(problem.residuals, problem.low, problem.high, problem.linear)
-    found = search(differences, x, problem.low, problem.high, problem.linear, Settings())
+    found = problem.search(x, Settings(), differences=True)
     # of a single start every point asked is a run of it: (one row a trial, three a side of a Jacobian)
     assert found.runs[0] == sum(problem.asked)
     assert set(problem.asked) == {1, 3}
-    exact = bard()
-    jacobians = 0
+    exact, jacobians = bard(), []
 
-    class Counted:
-        residuals = staticmethod(exact.residuals)
+    def counted(x: Array) -> tuple[Array, Array]:
+        jacobians.append(len(x))
+        return exact.with_jacobian(x)
 
-        @staticmethod
-        def with_jacobian(x: Array) -> tuple[Array, Array]:
-            nonlocal jacobians
-            jacobians += 1
-            return np.stack([exact.one(p) for p in x]), np.stack([exact.slope(p) for p in x])
-
-    found = search(Counted(), x, exact.low, exact.high, exact.linear, Settings(tangent_cost=0.25))
-    assert found.runs[0] == sum(exact.asked) + jacobians * (1 + 3 * 0.25)
-    assert jacobians == found.iterations[0]
+    model = Made(exact.residuals, counted)
+    found = search(model, np.array(x), exact.low, exact.high, exact.linear, Settings(tangent_cost=0.25))
+    assert found.runs[0] == sum(exact.asked) + len(jacobians) * (1 + 3 * 0.25)
+    assert len(jacobians) == found.iterations[0]
 
 
 @pytest.mark.parametrize("differences", [False, True])
@@ -245,25 +209,13 @@ def test_runs_are_those_that_were_made() -> None:
 def test_a_start_ends_in_a_batch_as_it_does_alone(name: str, differences: bool) -> None:
     problem = PROBLEMS[name]()
     x = latin_hypercube(7, problem.low, problem.high, seed=5)
-    limits = (problem.low, problem.high, problem.linear)
-    model = finite_differences(problem.residuals, *limits) if differences else problem
-    together = search(model, x, *limits, Settings())
-    again = search(model, x, *limits, Settings())
+    together, again = (problem.search(x, Settings(), differences=differences) for _ in range(2))
     assert together.x.tobytes() == again.x.tobytes()
     for i in range(len(x)):
-        alone = search(model, x[i : i + 1], *limits, Settings())
+        alone = problem.search(x[i : i + 1], Settings(), differences=differences)
         np.testing.assert_array_equal(alone.x[0], together.x[i])
         np.testing.assert_array_equal(alone.history[0], together.history[i])
-        assert alone.runs[0] == together.runs[i]
-        assert alone.stopped[0] == together.stopped[i]
-
-
-def linear_problem(seed: int, n: int, extra: int, reach: float) -> tuple[Problem, Array, Array]:
-    """b - A x with random A and b; `reach` sets how many of the limits bind."""
-    rng = np.random.default_rng(seed)
-    a, b = rng.standard_normal((n + extra, n)), rng.standard_normal(n + extra)
-    high = reach * rng.uniform(0.1, 1.0, n)
-    return Problem(lambda p: b - a @ p, lambda p: -a, -high[::-1].copy(), high, None), a, b
+        assert (alone.runs[0], alone.stopped[0]) == (together.runs[i], together.stopped[i])
 
 
 @hypothesis_settings(deadline=None, max_examples=60, derandomize=True)
@@ -271,9 +223,12 @@ def linear_problem(seed: int, n: int, extra: int, reach: float) -> tuple[Problem
     st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(0, 8), st.sampled_from([0.05, 0.5, 5.0, 100.0])
 )
 def test_linear_least_squares_within_limits(seed: int, n: int, extra: int, reach: float) -> None:
-    problem, a, b = linear_problem(seed, n, extra, reach)
-    x = latin_hypercube(3, problem.low, problem.high, seed % 1000)
-    found = search(problem, x, problem.low, problem.high, problem.linear, TIGHT)
+    """b - A x with random A and b; `reach` sets how many of the limits bind."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((n + extra, n)), rng.standard_normal(n + extra)
+    high = reach * rng.uniform(0.1, 1.0, n)
+    problem = Problem(lambda p: b - a @ p, -high[::-1], high)
+    found = problem.search(latin_hypercube(3, problem.low, high, seed % 1000), TIGHT)
     oracle = lsq_linear(a, b, (problem.low, problem.high), method="bvls", tol=1e-14)
     np.testing.assert_allclose(found.phi, 2.0 * oracle.cost, rtol=1e-7, atol=1e-10)
 
@@ -296,15 +251,15 @@ def test_limits_hold_and_the_sum_of_squares_never_rises(name: str, seed: int, di
         assert ((points >= low) & (points <= high)).all()
         return problem.residuals(points)
 
-    class Watched:
-        residuals = staticmethod(watched)
+    def with_jacobian(points: Array) -> tuple[Array, Array]:
+        watched(points)
+        return problem.with_jacobian(points)
 
-        @staticmethod
-        def with_jacobian(points: Array) -> tuple[Array, Array]:
-            watched(points)
-            return problem.with_jacobian(points)
-
-    model = finite_differences(watched, low, high, problem.linear) if differences else Watched()
+    model = (
+        finite_differences(watched, low, high, problem.linear)
+        if differences
+        else Made(watched, with_jacobian)
+    )
     found = search(model, x, low, high, problem.linear, Settings(iterations=8))
     for i, history in enumerate(found.history):
         assert (np.diff(history) <= 0).all()
@@ -317,15 +272,12 @@ def test_limits_hold_and_the_sum_of_squares_never_rises(name: str, seed: int, di
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([1e-6, 0.1, 10.0]))
 def test_step_inside_the_limits_is_the_damped_least_squares_one(seed: int, n: int, damping: float) -> None:
     rng = np.random.default_rng(seed)
-    jacobian, residuals = (
-        rng.standard_normal((n + 4, n)) * 10.0 ** rng.uniform(-2, 2, n),
-        rng.standard_normal(n + 4),
-    )
+    jacobian = rng.standard_normal((n + 4, n)) * 10.0 ** rng.uniform(-2, 2, n)
+    residuals = rng.standard_normal(n + 4)
     # |r + J d|^2 + lambda |D d|^2 is least where the system below it is solved in the least-squares sense
     below = np.sqrt(damping) * np.diag(np.sqrt(np.sum(jacobian**2, axis=0)))
-    expected = np.linalg.lstsq(np.vstack([jacobian, below]), np.append(-residuals, np.zeros(n)), rcond=None)[
-        0
-    ]
+    system, right = np.vstack([jacobian, below]), np.append(-residuals, np.zeros(n))
+    expected = np.linalg.lstsq(system, right, rcond=None)[0]
     everywhere = (np.full(n, -np.inf), np.full(n, np.inf))
     step = bounded_step(jacobian.T @ jacobian, -jacobian.T @ residuals, damping, everywhere)
     np.testing.assert_allclose(step, expected, rtol=1e-6, atol=1e-9 * np.abs(expected).max())
@@ -334,52 +286,37 @@ def test_step_inside_the_limits_is_the_damped_least_squares_one(seed: int, n: in
     assert ((held >= room[0] - 1e-15) & (held <= room[1] + 1e-15)).all()
     # whatever lies strictly inside is the optimum of the others: the gradient of the damped sum vanishes there
     inside = (held > room[0]) & (held < room[1])
-    system = np.vstack([jacobian, below])
-    gradient = system.T @ (system @ held + np.append(residuals, np.zeros(n)))
+    gradient = system.T @ (system @ held - right)
     scale = np.linalg.norm(system, axis=0) * np.linalg.norm(residuals)
     assert (np.abs(gradient[inside]) <= 1e-9 * scale[inside]).all()
 
 
 def test_largest_change_in_an_iteration() -> None:
     # the optimum is far: x = (20, 20), but an iteration goes ln 10 along the logarithm and 5 % of 100 along the other
-    problem = Problem(lambda p: 20.0 - p, lambda p: -np.eye(2), np.zeros(2), np.array([50.0, 100.0]), 0.0)
+    problem = Problem(lambda p: 20.0 - p, np.zeros(2), np.array([50.0, 100.0]))
     logarithmic = np.array([True, False])
     one = Settings(iterations=1, first_lambda=1e-10, largest_share=0.05, trials=1)
-    found = search(problem, np.zeros((1, 2)), problem.low, problem.high, logarithmic, one)
+    found = problem.search(np.zeros((1, 2)), one, logarithmic=logarithmic)
     # the whole step is shortened, so both go as far as the stricter of the two allows
     np.testing.assert_allclose(found.x, [[np.log(10.0), np.log(10.0)]], rtol=1e-12)
     assert found.stopped == ("iterations",)
     wide = one.model_copy(update={"largest_factor": 1e4})
-    found = search(problem, np.zeros((1, 2)), problem.low, problem.high, logarithmic, wide)
+    found = problem.search(np.zeros((1, 2)), wide, logarithmic=logarithmic)
     np.testing.assert_allclose(found.x, [[5.0, 5.0]], rtol=1e-12)
 
 
 def test_lambdas_go_down_while_that_helps() -> None:
     # one parameter, r = 1 - x from 0: a step at lambda is 1 / (1 + lambda), phi = (lambda / (1 + lambda))^2
-    problem = Problem(
-        lambda p: 1.0 - np.repeat(p, 2), lambda p: -np.ones((2, 1)), np.zeros(1), np.full(1, 9.0), 0.0
-    )
+    problem = Problem(lambda p: 1.0 - np.repeat(p, 2), np.zeros(1), np.full(1, 9.0))
     one = Settings(iterations=1, first_lambda=9.0, lambda_factor=3.0, sufficient_ratio=0.3)
-    found = search(problem, np.zeros((1, 1)), problem.low, problem.high, problem.linear, one)
+    found = problem.search([[0.0]], one)
     # 0.81 at 9 and 0.5625 at 3 are not below 0.3, 0.25 at 1 is: three trials, the start and a Jacobian of two runs
     assert found.phi[0] / 2.0 == pytest.approx(0.25)
     assert found.runs[0] == 3 + 1 + 2
     # far too much damping: the first gain is small whatever comes next, the second one ends the iteration
-    damped = Settings(iterations=1, first_lambda=1e4, lambda_factor=10.0)
-    found = search(problem, np.zeros((1, 1)), problem.low, problem.high, problem.linear, damped)
+    found = problem.search([[0.0]], Settings(iterations=1, first_lambda=1e4, lambda_factor=10.0))
     assert found.x[0, 0] == pytest.approx(1.0 / 1001.0)
     assert found.runs[0] == 2 + 1 + 2
-
-
-def arctangent() -> Problem:
-    """r = atan x: from 3, Gauss-Newton overshoots to 3 - 10 atan 3 = -9.5, where phi is larger."""
-    return Problem(
-        lambda p: np.arctan(p),
-        lambda p: np.diag(1.0 / (1.0 + p**2)),
-        np.full(1, -100.0),
-        np.full(1, 100.0),
-        0.0,
-    )
 
 
 @pytest.mark.parametrize(
@@ -392,9 +329,10 @@ def arctangent() -> Problem:
     ],
 )
 def test_lambdas_go_up_when_down_fails(first: float, factor: float, trials: list[float]) -> None:
-    problem = arctangent()
+    """r = atan x: from 3, Gauss-Newton overshoots to 3 - 10 atan 3 = -9.5, where phi is larger."""
+    problem = Problem(np.arctan, np.full(1, -100.0), np.full(1, 100.0))
     one = Settings(iterations=1, first_lambda=first, lambda_factor=factor, sufficient_ratio=0.0)
-    found = search(problem, np.array([[3.0]]), problem.low, problem.high, problem.linear, one)
+    found = problem.search([[3.0]], one)
     points = 3.0 - 10.0 * np.arctan(3.0) / (1.0 + np.array(trials))
     assert found.x[0, 0] == pytest.approx(min(points, key=abs))
     # all of the trials, the start, and a Jacobian of two runs
@@ -402,18 +340,14 @@ def test_lambdas_go_up_when_down_fails(first: float, factor: float, trials: list
 
 
 def test_a_model_in_jax_with_its_jacobian_by_forward_mode() -> None:
-    problem = kowalik_osborne()
+    problem, u = kowalik_osborne(), jnp.asarray(KOWALIK_U)
 
     def one(p: jax.Array) -> jax.Array:
-        u = jnp.asarray(KOWALIK_U)
         return KOWALIK_Y - p[0] * (u**2 + u * p[1]) / (u**2 + u * p[2] + p[3])
 
-    class Model:
-        residuals = staticmethod(jax.jit(jax.vmap(one)))
-        with_jacobian = staticmethod(jax.jit(jax.vmap(lambda p: (one(p), jax.jacfwd(one)(p)))))
-
+    model = Made(jax.jit(jax.vmap(one)), jax.jit(jax.vmap(lambda p: (one(p), jax.jacfwd(one)(p)))))
     x = latin_hypercube(5, problem.low, problem.high, seed=9)
-    found = search(Model(), x, problem.low, problem.high, problem.linear, TIGHT)
+    found = search(model, x, problem.low, problem.high, problem.linear, TIGHT)
     np.testing.assert_allclose(found.phi, 3.07505e-4, rtol=2e-6)
     assert relative(found.x, problem.oracle(x[0])[:-1]) < problem.within
 
@@ -451,20 +385,20 @@ def test_forward_increments() -> None:
 
 
 def test_differences_become_central_when_little_is_gained() -> None:
-    problem = bard()
-    differences = finite_differences(problem.residuals, problem.low, problem.high, problem.linear)
-    limits = (problem.low, problem.high, problem.linear)
-    x = np.array([[1.0, 1.5, 2.0]])
-    forward = search(differences, x, *limits, Settings(central_below=0.0))
+    problem, x = bard(), [[1.0, 1.5, 2.0]]
+    forward = problem.search(x, Settings(central_below=0.0), differences=True)
     sizes = problem.asked.copy()
     problem.asked.clear()
-    switched = search(differences, x, *limits, Settings())
-    pairs = [a == b == 3 for a, b in pairwise(problem.asked)]
-    assert any(pairs)
+    switched = problem.search(x, Settings(), differences=True)
+    assert any(a == b == 3 for a, b in pairwise(problem.asked))
     assert not any(a == b == 3 for a, b in pairwise(sizes))
     # forward differences stop at a point that is a little off
-    best = problem.oracle(x[0])
+    best = problem.oracle(np.array(x[0]))
     assert relative(switched.x[0], best[:-1]) < relative(forward.x[0], best[:-1])
+
+
+BOX = (np.full(2, -2.0), np.full(2, 2.0), np.zeros(2, bool))
+UNIT = (np.zeros(1), np.ones(1), np.zeros(1, bool))
 
 
 def wall(points: Array) -> Array:
@@ -474,72 +408,48 @@ def wall(points: Array) -> Array:
     return found
 
 
-class Wall:
-    residuals = staticmethod(wall)
+def wall_and_slope(points: Array) -> tuple[Array, Array]:
+    slope = np.zeros((len(points), 2, 2))
+    slope[:, 0, 0], slope[:, 0, 1], slope[:, 1, 0] = -20 * points[:, 0], 10.0, -1.0
+    return wall(points), slope
 
-    @staticmethod
-    def with_jacobian(points: Array) -> tuple[Array, Array]:
-        slope = np.zeros((len(points), 2, 2))
-        slope[:, 0, 0], slope[:, 0, 1], slope[:, 1, 0] = -20 * points[:, 0], 10.0, -1.0
-        return wall(points), slope
+
+WALL = Made(wall, wall_and_slope)
 
 
 def test_one_bad_start_disturbs_no_other() -> None:
-    low, high, linear = np.full(2, -2.0), np.full(2, 2.0), np.zeros(2, bool)
     x = np.array([[0.3, 1.0], [-1.0, 1.0], [1.5, -1.0]])
-    found = search(Wall(), x, low, high, linear, Settings())
+    found = search(WALL, x, *BOX, Settings())
     assert found.stopped[1] == "failed"
     assert "2 of 2 residuals are not finite" in found.reason[1]
     assert np.isnan(found.phi[1])
-    assert found.runs[1] == 1
-    assert found.iterations[1] == 0
+    assert (found.runs[1], found.iterations[1]) == (1, 0)
     np.testing.assert_array_equal(found.x[1], x[1])
-    alone = search(Wall(), x[[0, 2]], low, high, linear, Settings())
+    alone = search(WALL, x[[0, 2]], *BOX, Settings())
     np.testing.assert_array_equal(alone.x, found.x[[0, 2]])
     assert found.best in (0, 2)
-    differences = finite_differences(wall, low, high, linear)
-    approximate = search(differences, x, low, high, linear, Settings())
+    approximate = search(finite_differences(wall, *BOX), x, *BOX, Settings())
     assert approximate.stopped[1] == "failed"
     assert (approximate.phi[[0, 2]] < 1e-6).all()
 
 
 def test_a_trial_that_cannot_run_is_rejected() -> None:
     # least at -1, behind a wall at -0.5: the search comes near the wall, never across
-    class Model:
-        @staticmethod
-        def residuals(points: Array) -> Array:
-            return np.where(points < -0.5, np.inf, points + 1.0)
+    def residuals(points: Array) -> Array:
+        return np.where(points < -0.5, np.inf, points + 1.0)
 
-        def with_jacobian(self, points: Array) -> tuple[Array, Array]:
-            return self.residuals(points), np.ones((len(points), 1, 1))
-
-    found = search(
-        Model(), np.array([[1.0]]), np.full(1, -2.0), np.full(1, 2.0), np.zeros(1, bool), Settings()
-    )
+    model = Made(residuals, lambda points: (residuals(points), np.ones((len(points), 1, 1))))
+    found = search(model, np.array([[1.0]]), np.full(1, -2.0), np.full(1, 2.0), UNIT[2], Settings())
     assert -0.5 <= found.x[0, 0] < -0.3
     assert np.isfinite(found.history[0]).all()
 
 
 def test_a_jacobian_that_is_not_finite_ends_the_start() -> None:
-    class Model:
-        @staticmethod
-        def residuals(points: Array) -> Array:
-            return points - 0.5
+    def with_jacobian(points: Array) -> tuple[Array, Array]:
+        return points - 0.5, np.where(points > 0.8, np.nan, 1.0)[..., None]
 
-        @staticmethod
-        def with_jacobian(points: Array) -> tuple[Array, Array]:
-            slope = np.ones((len(points), 1, 1))
-            slope[points[:, 0] > 0.8] = np.nan
-            return points - 0.5, slope
-
-    found = search(
-        Model(),
-        np.array([[0.9], [0.1]]),
-        np.zeros(1),
-        np.ones(1),
-        np.zeros(1, bool),
-        Settings(least_change=0),
-    )
+    model = Made(lambda points: points - 0.5, with_jacobian)
+    found = search(model, np.array([[0.9], [0.1]]), *UNIT, Settings(least_change=0))
     assert found.stopped == ("derivative", "stationary")
     np.testing.assert_allclose(found.x[:, 0], [0.9, 0.5])
     assert found.phi[0] == pytest.approx(0.16)
@@ -548,10 +458,9 @@ def test_a_jacobian_that_is_not_finite_ends_the_start() -> None:
 def test_why_it_stopped() -> None:
     problem = decay()
     x = latin_hypercube(4, problem.low, problem.high, seed=2)
-    logarithmic = np.ones(4, bool)
 
     def run(**changes: float) -> tuple[set[str], tuple[Array, ...]]:
-        found = search(problem, x, problem.low, problem.high, logarithmic, Settings(**changes))
+        found = problem.search(x, Settings(**changes), logarithmic=np.ones(4, bool))
         return set(found.stopped), found.history
 
     why, histories = run(iterations=3)
@@ -568,14 +477,9 @@ def test_why_it_stopped() -> None:
 
 
 def test_a_parameter_without_effect_stays() -> None:
-    problem = Problem(
-        lambda p: np.array([p[0] - 1.0, 2.0 * p[0] - 2.5]),
-        lambda p: np.array([[1.0, 0.0], [2.0, 0.0]]),
-        np.zeros(2), np.full(2, 3.0), None,
-    )  # fmt: skip
-    found = search(problem, np.array([[2.5, 0.7]]), problem.low, problem.high, problem.linear, TIGHT)
     # the line through (1, 1), (2, 2.5): x = 6 / 5
-    np.testing.assert_allclose(found.x, [[1.2, 0.7]], rtol=1e-9)
+    problem = Problem(lambda p: np.array([p[0] - 1.0, 2.0 * p[0] - 2.5]), np.zeros(2), np.full(2, 3.0))
+    np.testing.assert_allclose(problem.search([[2.5, 0.7]], TIGHT).x, [[1.2, 0.7]], rtol=1e-9)
 
 
 def test_latin_hypercube_has_one_point_in_every_stratum() -> None:
@@ -597,38 +501,32 @@ def test_latin_hypercube_has_one_point_in_every_stratum() -> None:
         latin_hypercube(4, low, high, 1, np.array([0.0, 1.0, 0.0]))
 
 
-def test_bad_input() -> None:
-    low, high, linear = np.full(2, -2.0), np.full(2, 2.0), np.zeros(2, bool)
-    x = np.zeros((3, 2))
-    with pytest.raises(ConfigError, match="coordinate 1 has low 2 and high 2"):
-        search(Wall(), x, np.array([-2.0, 2.0]), high, linear, Settings())
-    with pytest.raises(ConfigError, match=r"low has shape \(2,\), high \(3,\)"):
-        search(Wall(), x, low, np.ones(3), linear, Settings())
-    outside = x.copy()
-    outside[2, 0] = np.nan
-    with pytest.raises(ConfigError, match="coordinate 0 of start 2 is nan; expected -2 to 2"):
-        search(Wall(), outside, low, high, linear, Settings())
-    with pytest.raises(ConfigError, match=r"found shape \(3, 1\); expected \(start, 2\)"):
-        search(Wall(), x[:, :1], low, high, linear, Settings())
-    with pytest.raises(
-        ConfigError, match="none of 3 starts can be run; the first: at its first point 2 of 2"
-    ):
-        search(Wall(), x - 1.0, low, high, linear, Settings())
-    few = finite_differences(lambda points: points[:, :1], low, high, linear)
-    with pytest.raises(ConfigError, match="1 observations for 2 parameters"):
-        search(few, x, low, high, linear, Settings())
-    flat = finite_differences(lambda points: points[0], low, high, linear)
-    with pytest.raises(ConfigError, match=r"residuals: found shape \(2,\); expected \(3, m\)"):
-        search(flat, x, low, high, linear, Settings())
+LOW, HIGH, LINEAR = BOX
+THREE = np.zeros((3, 2))
+OUTSIDE = np.array([[0.0, 0.0], [0.0, 0.0], [np.nan, 0.0]])
+TURNED = Made(wall, lambda points: (wall(points), np.zeros((2, 2, len(points)))))
 
-    class Turned(Wall):
-        @staticmethod
-        def with_jacobian(points: Array) -> tuple[Array, Array]:
-            return wall(points), np.zeros((2, 2, len(points)))
 
-    with pytest.raises(ConfigError, match=r"Jacobian: found shape \(2, 2, 3\); expected \(3, 2, 2\)"):
-        search(Turned(), x, low, high, linear, Settings())
+@pytest.mark.parametrize(
+    ("model", "x", "low", "high", "match"),
+    [
+        (WALL, THREE, np.array([-2.0, 2.0]), HIGH, "coordinate 1 has low 2 and high 2"),
+        (WALL, THREE, LOW, np.ones(3), r"low has shape \(2,\), high \(3,\)"),
+        (WALL, OUTSIDE, LOW, HIGH, "coordinate 0 of start 2 is nan; expected -2 to 2"),
+        (WALL, THREE[:, :1], LOW, HIGH, r"found shape \(3, 1\); expected \(start, 2\)"),
+        (WALL, THREE - 1, LOW, HIGH, "none of 3 starts can be run; the first: at its first point 2 of 2"),
+        (Made(lambda p: p[:, :1], wall_and_slope), THREE, LOW, HIGH, "1 observations for 2 parameters"),
+        (Made(lambda p: p[0], wall_and_slope), THREE, LOW, HIGH, r"found shape \(2,\); expected \(3, m\)"),
+        (TURNED, THREE, LOW, HIGH, r"Jacobian: found shape \(2, 2, 3\); expected \(3, 2, 2\)"),
+    ],
+)
+def test_bad_input(model: Made, x: Array, low: Array, high: Array, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        search(model, x, low, high, LINEAR, Settings())
+
+
+def test_bad_increments() -> None:
     with pytest.raises(ConfigError, match="found increment 0 "):
-        finite_differences(wall, low, high, linear, increment=0.0)
+        finite_differences(wall, *BOX, increment=0.0)
     with pytest.raises(ConfigError, match="expected numbers above 0"):
-        finite_differences(wall, low, high, linear, floor=np.array([0.1, -1.0]))
+        finite_differences(wall, *BOX, floor=np.array([0.1, -1.0]))

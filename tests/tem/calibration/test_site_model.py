@@ -43,12 +43,12 @@ def rows(*rows: tuple) -> pd.DataFrame:
 
 
 def predicted() -> Predicted:
-    """Every month another number."""
+    """Two starts, every month another number."""
     rng = np.random.default_rng(3)
-    shape = (len(YEARS), 12, 3)
+    shape = (len(YEARS), 12, 2, 3)
     month = lambda: jnp.asarray(rng.normal(size=shape))  # noqa: E731
-    tsoil = jnp.asarray(rng.normal(size=(len(YEARS), 12, 42, 3)))
-    pools, annual = rng.normal(size=(len(POOLS), 3)), rng.normal(size=(len(ANNUAL), 3))
+    tsoil = jnp.asarray(rng.normal(size=(len(YEARS), 12, 42, 2, 3)))
+    pools, annual = rng.normal(size=(len(POOLS), 2, 3)), rng.normal(size=(len(ANNUAL), 2, 3))
     return Predicted(
         month(),
         month(),
@@ -57,7 +57,7 @@ def predicted() -> Predicted:
         month(),
         jnp.asarray(pools),
         jnp.asarray(annual),
-        jnp.ones(3, bool),
+        jnp.ones((2, 3), bool),
     )
 
 
@@ -72,15 +72,16 @@ def test_each_target_is_found_at_its_site_year_and_month() -> None:
     held = predicted()
     found = np.asarray(modelled(held, targets_of(table, bare(), PLACE)))
     # 5 cm is the middle between layers of 0-2, 2-5 and 5-10 cm: linear between the middles 3.5 and 7.5 cm
-    warm = held.tsoil[3, 7, :, 2]
-    expected = [
-        held.gpp[2, 6, 2],
-        held.reco[0, 0, 1],
-        -held.nep[4, 11, 0],
-        held.thaw_depth[1, 5, 1],
-        warm[1] + (warm[2] - warm[1]) * 1.5 / 4.0,
-    ]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    for start in range(2):
+        warm = held.tsoil[3, 7, :, start, 2]
+        expected = [
+            held.gpp[2, 6, start, 2],
+            held.reco[0, 0, start, 1],
+            -held.nep[4, 11, start, 0],
+            held.thaw_depth[1, 5, start, 1],
+            warm[1] + (warm[2] - warm[1]) * 1.5 / 4.0,
+        ]
+        np.testing.assert_allclose(found[start], expected, rtol=1e-12)
     assert set(table["variable"]) == set(VARIABLES)
 
 
@@ -128,11 +129,11 @@ def test_a_twin_finds_the_parameters_of_its_own_observations() -> None:
         ("tundra", y, m, v, np.nan, 0.0) for y in YEARS for m in range(1, 13) for v in ("gpp", "reco", "nee")
     ]
     targets = targets_of(rows(*months), sites, PLACE)
-    held = predict(sites, free, sites.fixed, jnp.asarray(truth))
-    values = np.asarray(modelled(held, targets))
+    held = predict(sites, free, sites.fixed, jnp.asarray(truth)[None])
+    values = np.asarray(modelled(held, targets))[0]
     targets = targets._replace(value=values, sigma=np.maximum(0.1 * np.abs(values), 1.0))
     equilibrium = balance_targets(world.columns(), ["wet_tundra"], ["C_V", "C_S", "N_VS", "uptake"], 0.1)
-    own = np.concatenate([held.pools, held.annual])[equilibrium.which, equilibrium.column]
+    own = np.concatenate([held.pools, held.annual])[equilibrium.which, 0, equilibrium.column]
     model = SiteModel(sites, free, targets, equilibrium._replace(value=own, sigma=0.1 * own))
     starts = gml.latin_hypercube(4, free.low, free.high, 1, free.start)
     settings = gml.Settings(least_reduction=1e-6, least_change=1e-6, iterations=60)

@@ -63,7 +63,8 @@ def taylor(rows: Sequence[Mapping[str, Any]], width: Width = "wide") -> Figure |
     reach = min(FARTHEST, max(1.5, *(0.25 * math.ceil(4.2 * p[run][0]) for p in points for run in RUNS)))
     sites = list(dict.fromkeys(p["site_id"] for p in points))
     with look():
-        figure = Figure(figsize=(INCHES[width], 6.0 if width == "wide" else 5.4), layout="constrained")
+        height = (4.6 if negative else 6.2) if width == "wide" else (4.6 if negative else 5.6)
+        figure = Figure(figsize=(INCHES[width], height), layout="constrained")
         ax = figure.add_subplot(projection="polar")
         if not isinstance(ax, PolarAxes):
             raise TypeError("polar projection without polar axes")
@@ -135,7 +136,9 @@ def _taylor_grid(ax: PolarAxes, reach: float, negative: bool) -> None:
         ax.plot(angle[inside], radius[inside], color=GREY, lw=0.6, ls=":", zorder=1)
     ax.plot(0.0, 1.0, "*", ms=12, color=INK, zorder=4, clip_on=False)
     ax.annotate("observed", (0.0, 1.0), xytext=(0, -24), textcoords="offset points", ha="center", fontsize=9)
-    ax.set_title("Angle: correlation. Distance: standard deviation over that observed.", fontsize=9, pad=14)
+    ax.set_xlabel(
+        "angle: correlation; distance: standard deviation over that observed", labelpad=26, fontsize=9
+    )
 
 
 def seasons(months: pd.DataFrame, site: str, width: Width = "wide") -> Figure | None:

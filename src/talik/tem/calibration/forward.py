@@ -24,7 +24,7 @@ from talik.tem.run import model_settings
 from talik.tem.settings import TemSettings
 from talik.tem.thermal.freezing import heat_at, phase
 from talik.tem.thermal.materials import OrganicSoil
-from talik.tem.thermal.year import Heat, SoilClimate, thaw_depth
+from talik.tem.thermal.year import Heat, SoilClimate, deep_profile, thaw_depth
 
 Array = jax.Array
 
@@ -37,12 +37,16 @@ MEMORY_YEARS = 2
 AFTER_YEARS = 4
 """Plain years after the last step, in which memory and the pools that turn over fast take part in the derivatives."""
 
+GROUND_YEARS, GROUND_ROUNDS = 10, 3
+"""Soil heat settles after a change of the ground in so many rounds of years, each of which ends with the conductive
+profile below 3.6 m, and once more years, from the balance of the project's own ground."""
+
 
 class Predicted(NamedTuple):
-    """What sites give. gpp, reco, nep (year, 12, column), g C m-2 month-1 (gpp and reco positive, nep into the land);
-    tsoil (year, 12, 42, column), monthly mean, degC; thaw_depth (year, 12, column), the largest of the month, m;
-    pools (pool of `POOLS`, column), g m-2, and annual fluxes (of `ANNUAL`, column), g m-2 yr-1, of the equilibrium;
-    balanced (column,), whether the equilibrium was found."""
+    """What sites give. gpp, reco, nep (year, 12, start, column), g C m-2 month-1 (gpp and reco positive, nep into the
+    land); tsoil (year, 12, 42, start, column), monthly mean, degC; thaw_depth (year, 12, start, column), the largest of
+    the month, m; pools (pool of `POOLS`, start, column), g m-2, and annual fluxes (of `ANNUAL`, start, column),
+    g m-2 yr-1, of the equilibrium; balanced (start, column), whether the equilibrium was found."""
 
     gpp: Array
     reco: Array
@@ -66,8 +70,9 @@ class Years(NamedTuple):
 
 
 class Fixed(NamedTuple):
-    """Arrays that the free parameters do not change. parameters, organic : of the project; start : their equilibrium,
-    with settled soil; first : the repeated year; running : the years of the loop, then those of the climate."""
+    """Arrays that the free parameters do not change, columns last. parameters, organic : of the project; start : their
+    equilibrium, with settled soil; first : the repeated year; running : the years of the loop, then those of the
+    climate."""
 
     parameters: Parameters
     organic: OrganicSoil | None
@@ -96,14 +101,14 @@ def prepare(columns: Columns, climate: Climate, wanted: TemSettings) -> Sites:
     settings = model_settings(wanted, float(first.co2[0]))
     parameters = parameters_of(columns, wanted, first)
     mean = first.mean()
-    forcing = mean.forcing(mean.first_year)
+    forcing = _by_column(mean.forcing(mean.first_year))
     state, soil, _, _ = phases.settled_soil(forcing, parameters, wanted, settings)
     balance = phases.equilibrium(state, forcing, soil, parameters, wanted, settings.with_baseline(True))
     loop = spin_up_climate(wanted, climate)
-    turns = [loop.forcing(y, loop=True) for y in loop.years][: wanted.spin_up.years]
+    turns = [_by_column(loop.forcing(y, loop=True)) for y in loop.years][: wanted.spin_up.years]
     settling = _stacked([*turns, *turns])
     settled, _ = jax.jit(_scan_soil, static_argnums=3)(balance.state, settling, parameters, settings)
-    running = _stacked([*turns, *(climate.forcing(y) for y in climate.years)])
+    running = _stacked([*turns, *(_by_column(climate.forcing(y)) for y in climate.years)])
     _, soils = jax.jit(_scan_soil, static_argnums=3)(settled, running, parameters, settings)
     organic = organic_of(columns, wanted) if wanted.soil_heat.layers == "physical" else None
     fixed = Fixed(parameters, organic, balance.state, Years(forcing, soil), Years(running, soils))
@@ -111,11 +116,16 @@ def prepare(columns: Columns, climate: Climate, wanted: TemSettings) -> Sites:
 
 
 def predict(sites: Sites, free: FreeParameters, fixed: Fixed, x: Array) -> Predicted:
-    """What the sites give at coordinates x (n,); pure and differentiable in forward mode.
+    """What the sites give at coordinates x (start, n); pure and differentiable in forward mode.
 
-    fixed : `sites.fixed`, handed over by itself because it holds too much to be compiled in.
+    fixed : `sites.fixed`, handed over by itself because it holds too much to be compiled in. Starts go beside each
+    other as further columns, over which the model is fastest.
     """
-    parameters = with_values(free, free.values(x), fixed.parameters, sites.columns, fixed.organic)
+    starts, count = x.shape[0], len(sites.columns.community)
+    columns = sites.columns.repeated(starts)
+    fixed = jax.tree.map(lambda a: jnp.tile(a, starts), fixed)
+    values = jnp.repeat(free.values(x).T, count, axis=1)
+    parameters = with_values(free, values, fixed.parameters, columns, fixed.organic)
     if free.ground:
         fixed = _with_ground(sites, fixed, parameters)
     years = fixed.running
@@ -128,7 +138,9 @@ def predict(sites: Sites, free: FreeParameters, fixed: Fixed, x: Array) -> Predi
     _, fluxes = lax.scan(pass_year, found.state, years)
     gpp, reco, nep = (flux[sites.turns :] for flux in fluxes)
     soil = jax.tree.map(lambda a: a[sites.turns :], years.soil)
-    return Predicted(gpp, reco, nep, soil.tsoil, thaw_depth(soil.liquid), found.pools, found.annual, balanced)
+    thaw = thaw_depth(soil.liquid)
+    together = Predicted(gpp, reco, nep, soil.tsoil, thaw, found.pools, found.annual, balanced)
+    return Predicted(*(a.reshape(*a.shape[:-1], starts, count) for a in together))
 
 
 class Balance(NamedTuple):
@@ -214,27 +226,29 @@ def _mapped(
     return done
 
 
-GROUND_YEARS = 30
-"""Years in which soil heat settles after a change of the ground, from the balance of the project's own: enough for the
-upper metres; the deep soil takes longer and changes temperatures near the surface by less than 0.01 K."""
-
-
 def _with_ground(sites: Sites, fixed: Fixed, parameters: Parameters) -> Fixed:
     """The same with soil heat that has settled on another ground, and the soil climates of all years."""
     settings, forcings = sites.settings, fixed.running.forcing
     heat = _moved(fixed.start.heat, fixed.parameters, parameters, settings)
-    start = fixed.start._replace(heat=heat)
 
     def again(state: State, _: None) -> tuple[State, SoilClimate]:
         warmed, soil = model.soil_step(state, fixed.first.forcing, parameters, settings)
         return warmed, soil
 
-    state, soils = lax.scan(again, start, None, length=GROUND_YEARS)
+    def round_of_years(state: State, _: None) -> tuple[State, None]:
+        after, soils = lax.scan(again, state, None, length=GROUND_YEARS)
+        layers = model.layers_of(after.heat.saturation, parameters.ground)
+        last = jax.tree.map(lambda a: a[-1], soils)
+        deep = deep_profile(after.heat, last, layers, settings.geothermal, settings.unfrozen)
+        return after._replace(heat=deep), None
+
+    state, _ = lax.scan(round_of_years, fixed.start._replace(heat=heat), None, length=GROUND_ROUNDS)
+    state, soils = lax.scan(again, state, None, length=GROUND_YEARS)
     first = fixed.first._replace(soil=jax.tree.map(lambda a: a[-1], soils))
     twice = jax.tree.map(lambda a: jnp.concatenate([a[: sites.turns], a]), forcings)
     _, running = _scan_soil(state, twice, parameters, settings)
     soils = jax.tree.map(lambda a: a[sites.turns :], running)
-    return fixed._replace(start=start, first=first, running=Years(forcings, soils))
+    return fixed._replace(start=state, first=first, running=Years(forcings, soils))
 
 
 def _moved(heat: Heat, before: Parameters, after: Parameters, settings: Settings) -> Heat:
@@ -256,6 +270,11 @@ def _scan_soil(
 
     done, soils = lax.scan(year, state, forcing)
     return done, soils
+
+
+def _by_column(forcing: Forcing) -> Forcing:
+    """The same with CO2 of each column."""
+    return forcing._replace(co2=jnp.broadcast_to(jnp.asarray(forcing.co2), forcing.tair.shape[-1:]))
 
 
 def _stacked(trees: Sequence[Any]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,11 @@ from talik.sources.permafrost_maps import read_yearly_active_layers, read_yearly
 from talik.tem.calibration.forward import Predicted
 from talik.tem.calibration.settings import CalibrationSettings
 from talik.tem.calibration.site_forcing import SiteFiles
+from talik.tem.calibration.tower_run import TowerRun
 from talik.tem.calibration.towers import Tower
 from talik.tem.calibration.validation import GROUND, RUNS, Calibration
 from talik.tem.diagnose.observed import FILES
+from talik.tem.run import keep_compiled
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, interpolation
 from talik.upscaling.distances import arc_km, unit_vectors
 
@@ -89,13 +90,14 @@ def beside_model(
     """What the model has for rows of `ground_near`, (row,): the largest thaw depth of the year (m), the mean of the
     twelve months at the depth (degC). NaN where it has no permafrost: its thaw depth is the bottom of the ground.
 
-    place : column of each site_id. first_year : of `predicted`, whose years must hold those of the rows.
+    place : column of each site_id. first_year : of `predicted`, whose years must hold those of the rows. Of several
+    starts the first counts.
     """
     year = rows["year"].to_numpy(int) - first_year
     column = rows["site_id"].map(place).to_numpy(int)
-    thickest = np.asarray(predicted.thaw_depth, dtype=np.float64).max(axis=1)
+    thickest = np.asarray(predicted.thaw_depth, dtype=np.float64)[:, :, 0].max(axis=1)
     thickest = np.where(thickest >= SOIL_THICKNESS_M.sum() * (1.0 - 1e-6), np.nan, thickest)
-    annual = np.asarray(predicted.tsoil, dtype=np.float64).mean(axis=1)
+    annual = np.asarray(predicted.tsoil, dtype=np.float64)[:, :, :, 0].mean(axis=1)
     depth = rows["depth_m"].fillna(0.0).to_numpy(float)
     at_depth = np.einsum("rl,rl->r", annual[year, :, column], interpolation(depth))
     is_thickness = (rows["variable"] == ACTIVE_LAYER).to_numpy()
@@ -110,31 +112,25 @@ def with_model(
     settings: CalibrationSettings,
     forcing: SiteFiles,
 ) -> pd.DataFrame:
-    """The rows with the model before and after calibration: `COLUMNS`. Runs each community twice."""
+    """The rows with the model before and after calibration: `COLUMNS`. Runs each community twice.
+
+    InputError: a tower whose equilibrium is not found.
+    """
+    keep_compiled()
     parts = []
     for community, held in found.communities.items():
         mine = [t for t in towers if t.community == community and t.site in set(rows["site_id"])]
         if not mine:
             continue
-        place = {tower.site: i for i, tower in enumerate(mine)}
-        part = rows[rows["site_id"].isin(place)].copy()
+        part = rows[rows["site_id"].isin([t.site for t in mine])].copy()
         own = {"parameters": settings.model.parameters, "organic_soil": settings.model.organic_soil}
-        for run, keys in zip(RUNS, (own, held), strict=True):
-            predicted = predict_towers(mine, settings, forcing, keys)
-            part[run] = beside_model(part, predicted, place, settings.data.years[0])
+        for name, keys in zip(RUNS, (own, held), strict=True):
+            run = TowerRun(mine, settings, forcing, keys["parameters"], keys["organic_soil"])
+            part[name] = beside_model(part, run.predicted, run.place, settings.data.years[0])
         parts.append(part)
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
-
-
-def predict_towers(
-    towers: Sequence[Tower], settings: CalibrationSettings, forcing: SiteFiles, keys: Mapping[str, Any]
-) -> Predicted:
-    """What the model gives at towers with `parameters` and `organic_soil` of `keys`."""
-    from talik.tem.calibration.tower_run import TowerRun
-
-    run = TowerRun(towers, settings, forcing, keys["parameters"], keys["organic_soil"])
-    predicted: Predicted = run.predict()
-    return predicted
 
 
 def for_scores(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin  # type: ignore[import-untyped]
 from numpyro.infer import MCMC, NUTS  # type: ignore[import-untyped]
+from pydantic import Field
 from scipy.stats import norm, rankdata
 
-from talik.errors import ConfigError, InputError
+from talik.config import Frozen
+from talik.errors import InputError
 from talik.tem.calibration.laplace import Laplace
 from talik.tem.calibration.posterior import Array, Posterior, Prior
 
@@ -27,34 +29,25 @@ SPARE_STARTS = 10
 """Points tried per chain when looking for starts where the model gives a finite answer."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Frozen):
     """How long to sample, and when to believe it (limits after Vehtari et al., 2021)."""
 
-    chains: int = 4
-    warmup: int = 500
-    draws: int = 500
-    """Per chain, after the warm-up."""
-    target_acceptance: float = 0.8
+    chains: Annotated[int, Field(ge=1)] = 4
+    """Chains side by side."""
+    warmup: Annotated[int, Field(ge=1)] = 300
+    """Draws of each chain that only tune the sampler and are thrown away."""
+    draws: Annotated[int, Field(ge=4)] = 500
+    """Per chain, after the warm-up; hundreds make sense."""
+    target_acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """Closer to 1 means smaller steps: try 0.95 where transitions diverge."""
-    max_tree_depth: int = 8
+    max_tree_depth: Annotated[int, Field(ge=1, le=15)] = 8
     """A draw costs at most 2^depth - 1 gradients."""
-    seed: int = 0
-    rhat_below: float = 1.01
-    ess_above: float = 400.0
-
-    def __post_init__(self) -> None:
-        least = {"chains": 1, "warmup": 1, "draws": 4, "max_tree_depth": 1}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise ConfigError(
-                    f"nuts: {name} is {getattr(self, name)}; it must be at least {smallest} "
-                    "(and hundreds of draws make sense)."
-                )
-        if not 0 < self.target_acceptance < 1:
-            raise ConfigError(
-                f"nuts: target_acceptance is {self.target_acceptance:g}; it lies between 0 and 1."
-            )
+    seed: Annotated[int, Field(ge=0)] = 0
+    """The same seed gives the same draws."""
+    rhat_below: Annotated[float, Field(gt=1)] = 1.01
+    """Draws are trusted where R-hat is below this."""
+    ess_above: Annotated[float, Field(ge=0)] = 400.0
+    """Draws are trusted where they are worth more independent ones than this."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +161,8 @@ def sample(posterior: Posterior, start: Laplace, settings: Settings) -> Chains:
 
     The sampler moves logit((z - low)/(high - low)), whose Jacobian is in the density, so that no limit is crossed.
     Chains begin at draws of `start`, the Laplace approximation of this posterior, whose spread is also the first mass
-    matrix (dense, adapted in the warm-up). Gradients are by forward mode, one tangent per coordinate, so the model may
-    hold while loops. The same seed gives the same draws on the same machine. InputError where `start` is of other
+    matrix (dense, adapted in the warm-up). Chains are starts of the model, which may hold while loops: gradients are by
+    forward mode. The same seed gives the same draws on the same machine. InputError where `start` is of other
     coordinates, or the model is not finite at fewer than `chains` of the points tried.
     """
     prior = posterior.coordinates
@@ -185,7 +178,6 @@ def sample(posterior: Posterior, start: Laplace, settings: Settings) -> Chains:
         inverse_mass_matrix=jnp.atleast_2d(np.cov(spread.T)),
         target_accept_prob=settings.target_acceptance,
         max_tree_depth=settings.max_tree_depth,
-        forward_mode_differentiation=True,
     )
     chains = MCMC(
         kernel,
@@ -223,12 +215,39 @@ def _from_line(y: jax.Array, prior: Prior) -> jax.Array:
 
 
 def _potential(posterior: Posterior) -> Callable[[jax.Array], jax.Array]:
-    """Minus the logarithm of the density of y (n,), where z = low + (high - low)/(1 + exp(-y))."""
-    prior = posterior.coordinates
+    """Minus the logarithm of the density of y (n,), where z = low + (high - low)/(1 + exp(-y)).
 
+    Chains side by side are one call of the posterior, and the gradient is its own.
+    """
+    prior = posterior.coordinates
+    width = jnp.asarray(prior.high - prior.low)
+
+    def chains(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        density, gradient = posterior.with_gradient(_from_line(y, prior))
+        share = jax.nn.sigmoid(y)
+        jacobian = jnp.sum(jax.nn.log_sigmoid(y) + jax.nn.log_sigmoid(-y), axis=1)
+        return -density - jacobian, -gradient * width * share * (1.0 - share) - (1.0 - 2.0 * share)
+
+    @jax.custom_batching.custom_vmap
+    def both(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value, gradient = chains(y[None])
+        return value[0], gradient[0]
+
+    @both.def_vmap
+    def _side_by_side(
+        _size: int, _batched: list[bool], y: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[bool, bool]]:
+        return chains(y), (True, True)
+
+    @jax.custom_jvp
     def potential(y: jax.Array) -> jax.Array:
-        jacobian = jnp.sum(jax.nn.log_sigmoid(y) + jax.nn.log_sigmoid(-y))
-        return -posterior.log_density(_from_line(y, prior)[None])[0] - jacobian
+        value: jax.Array = both(y)[0]
+        return value
+
+    @potential.defjvp
+    def _along(at: tuple[jax.Array], tangent: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+        value, gradient = both(*at)
+        return value, gradient @ tangent[0]
 
     return potential
 

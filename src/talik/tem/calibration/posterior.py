@@ -179,17 +179,45 @@ class Posterior:
 
         ln p = ln prior - sum over streams of weight [count ln s + sum r^2/(2 s^2)].
         """
-        size, noise = len(self.prior.names), self.noise
-        residual = self.residual(z[:, :size])
-        if residual.shape[1:] != noise.stream.shape:
+        return self._given(z, self._checked(self.residual(z[:, : len(self.prior.names)])))
+
+    def with_gradient(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """`log_density` (start,) and its gradient (start, n + scales): a tangent of the model for each of n."""
+        size = len(self.prior.names)
+        residual, jacobian = with_jacobian(self.residual, z[:, :size])
+        self._checked(residual)
+        by_z, by_residual = jax.grad(lambda *at: self._given(*at).sum(), argnums=(0, 1))(z, residual)
+        through = jnp.einsum("sm,smn->sn", by_residual, jacobian)
+        return self._given(z, residual), by_z.at[:, :size].add(through)
+
+    def _checked(self, residual: jax.Array) -> jax.Array:
+        if residual.shape[1:] != self.noise.stream.shape:
             raise InputError(
-                f"the model gives residuals of shape {residual.shape} but the noise is for {noise.stream.size}; "
+                f"the model gives residuals of shape {residual.shape} but the noise is for {self.noise.stream.size}; "
                 "leave the same observations out of both."
             )
+        return residual
+
+    def _given(self, z: jax.Array, residual: jax.Array) -> jax.Array:
+        """`log_density` where the residuals are known."""
+        size, noise = len(self.prior.names), self.noise
         ln_scale = jnp.zeros((z.shape[0], len(noise.streams))).at[:, noise.unknown_index].set(z[:, size:])
         squares = 0.5 * (residual * jnp.exp(-ln_scale[:, noise.stream])) ** 2
         likelihood = squares @ noise.weight[noise.stream] + ln_scale @ (noise.weight * noise.counts)
         return self.coordinates.log_density(z) - likelihood
+
+
+def with_jacobian(residual: Callable[[jax.Array], jax.Array], x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Residuals (start, m) at x (start, n) and their derivatives (start, m, n), a start's with respect to its own x.
+
+    Forward mode: a tangent for each coordinate serves all starts.
+    """
+
+    def column(tangent: jax.Array) -> tuple[jax.Array, jax.Array]:
+        found: tuple[jax.Array, jax.Array] = jax.jvp(residual, (x,), (jnp.broadcast_to(tangent, x.shape),))
+        return found
+
+    return jax.vmap(column, out_axes=(None, 2))(jnp.eye(x.shape[1], dtype=x.dtype))
 
 
 def independent_share(

@@ -1,4 +1,4 @@
-"""The `calibration` section of a project file, and its steps: forcing of the towers, a fit a community, the result."""
+"""The `calibration` section of a project file, and its steps: a fit for each community, then the result of all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from talik.errors import ConfigError
@@ -16,10 +17,12 @@ from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
-PARAMETERS, RESULT, MONTHS = "calibrated.yaml", "calibration.json", "calibration-months.csv"
-SECONDS_OF_A_FIT, BYTES_OF_A_WORKER = 600.0, 1.5e9
-"""What a community takes with twenty starts and two stages, compiling in it; measured 200 to 900 s on a busy core."""
-FILES = ("climate.nc", "land.nc", "co2.csv")
+PARAMETERS, RESULT = "calibrated.yaml", "calibration.json"
+TABLES = {"months": "calibration-months.csv", "draws": "calibration-draws.csv"}
+"""Tables that every community has a part of."""
+SECONDS_TO_COMPILE, SECONDS_OF_A_START, SECONDS_OF_A_DRAW = 240.0, 10.0, 0.2
+"""Of a stage on one core: compiling, the search from a start, and a draw of the No-U-Turn Sampler in every chain."""
+BYTES_OF_A_WORKER = 1.5e9
 
 
 def steps(project: Project, settings: CalibrationSettings) -> list[Step]:
@@ -30,6 +33,7 @@ def steps(project: Project, settings: CalibrationSettings) -> list[Step]:
     config = {**settings.model_dump(mode="json"), "towers": [t.model_dump(mode="json") for t in towers]}
     common: dict[str, Any] = {"settings": settings, "files": files, "towers": towers}
     inputs = {str(p): p for p in files.values()}
+    tables = {name: file for name, file in TABLES.items() if name != "draws" or settings.method != "gml"}
     return [
         Step(
             name="calibration-fit",
@@ -38,17 +42,28 @@ def steps(project: Project, settings: CalibrationSettings) -> list[Step]:
             config=config,
             inputs=inputs,
             suffix=".json",
-            cost=Cost(SECONDS_OF_A_FIT, BYTES_OF_A_WORKER, 1e6),
+            cost=Cost(_seconds(settings), BYTES_OF_A_WORKER, 1e6),
         ),
         Step(
             name="calibration",
-            units=("parameters", "result", "months"),
+            units=("parameters", "result", *tables),
             work=_publish,
             config=config,
             needs=("calibration-fit",),
-            publish={"parameters": PARAMETERS, "result": RESULT, "months": MONTHS},
+            publish={"parameters": PARAMETERS, "result": RESULT, **tables},
         ),
     ]
+
+
+def _seconds(settings: CalibrationSettings) -> float:
+    """What a community takes."""
+    sampler = settings.sampler.warmup + settings.sampler.draws if settings.method == "nuts" else 0
+    return sum(
+        SECONDS_TO_COMPILE
+        + SECONDS_OF_A_START * settings.starts
+        + SECONDS_OF_A_DRAW * sampler * stage.sampled
+        for stage in settings.stages
+    )
 
 
 def files_of(settings: CalibrationSettings) -> list[str]:
@@ -91,9 +106,11 @@ def communities_of(towers: tuple[Tower, ...]) -> tuple[str, ...]:
 def check(settings: CalibrationSettings, files: dict[str, Path]) -> dict[str, Any]:
     """Read every input and return what will be fitted to what, or raise the error of its reader."""
     from talik.sources.site_table import read_sites
+    from talik.tem.calibration.fit import USES
     from talik.tem.calibration.free import free_parameters
     from talik.tem.calibration.observations import read_observations
     from talik.tem.calibration.site_forcing import site_climate, site_co2, site_land
+    from talik.tem.calibration.site_model import require_balance
 
     towers = towers_of(settings, files)
     communities = communities_of(towers)
@@ -108,19 +125,25 @@ def check(settings: CalibrationSettings, files: dict[str, Path]) -> dict[str, An
     )
     site_land(towers, None if data.soil is None else files[data.soil])
     site_co2(drivers, data.years)
-    observed = read_observations(
-        [read_sites(files[name]) for name in data.tables], towers, "calibration", settings.observations
-    )
+    tables = [read_sites(files[name]) for name in data.tables]
+    used = [t for t in towers if t.community in communities]
+    observed = [
+        read_observations(tables, used, use, settings.observations)
+        for use in USES
+        if any(t.years(use) for t in used)
+    ]
     for community in communities:
         for stage in settings.stages:
             free_parameters({community: stage.free}, model.parameters, model.organic_soil)
-    named = (observed.table["site_id"] + " " + observed.table["variable"]).tolist()
+            require_balance(community, stage.balance)
+    fitted = observed[0].table
+    named = (fitted["site_id"] + " " + fitted["variable"]).tolist()
     return {
-        "towers": [t.site for t in towers],
+        "towers": [t.site for t in used],
         "communities": list(communities),
         "months": {name: named.count(name) for name in dict.fromkeys(named)},
-        "left_out": dict(observed.left_out),
-        "notes": list(observed.notes),
+        "left_out": {reason: count for o in observed for reason, count in o.left_out},
+        "notes": list(dict.fromkeys(note for o in observed for note in o.notes)),
     }
 
 
@@ -154,13 +177,18 @@ def _fit(job: Job, settings: CalibrationSettings, files: dict[str, Path], towers
         "organic_soil": found.organic_soil,
         "stages": found.stages,
         "notes": list(found.notes),
-        "months": found.months.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
+        "months": _csv(found.months),
+        "draws": _csv(found.draws),
     }
     job.out.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+
+
 def _publish(job: Job) -> None:
-    """Parameters as keys of a section tem, everything that was found, or months."""
+    """Parameters as keys of a section tem, everything that was found, or one of `TABLES`."""
     from talik.tem.calibration.validation import scores_by_site
 
     parts = {unit: json.loads(path.read_text("utf-8")) for unit, path in job.needs["calibration-fit"].items()}
@@ -170,13 +198,13 @@ def _publish(job: Job) -> None:
             for part in parts.values():
                 held |= part[key]
         text = yaml.safe_dump(keys, sort_keys=False)
-    elif job.unit == "months":
-        heads = [part["months"].split("\n", 1) for part in parts.values()]
+    elif job.unit in TABLES:
+        heads = [part[job.unit].split("\n", 1) for part in parts.values()]
         text = heads[0][0] + "\n" + "".join(rows for _, rows in heads)
     else:
         told = {
             unit: {
-                **{k: v for k, v in part.items() if k != "months"},
+                **{k: v for k, v in part.items() if k not in TABLES},
                 "scores": scores_by_site(part["months"]),
             }
             for unit, part in parts.items()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from talik.config import Frozen
-from talik.tem.calibration import gml
+from talik.tem.calibration import gml, nuts
 from talik.tem.calibration.free import Free
 from talik.tem.calibration.observations import ObservationSettings, Variable
 from talik.tem.calibration.towers import Year
@@ -56,6 +56,8 @@ class Stage(Frozen):
     """Monthly observations."""
     balance: Annotated[dict[str, Share], Field(default_factory=dict)]
     """Pools and fluxes of the equilibrium (McGuire et al. 1992), and their error as a share of the value."""
+    sampled: bool = True
+    """Whether method `nuts` samples it; else its posterior is the Laplace approximation."""
 
     @model_validator(mode="after")
     def _aims(self) -> Stage:
@@ -66,11 +68,13 @@ class Stage(Frozen):
 
 GROUND = Stage(
     name="ground",
-    free={name: Free() for name in ("moss_m", "fibric_m", "humic_m", "wetness")},
+    free={name: Free() for name in ("fibric_m", "humic_m", "wetness", "conductivity", "snow_insulation")},
     variables=("tsoil", "thaw_depth"),
     balance={},
+    sampled=False,
 )
-"""Soil temperature answers to none of the parameters of plants and soil, so the ground goes first."""
+"""Soil temperature answers to none of the parameters of plants and soil, so the ground goes first. Its gradient takes
+seconds, too long for a sampler."""
 PLANTS = Stage(
     name="plants",
     free={name: Free() for name in ("cmax", "kdb", "krb", "nmax", "nupb")},
@@ -90,12 +94,14 @@ class CalibrationSettings(Frozen):
     """Codes of the towers to use; all if not given."""
     observations: ObservationSettings = ObservationSettings(short="note")
     model: ModelSettings = ModelSettings(parameters={}, organic_soil={})
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (GROUND, PLANTS)
+    stages: tuple[Stage, ...] = (GROUND, PLANTS)
+    """None: the towers are only compared with the model as it is."""
     starts: Annotated[int, Field(ge=1, le=1000)] = 20
     """Starting points of each search: the project's values, then a Latin hypercube inside the limits."""
     seed: Annotated[int, Field(ge=0)] = 1
     search: gml.Settings = gml.Settings()
     method: Literal["gml", "laplace", "nuts"] = "laplace"
     """What is said beside the best values: nothing, the Laplace approximation, draws of the No-U-Turn Sampler too."""
+    sampler: nuts.Settings = nuts.Settings()
     draws: Annotated[int, Field(ge=10)] = 200
     """Of the posterior, for intervals of predictions."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,6 +16,7 @@ import pandas as pd
 from talik.errors import ConfigError, InputError
 from talik.tem.calibration.forward import ANNUAL, POOLS, Fixed, Predicted, Sites, predict
 from talik.tem.calibration.free import FreeParameters
+from talik.tem.calibration.posterior import with_jacobian
 from talik.tem.inputs import Columns
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, interpolation
 
@@ -75,20 +76,26 @@ def balance_targets(
     """
     rows = []
     for community in communities:
-        if community not in MCGUIRE_1992:
-            raise ConfigError(
-                f"tem.calibration.balance: no target pools of {community!r}; there are those of "
-                f"{', '.join(MCGUIRE_1992)}."
-            )
+        require_balance(community, names)
+        at = [i for i, of in enumerate(columns.community) if of == community]
         for name in names:
-            if name not in MCGUIRE_1992[community]:
-                known = ", ".join(MCGUIRE_1992[community])
-                raise ConfigError(f"tem.calibration.balance: {name!r} is unknown; choose from: {known}.")
             value = MCGUIRE_1992[community][name]
-            at = [i for i, of in enumerate(columns.community) if of == community]
             rows += [(value, share * value, BALANCE.index(name), column) for column in at]
     held = np.array(rows).reshape(-1, 4)
     return BalanceTargets(held[:, 0], held[:, 1], held[:, 2].astype(np.int64), held[:, 3].astype(np.int64))
+
+
+def require_balance(community: str, names: Iterable[str]) -> None:
+    """ConfigError where `MCGUIRE_1992` does not have one of the names for a community."""
+    for name in names:
+        if community not in MCGUIRE_1992:
+            raise ConfigError(
+                f"calibration.stages.balance: no target pools of {community!r}; there are those of "
+                f"{', '.join(MCGUIRE_1992)}."
+            )
+        if name not in MCGUIRE_1992[community]:
+            known = ", ".join(MCGUIRE_1992[community])
+            raise ConfigError(f"calibration.stages.balance: {name!r} is unknown; choose from: {known}.")
 
 
 def targets_of(table: pd.DataFrame, sites: Sites, place: Mapping[str, int]) -> Targets:
@@ -133,13 +140,17 @@ def no_targets() -> Targets:
 
 
 def modelled(predicted: Predicted, targets: Targets) -> Array:
-    """What the model gives for targets, (m,)."""
-    at = (targets.year, targets.month, targets.column)
-    warm = jnp.einsum(
-        "ml,ml->m", predicted.tsoil[targets.year, targets.month, :, targets.column], targets.at_depth
+    """What the model gives for targets, (start, m)."""
+    at = (targets.year, targets.month, slice(None), targets.column)
+    warm = predicted.tsoil[targets.year, targets.month, :, :, targets.column]
+    each = (
+        predicted.gpp[at],
+        predicted.reco[at],
+        -predicted.nep[at],
+        jnp.einsum("mls,ml->ms", warm, targets.at_depth),
+        predicted.thaw_depth[at],
     )
-    each = (predicted.gpp[at], predicted.reco[at], -predicted.nep[at], warm, predicted.thaw_depth[at])
-    return jnp.stack(each)[targets.variable, np.arange(targets.variable.size)]
+    return jnp.stack(each)[targets.variable, np.arange(targets.variable.size)].T
 
 
 class SiteModel:
@@ -155,45 +166,32 @@ class SiteModel:
     ) -> None:
         self.sites, self.free, self.targets, self.equilibrium = sites, free, targets, equilibrium
 
-    def one(self, fixed: Fixed, x: Array) -> tuple[Array, Array]:
-        """Residuals (m,) at coordinates (n,), and whether every equilibrium was found; fixed : `Sites.fixed`."""
-        predicted = predict(self.sites, self.free, fixed, x)
-        residuals = (jnp.asarray(self.targets.value) - modelled(predicted, self.targets)) / self.targets.sigma
-        if self.equilibrium is not None:
-            wanted = self.equilibrium
-            held = jnp.concatenate([predicted.pools, predicted.annual])[wanted.which, wanted.column]
-            residuals = jnp.concatenate([residuals, (wanted.value - held) / wanted.sigma])
-        return residuals, jnp.all(predicted.balanced)
-
     def residuals(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(start, m)."""
-        found, balanced = self._many(self.sites.fixed, jnp.asarray(x))
-        return np.where(np.asarray(balanced)[:, None], np.asarray(found), np.nan)
+        return np.asarray(self._residuals(self.sites.fixed, jnp.asarray(x)))
 
     def with_jacobian(
         self, x: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Residuals (start, m) and their derivatives (start, m, n)."""
-        found, jacobian, balanced = self._many_with_jacobian(self.sites.fixed, jnp.asarray(x))
-        good = np.asarray(balanced)[:, None]
-        return np.where(good, np.asarray(found), np.nan), np.where(
-            good[..., None], np.asarray(jacobian), np.nan
-        )
+        found, jacobian = self._with_jacobian(self.sites.fixed, jnp.asarray(x))
+        return np.asarray(found), np.asarray(jacobian)
 
-    def along(self, fixed: Fixed, x: Array) -> tuple[Array, Array, Array]:
-        """Residuals (m,), Jacobian (m, n) and whether it is balanced, at coordinates (n,)."""
-
-        def column(tangent: Array) -> tuple[Array, Array, Array]:
-            value, derivative, balanced = jax.jvp(partial(self.one, fixed), (x,), (tangent,), has_aux=True)
-            return value, derivative, balanced
-
-        value, jacobian, balanced = jax.vmap(column, out_axes=(None, 1, None))(jnp.eye(x.size, dtype=x.dtype))
-        return value, jacobian, balanced
+    def traced(self, fixed: Fixed, x: Array) -> Array:
+        """`residuals` inside a JAX program; fixed : `Sites.fixed`."""
+        predicted = predict(self.sites, self.free, fixed, x)
+        residuals = (jnp.asarray(self.targets.value) - modelled(predicted, self.targets)) / self.targets.sigma
+        if self.equilibrium is not None:
+            wanted = self.equilibrium
+            pools = jnp.concatenate([predicted.pools, predicted.annual])
+            held = pools[wanted.which, :, wanted.column].T
+            residuals = jnp.concatenate([residuals, (wanted.value - held) / wanted.sigma], axis=1)
+        return jnp.where(predicted.balanced.all(axis=1)[:, None], residuals, jnp.nan)
 
     @cached_property
-    def _many(self) -> jax.stages.Wrapped:
-        return jax.jit(jax.vmap(self.one, in_axes=(None, 0)))
+    def _residuals(self) -> jax.stages.Wrapped:
+        return jax.jit(self.traced)
 
     @cached_property
-    def _many_with_jacobian(self) -> jax.stages.Wrapped:
-        return jax.jit(jax.vmap(self.along, in_axes=(None, 0)))
+    def _with_jacobian(self) -> jax.stages.Wrapped:
+        return jax.jit(lambda fixed, x: with_jacobian(partial(self.traced, fixed), x))

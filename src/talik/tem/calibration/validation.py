@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from talik.errors import InputError
-from talik.tem.calibration.section import MONTHS, PARAMETERS, RESULT
+from talik.tem.calibration.section import PARAMETERS, RESULT, TABLES
 from talik.tem.scores import scores
 
+MONTHS = TABLES["months"]
 RUNS = ("before", "after")
 COLUMNS = ("site_id", "year", "month", "variable", "depth_m", "value", "use", *RUNS)
 """What a table of months must hold."""

@@ -20,7 +20,7 @@ from talik.report.style import write_figures
 from talik.tem.calibration import ground
 from talik.tem.calibration.figures import seasons, soil_scatter, taylor
 from talik.tem.calibration.page import Validation, render
-from talik.tem.calibration.section import MONTHS, PARAMETERS, RESULT, files_of, towers_of
+from talik.tem.calibration.section import PARAMETERS, RESULT, TABLES, files_of, towers_of
 from talik.tem.calibration.settings import CalibrationSettings
 from talik.tem.calibration.site_forcing import SiteFiles, write_site_forcing
 from talik.tem.calibration.towers import Tower
@@ -33,6 +33,7 @@ from talik.tem.calibration.validation import (
 )
 from talik.workflow.project import Project
 
+MONTHS = TABLES["months"]
 PAGE, SCORES, RESULTS, GROUND = "validation.html", "scores.csv", "validation.json", "ground.csv"
 
 

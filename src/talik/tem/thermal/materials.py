@@ -38,14 +38,17 @@ _NO_HEAT = 1e-4
 class OrganicSoil(NamedTuple):
     """Thickness of live and dead moss, of fibric and of humic organic soil, m, and how wet the soil below the roots is.
 
-    `wetness` is 1 where water stands (95 % of the pores full) and 0 where the soil drains to field capacity. Numbers of
-    a community, or (cell,) arrays.
+    `wetness` is 1 where water stands (95 % of the pores full) and 0 where the soil drains to field capacity.
+    `conductivity` and `snow_insulation` are factors for calibration: on the conductivity of moss and organic soil, and
+    on the thermal resistance of snow. Numbers of a community, or (cell,) arrays.
     """
 
     moss_m: Array | float
     fibric_m: Array | float
     humic_m: Array | float
     wetness: Array | float
+    conductivity: Array | float = 1.0
+    snow_insulation: Array | float = 1.0
 
 
 ORGANIC = MappingProxyType(
@@ -106,7 +109,7 @@ class Ground(NamedTuple):
 
     moss_m (cell,); fibric, humic, mineral (layer, cell), shares of the 42 soil layers; rooted (layer, cell), 1 where
     the layer's centre is above the rooting depth; porosity, k_solid (W m-1 K-1), c_solid (J m-3 K-1) of the mineral
-    soil and deep_saturation below the roots, (cell,).
+    soil, deep_saturation below the roots and organic_conductivity, a factor on that of moss and organic soil, (cell,).
     """
 
     moss_m: Array
@@ -118,6 +121,7 @@ class Ground(NamedTuple):
     k_solid: Array
     c_solid: Array
     deep_saturation: Array
+    organic_conductivity: Array
 
 
 def organic_for(communities: Sequence[str]) -> OrganicSoil:
@@ -142,7 +146,7 @@ def ground_for(
     Land Model 4.5.
     """
     soils = organic_for(communities) if organic is None else organic
-    moss, fibric_m, humic_m, wetness = (
+    moss, fibric_m, humic_m, wetness, conductivity, _ = (
         jnp.broadcast_to(jnp.asarray(v, sand.dtype), sand.shape) for v in soils
     )
     edges = bounds(SOIL_THICKNESS_M)
@@ -165,6 +169,7 @@ def ground_for(
         k_solid=jnp.where(silty, 2.92, (8.80 * sand + 2.92 * clay) / coarse),
         c_solid=jnp.where(silty, 2.385e6, (2.128e6 * sand + 2.385e6 * clay) / coarse),
         deep_saturation=saturation_below_roots(wetness, field_capacity_share),
+        organic_conductivity=conductivity,
     )
 
 
@@ -198,9 +203,13 @@ def _material(
     )
 
 
-def _organic(saturation: Array, porosity: float) -> _Material:
+def _organic(saturation: Array, porosity: float, ground: Ground) -> _Material:
     k_dry = jnp.full_like(saturation, K_ORGANIC ** (1.0 - porosity) * K_AIR**porosity)
-    return _material(saturation, porosity, K_ORGANIC, C_ORGANIC, k_dry)
+    found = _material(saturation, porosity, K_ORGANIC, C_ORGANIC, k_dry)
+    return found._replace(
+        resistivity_frozen=found.resistivity_frozen / ground.organic_conductivity,
+        resistivity_thawed=found.resistivity_thawed / ground.organic_conductivity,
+    )
 
 
 def _mineral(saturation: Array, ground: Ground) -> _Material:
@@ -215,11 +224,15 @@ def physical_layers(saturation: Array, ground: Ground) -> Layers:
     Water is spread over the pores of the moss and of every layer whose centre lies above the rooting depth; below,
     `Ground.deep_saturation` holds. In a layer of two materials heat capacities add by volume and resistances in series.
     """
-    moss = _organic(saturation, POROSITY_MOSS)
+    moss = _organic(saturation, POROSITY_MOSS, ground)
     mixed = []
     for deep in (False, True):
         share = ground.deep_saturation if deep else saturation
-        parts = (_organic(share, POROSITY_FIBRIC), _organic(share, POROSITY_HUMIC), _mineral(share, ground))
+        parts = (
+            _organic(share, POROSITY_FIBRIC, ground),
+            _organic(share, POROSITY_HUMIC, ground),
+            _mineral(share, ground),
+        )
         weights = (ground.fibric, ground.humic, ground.mineral)
         mixed.append(
             [
