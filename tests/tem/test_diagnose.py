@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from pyproj import Geod
-from scipy import stats
 from shapely import box, segmentize
 from typer.testing import CliRunner
 
@@ -28,7 +27,7 @@ from talik.sources.permafrost_maps import Sites
 from talik.tem.diagnose.diagnostics import Diagnostics, diagnose
 from talik.tem.diagnose.figures import depth_bars, effect_bars, map_fields, maps, on_grid, time_series
 from talik.tem.diagnose.findings import STATEMENTS, statements
-from talik.tem.diagnose.observed import areas, at_cells, compare, region_of, scores, site_pairs
+from talik.tem.diagnose.observed import areas, at_cells, compare, region_of, site_pairs
 from talik.tem.diagnose.observed_figures import difference_map, scatter
 from talik.tem.diagnose.published import ROWS, table, table_csv
 from talik.tem.diagnose.region import factorial_run, open_run, permafrost, regional_sums, weights
@@ -478,26 +477,6 @@ def test_maps_show_the_cells_of_the_region(whole: Diagnostics) -> None:
     assert first is not None
     assert second is not None
     assert png(first, 40) == png(second, 40)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)), min_size=3, max_size=30))
-def test_scores_are_those_of_scipy(pairs: list[tuple[float, float]]) -> None:
-    model, observed = np.array(pairs).T
-    found = scores(model, observed)
-    np.testing.assert_allclose(found.mean_bias, model.mean() - observed.mean(), atol=1e-12)
-    assert found.median_bias == np.median(model - observed)
-    if np.ptp(observed) > 0.01 and np.ptp(model) > 0.01:
-        line = stats.linregress(observed, model)
-        np.testing.assert_allclose(
-            [found.slope, found.r2], [line.slope, line.rvalue**2], rtol=1e-6, atol=1e-9
-        )
-
-
-def test_scores_of_too_little_say_nothing() -> None:
-    assert scores(np.array([]), np.array([])).mean_bias is None
-    two = scores(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
-    assert (two.n, two.median_bias, two.r2, two.slope) == (2, 0.5, None, None)
 
 
 def test_places_lie_in_the_regions_of_a_map() -> None:

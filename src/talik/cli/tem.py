@@ -15,6 +15,7 @@ from talik.cli.tem_calibrate import calibrate
 from talik.cli.tem_check import checked_input, tem_project
 from talik.cli.tem_diagnose import diagnose
 from talik.cli.tem_members import members
+from talik.cli.tem_validate import validate
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -38,6 +39,7 @@ def tem() -> None:
 app.command()(forcing)
 app.command()(diagnose)
 app.command()(calibrate)
+app.command()(validate)
 app.command()(members)
 app.command()(adjust)
 

@@ -107,8 +107,9 @@ def found_text(found: dict[str, Any]) -> str:
             before, after = row["before"], row["after"]
             if after["r2"] is None:
                 continue
+            was = "-" if before["r2"] is None else f"{before['r2']:.2f}"
             lines.append(
                 f"  {row['site_id']:8s} {row['variable']:10s} {row['use'].replace('_', ' '):12s} n {after['n']:3d}  R2 "
-                f"{before['r2'] or 0.0:.2f} -> {after['r2']:.2f}  RMSE {before['rmse']:.3g} -> {after['rmse']:.3g}"
+                f"{was} -> {after['r2']:.2f}  RMSE {before['rmse']:.3g} -> {after['rmse']:.3g}"
             )
     return "\n".join(lines)

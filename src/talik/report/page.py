@@ -6,11 +6,9 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib.figure import Figure
 
 from talik.budget.compute import Budget
@@ -19,6 +17,7 @@ from talik.files import write_text
 from talik.posts import PROCESSES, Post
 from talik.report.context import audit_groups, cards, derived_rows, expanded_posts, gwp_rows, input_rows
 from talik.report.figures import FIGURES, alt_text
+from talik.report.html import data_uri, provenance_rows, template
 from talik.report.maps import region_map
 from talik.report.numbers import gas_name, label, number, post_quantity, quantity, sentence, unit_name
 from talik.report.style import INCHES, Width, look, png, svg
@@ -65,7 +64,7 @@ def render(budget: Budget, provenance: Mapping[str, Any], title: str = "") -> st
     """The HTML text of the page."""
     s, e = budget.settings, budget.evaluation
     pictures = {n: _picture(n, budget) for n in FIGURES}
-    return _template().render(
+    return template("report.html.j2").render(
         title=title or DEFAULT_TITLE,
         lede=_lede(budget),
         cards=cards(budget),
@@ -94,16 +93,9 @@ def render(budget: Budget, provenance: Mapping[str, Any], title: str = "") -> st
         ch4_gwp=s.ch4_gwp,
         mc_error=_largest_error(budget),
         provenance=provenance,
-        provenance_rows=_provenance_rows(provenance),
+        provenance_rows=provenance_rows(provenance),
         settings=json.dumps(s.model_dump(mode="json"), indent=1),
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    text = (files("talik.report") / "templates" / "report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(text)
 
 
 def _picture(name: str, budget: Budget) -> dict[str, str] | None:
@@ -116,8 +108,8 @@ def _picture(name: str, budget: Budget) -> dict[str, str] | None:
         "title": title,
         "caption": caption,
         "alt": alt_text(name, budget),
-        "wide": _data_uri(svg(drawn["wide"])),
-        "narrow": _data_uri(svg(drawn["narrow"])),
+        "wide": data_uri(svg(drawn["wide"])),
+        "narrow": data_uri(svg(drawn["narrow"])),
     }
 
 
@@ -132,10 +124,6 @@ def _nothing(title: str) -> Figure:
         figure = Figure(figsize=(INCHES["wide"], 1.2))
         figure.text(0.5, 0.5, f"{title}: this budget has nothing to draw here", ha="center", va="center")
     return figure
-
-
-def _data_uri(text: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
 def _lede(budget: Budget) -> str:
@@ -207,14 +195,3 @@ def _largest_error(budget: Budget) -> str:
         return "none (nothing was drawn)"
     share, post, lim = max(errors, key=lambda item: item[0])
     return f"{max(lim.error_low, lim.error_high):.2g} {unit_name(post.unit)} ({100 * share:.2g} % of the interval)"
-
-
-def _provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = [
-        (k, str(provenance[k]))
-        for k in ("code", "python", "platform", "created", "config")
-        if provenance.get(k)
-    ]
-    for name, told in dict(provenance.get("inputs", {})).items():
-        rows.append((str(name), f"sha256 {told.get('sha256', '')} ({told.get('bytes', '?')} bytes)"))
-    return rows

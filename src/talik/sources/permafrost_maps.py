@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +32,16 @@ _ALIASES = {
     "year": ("year",),
 }
 
+Rules = list[tuple[str, "pd.Series[bool]"]]
+"""Reasons to leave rows out, and the rows that each applies to."""
+
 
 @dataclass(frozen=True)
 class Sites:
-    """Means of sites over a period.
+    """Means of sites over a period, or their years one by one.
 
-    table : code, lat, lon, value, years (how many years of the period), a row a site, ordered by code.
+    table : code, lat, lon, value, years (how many years of the period), a row a site, ordered by code; or code, name,
+    lat, lon, year, depth_m (NaN of active layers), value, a row a year and depth, ordered likewise.
     units : of `value`. left_out : reason to the number of rows of the file; read : rows of the file.
     """
 
@@ -109,22 +112,16 @@ def read_active_layers(
 
     InputError: a column is missing, or no row is left.
     """
-    path = Path(path)
-    table, _ = read_table(path, labels=("code", "name"))
-    rows = _placed(table, path)
-    if "alt_cm" in table:
-        rows["value"] = _numbers(table["alt_cm"]) / 100.0
-    elif "alt_m" in table:
-        rows["value"] = _numbers(table["alt_m"])
-    else:
-        raise InputError(f"{path}: no column alt_cm or alt_m; found {', '.join(map(str, table.columns))}.")
-    rules = [
-        ("no thickness or place", rows[["value", "lat", "lon", "year"]].isna().any(axis=1)),
-        (f"outside {years[0]}-{years[1]}", ~rows["year"].between(*years)),
-        (f"thinner than {100 * least_m:g} cm", rows["value"] < least_m),
-        (f"thicker than {100 * deepest_m:g} cm", rows["value"] > deepest_m),
-    ]
-    return _site_means(rows, rules, "m", path)
+    rows, rules = _active_layers(Path(path), years, least_m, deepest_m)
+    return _site_means(rows, rules, "m", Path(path))
+
+
+def read_yearly_active_layers(
+    path: Path, years: tuple[int, int], *, least_m: float = LEAST_M, deepest_m: float = DEEPEST_M
+) -> Sites:
+    """Thaw depth of sites year by year, m; rules, sources and errors are those of `read_active_layers`."""
+    rows, rules = _active_layers(Path(path), years, least_m, deepest_m)
+    return _site_years(rows, rules, "m", Path(path))
 
 
 def read_ground_temperatures(
@@ -137,19 +134,51 @@ def read_ground_temperatures(
 
     InputError: a column is missing, or no row is left.
     """
-    path = Path(path)
+    rows, rules = _ground_temperatures(Path(path), years)
+    within = rows["depth"].between(*depth_cm)
+    rules.append((f"outside {depth_cm[0]:g}-{depth_cm[1]:g} cm", ~within))
+    return _site_means(rows, rules, "degC", Path(path))
+
+
+def read_yearly_ground_temperatures(path: Path, years: tuple[int, int]) -> Sites:
+    """Mean annual ground temperature of stations year by year at every depth, degC; rules, sources and errors are those
+    of `read_ground_temperatures`."""
+    rows, rules = _ground_temperatures(Path(path), years)
+    return _site_years(rows.assign(depth_m=rows["depth"] / 100.0), rules, "degC", Path(path))
+
+
+def _active_layers(
+    path: Path, years: tuple[int, int], least_m: float, deepest_m: float
+) -> tuple[pd.DataFrame, Rules]:
+    """Thickness (m) by place and year, and what is left out of it."""
+    table, _ = read_table(path, labels=("code", "name"))
+    rows = _placed(table, path)
+    if "alt_cm" in table:
+        rows["value"] = _numbers(table["alt_cm"]) / 100.0
+    elif "alt_m" in table:
+        rows["value"] = _numbers(table["alt_m"])
+    else:
+        raise InputError(f"{path}: no column alt_cm or alt_m; found {', '.join(map(str, table.columns))}.")
+    return rows, [
+        ("no thickness or place", rows[["value", "lat", "lon", "year"]].isna().any(axis=1)),
+        (f"outside {years[0]}-{years[1]}", ~rows["year"].between(*years)),
+        (f"thinner than {100 * least_m:g} cm", rows["value"] < least_m),
+        (f"thicker than {100 * deepest_m:g} cm", rows["value"] > deepest_m),
+    ]
+
+
+def _ground_temperatures(path: Path, years: tuple[int, int]) -> tuple[pd.DataFrame, Rules]:
+    """Temperature (degC) by place, year and depth (cm), and what is left out of it."""
     table, _ = read_table(path)
     rows = _placed(table, path)
     for name in ("magt_degC", "depth_cm"):
         if name not in table:
             raise InputError(f"{path}: no column {name}; found {', '.join(map(str, table.columns))}.")
     rows["value"], rows["depth"] = _numbers(table["magt_degC"]), _numbers(table["depth_cm"])
-    rules = [
+    return rows, [
         ("no temperature or place", rows[["value", "lat", "lon", "year", "depth"]].isna().any(axis=1)),
         (f"outside {years[0]}-{years[1]}", ~rows["year"].between(*years)),
-        (f"outside {depth_cm[0]:g}-{depth_cm[1]:g} cm", ~rows["depth"].between(*depth_cm)),
     ]
-    return _site_means(rows, rules, "degC", path)
 
 
 def _within(
@@ -184,6 +213,7 @@ def _placed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     if wrong:
         raise InputError(f"{path}: {wrong} rows have a latitude beyond 90 or a longitude beyond 360 degrees.")
     out["lon"] = turned(out["lon"].to_numpy())
+    out["name"] = table["name"].fillna("").astype(str).str.strip() if "name" in table else ""
     return out
 
 
@@ -192,8 +222,28 @@ def _numbers(column: pd.Series) -> pd.Series:
     return numbers
 
 
-def _site_means(rows: pd.DataFrame, rules: Sequence[tuple[str, pd.Series]], units: str, path: Path) -> Sites:
+def _site_means(rows: pd.DataFrame, rules: Rules, units: str, path: Path) -> Sites:
     """Means by site of the rows that no rule leaves out: a mean for each year, then the mean of the years."""
+    kept, left_out = _kept(rows, rules, path)
+    yearly = kept.groupby(["code", "year"], as_index=False)[["lat", "lon", "value"]].mean()
+    sites = yearly.groupby("code", as_index=False).agg(
+        lat=("lat", "mean"), lon=("lon", "mean"), value=("value", "mean"), years=("year", "size")
+    )
+    return Sites(sites, units, len(rows), left_out)
+
+
+def _site_years(rows: pd.DataFrame, rules: Rules, units: str, path: Path) -> Sites:
+    """Means by site, year and depth of the rows that no rule leaves out."""
+    kept, left_out = _kept(rows if "depth_m" in rows else rows.assign(depth_m=np.nan), rules, path)
+    yearly = kept.groupby(["code", "year", "depth_m"], as_index=False, dropna=False).agg(
+        name=("name", "first"), lat=("lat", "mean"), lon=("lon", "mean"), value=("value", "mean")
+    )
+    ordered = yearly.astype({"year": int})[["code", "name", "lat", "lon", "year", "depth_m", "value"]]
+    return Sites(ordered, units, len(rows), left_out)
+
+
+def _kept(rows: pd.DataFrame, rules: Rules, path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows that no rule leaves out, and how many each rule does; InputError if none is left."""
     left_out: dict[str, int] = {}
     out = pd.Series(False, index=rows.index)
     for reason, applies in rules:
@@ -203,8 +253,4 @@ def _site_means(rows: pd.DataFrame, rules: Sequence[tuple[str, pd.Series]], unit
     if kept.empty:
         told = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise InputError(f"{path}: none of {len(rows)} rows is left: {told}. Choose other years or limits.")
-    yearly = kept.groupby(["code", "year"], as_index=False)[["lat", "lon", "value"]].mean()
-    sites = yearly.groupby("code", as_index=False).agg(
-        lat=("lat", "mean"), lon=("lon", "mean"), value=("value", "mean"), years=("year", "size")
-    )
-    return Sites(sites, units, len(rows), left_out)
+    return kept, left_out

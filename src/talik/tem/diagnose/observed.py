@@ -23,6 +23,7 @@ from talik.sources.permafrost_maps import (
 )
 from talik.tem.diagnose.effects import DIMENSION
 from talik.tem.diagnose.region import FactorialRun, checked
+from talik.tem.scores import Scores, scores
 
 Array = npt.NDArray[np.float64]
 YEARS = (2006, 2015)
@@ -67,19 +68,6 @@ BOXES = (
 REGIONS = tuple(dict.fromkeys(box.name for box in BOXES))
 OTHER = "elsewhere"
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Model against observation: counts, biases (model - observed), squared Pearson correlation, slope of model on
-    observed. None where fewer than three pairs, or no spread, leave a number undefined."""
-
-    n: int
-    median_bias: float | None
-    mean_bias: float | None
-    rmse: float | None
-    r2: float | None
-    slope: float | None
 
 
 @dataclass(frozen=True)
@@ -224,23 +212,6 @@ def site_pairs(sites: Sites, model: Array, lat: Array, lon: Array) -> Pairs:
     }
     values = table["value"].to_numpy(float)
     return Pairs(north[kept], east[kept], model[index][kept], values[kept], sites.units, left_out)
-
-
-def scores(model: Array, observed: Array) -> Scores:
-    """Scores of pairs (n,) without NaN."""
-    n = int(model.size)
-    if n == 0:
-        return Scores(0, None, None, None, None, None)
-    difference = model - observed
-    r2 = slope = None
-    spread = float(((observed - observed.mean()) ** 2).sum())
-    other = float(((model - model.mean()) ** 2).sum())
-    if n >= 3 and spread > 0.0:
-        product = float(((observed - observed.mean()) * (model - model.mean())).sum())
-        slope = product / spread
-        r2 = product**2 / (spread * other) if other > 0.0 else None
-    rmse = float(np.sqrt((difference**2).mean()))
-    return Scores(n, float(np.median(difference)), float(difference.mean()), rmse, r2, slope)
 
 
 def region_of(lat: Array, lon: Array) -> npt.NDArray[np.str_]:

@@ -1,0 +1,42 @@
+"""Templates of pages that open offline, and figures inside them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+
+
+@cache
+def template(name: str) -> jinja2.Template:
+    """A template of talik's pages by file name; it escapes whatever strings it is given.
+
+    jinja2.TemplateNotFound for a name that there is none of.
+    """
+    folder = files("talik.report") / "templates"
+    held = {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir()}
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader(held), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(name)
+
+
+def data_uri(svg: str) -> str:
+    """An SVG as the address of an image that needs no file."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What `talik.provenance.describe` returns, as rows of a table: code, machine, time, and every input."""
+    rows = [
+        (k, str(provenance[k]))
+        for k in ("code", "python", "platform", "created", "config")
+        if provenance.get(k)
+    ]
+    for name, told in dict(provenance.get("inputs", {})).items():
+        rows.append((str(name), f"sha256 {told.get('sha256', '')} ({told.get('bytes', '?')} bytes)"))
+    return rows
