@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from talik.errors import InputError
+from talik.sources.climate_cells import Points, nearest
 from talik.sources.permafrost_maps import read_yearly_active_layers, read_yearly_ground_temperatures
 from talik.tem.calibration.forward import Predicted
 from talik.tem.calibration.settings import CalibrationSettings
@@ -20,7 +21,6 @@ from talik.tem.calibration.validation import GROUND, RUNS, Calibration
 from talik.tem.diagnose.observed import FILES
 from talik.tem.run import keep_compiled
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, interpolation
-from talik.upscaling.distances import arc_km, unit_vectors
 
 Array = npt.NDArray[np.float64]
 
@@ -77,9 +77,8 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 def _near(tower: Tower, table: pd.DataFrame, within_km: float) -> pd.DataFrame:
     """The rows of stations near a tower."""
-    here = unit_vectors(np.array([tower.lat]), np.array([tower.lon]))
-    there = unit_vectors(table["lat"].to_numpy(float), table["lon"].to_numpy(float))
-    distance = arc_km(np.linalg.norm(there - here, axis=1))
+    here = Points(tower.site, ("cell",), (1,), np.array([tower.lat]), np.array([tower.lon]))
+    _, distance = nearest(here, table["lat"].to_numpy(float), table["lon"].to_numpy(float))
     near = table.assign(site_id=tower.site, distance_km=np.round(distance, 1))[distance <= within_km]
     return near.assign(station=(near["code"] + " " + near["name"]).str.strip())
 

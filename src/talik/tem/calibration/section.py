@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
@@ -16,6 +17,9 @@ from talik.tem.calibration.towers import PUBLISHED_TOWERS, Tower, read_towers
 from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
+
+if TYPE_CHECKING:
+    from talik.tem.calibration.site_forcing import SiteFiles
 
 PARAMETERS, RESULT = "calibrated.yaml", "calibration.json"
 TABLES = {"months": "calibration-months.csv", "draws": "calibration-draws.csv"}
@@ -148,28 +152,36 @@ def check(settings: CalibrationSettings, files: dict[str, Path]) -> dict[str, An
     }
 
 
+def tower_forcing(
+    folder: Path, towers: Sequence[Tower], settings: CalibrationSettings, files: dict[str, Path]
+) -> SiteFiles:
+    """Write the forcing of towers into a folder."""
+    from talik.tem.calibration.site_forcing import write_site_forcing
+
+    data = settings.data
+    optional = {
+        name: files[path]
+        for name in ("air", "climatology", "soil")
+        if (path := getattr(data, name)) is not None
+    }
+    return write_site_forcing(folder, towers, files[data.drivers], years=data.years, **optional)
+
+
 def _fit(job: Job, settings: CalibrationSettings, files: dict[str, Path], towers: tuple[Tower, ...]) -> None:
     """One community: forcing of its towers beside the result, then the fit."""
     import sys
     import tempfile
 
     from talik.tem.calibration.fit import calibrate
-    from talik.tem.calibration.site_forcing import write_site_forcing
 
-    data = settings.data
     mine = tuple(t for t in towers if t.community == job.unit)
-    optional = {
-        name: files[path]
-        for name in ("air", "climatology", "soil")
-        if (path := getattr(data, name)) is not None
-    }
     with tempfile.TemporaryDirectory() as folder:
-        forcing = write_site_forcing(Path(folder), mine, files[data.drivers], years=data.years, **optional)
+        forcing = tower_forcing(Path(folder), mine, settings, files)
         found = calibrate(
             job.unit,
             mine,
             settings,
-            [files[name] for name in data.tables],
+            [files[name] for name in settings.data.tables],
             forcing,
             partial(print, file=sys.stderr),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from talik.report.style import write_figures
 from talik.tem.calibration import ground
 from talik.tem.calibration.figures import seasons, soil_scatter, taylor
 from talik.tem.calibration.page import Validation, render
-from talik.tem.calibration.section import PARAMETERS, RESULT, TABLES, files_of, towers_of
+from talik.tem.calibration.section import PARAMETERS, RESULT, TABLES, files_of, tower_forcing, towers_of
 from talik.tem.calibration.settings import CalibrationSettings
-from talik.tem.calibration.site_forcing import SiteFiles, write_site_forcing
+from talik.tem.calibration.site_forcing import SiteFiles
 from talik.tem.calibration.towers import Tower
 from talik.tem.calibration.validation import (
     Calibration,
@@ -60,7 +60,7 @@ def write_validation(
     beside: pd.DataFrame | None = None
     ground_notes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        forcing = _forcing(Path(folder), towers, settings, files)
+        forcing = tower_forcing(Path(folder), towers, settings, files)
         if observed is not None:
             near, ground_notes = ground.ground_near(observed, towers, settings.data.years, within_km)
             beside = ground.with_model(near, found, towers, settings, forcing)
@@ -102,18 +102,6 @@ def _used(towers: Sequence[Tower], found: Calibration, output: Path) -> tuple[To
             "calibrate` again."
         )
     return tuple(known[site] for site in sites)
-
-
-def _forcing(
-    folder: Path, towers: Sequence[Tower], settings: CalibrationSettings, files: Mapping[str, Path]
-) -> SiteFiles:
-    data = settings.data
-    optional = {
-        name: files[path]
-        for name in ("air", "climatology", "soil")
-        if (path := getattr(data, name)) is not None
-    }
-    return write_site_forcing(folder, towers, files[data.drivers], years=data.years, **optional)
 
 
 def _notes(forcing: SiteFiles, found: Calibration, sites: Sequence[str]) -> dict[str, list[str]]:
