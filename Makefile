@@ -34,7 +34,7 @@ test: $(VENV)/.dev         ## the tests (minutes)
 	$(BIN)/python -m pytest -m "not science" $(PARALLEL)
 
 test-science: $(VENV)/.dev ## the slow scientific checks
-	$(BIN)/python -m pytest -m science
+	$(BIN)/python -m pytest -m science $(PARALLEL)
 
 check: $(VENV)/.dev        ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -86,6 +86,7 @@ def test_the_balance_is_what_plain_years_lead_to(
     np.testing.assert_allclose(np.asarray(found.pools)[:, other], own[:, other], rtol=2e-4)
 
 
+@pytest.mark.science
 def test_derivatives_of_the_balance_are_those_of_plain_years(
     sites: Sites, free: FreeParameters, moved: np.ndarray, exact: tuple
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_start_is_predicted_as_it_would_be_alone(
     assert not np.allclose(three.gpp[..., 0, COLUMN], three.gpp[..., 1, COLUMN], rtol=1e-2)
 
 
+@pytest.mark.science
 def test_insulation_makes_summers_colder_winters_warmer_and_derivatives_are_those_of_small_changes(
     sites: Sites,
 ) -> None:

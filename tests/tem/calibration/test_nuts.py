@@ -43,6 +43,7 @@ def chains_of(draws: np.ndarray, diverging: int = 0, steps: int = 7, **settings:
     return Chains(("a",), draws[..., None], failed, *like, Settings(**settings))
 
 
+@pytest.mark.science
 def test_linear_gaussian_posterior() -> None:
     """Mean and variance within four Monte Carlo errors of the conjugate posterior, errors from the sample sizes."""
     rng = np.random.default_rng(1)
@@ -69,6 +70,7 @@ def test_linear_gaussian_posterior() -> None:
     assert summary["gradients"] == found.steps.sum()
 
 
+@pytest.mark.science
 def test_limits_are_kept_and_the_density_inside_is_right() -> None:
     """A uniform coordinate pushed to its upper limit, one that data say nothing about, and an unknown scale."""
     rng = np.random.default_rng(2)
@@ -101,6 +103,7 @@ def test_limits_are_kept_and_the_density_inside_is_right() -> None:
     assert stats.kstest(thin, stats.uniform(-2, 5).cdf).pvalue > 1e-3
 
 
+@pytest.mark.science
 def test_banana_has_the_moments_of_quadrature() -> None:
     """Rosenbrock's valley, a ~ N(0.5, 1), b - a^2 ~ N(0, 0.5), in limits that cut it."""
     prior = Prior.uniform(("a", "b"), [-2.0, -2.0], [3.0, 4.0])
