@@ -77,7 +77,8 @@ def twins(community: str, seed: int = 1) -> dict[str, Any]:
                 x[row], phi[row] = end, value
     reached = phi <= bar
     residuals, slopes = Noisy(case, offset).with_jacobian(x)
-    around = [_posterior(case, *found) for found in zip(x, residuals, slopes, strict=True)]
+    runs = np.flatnonzero(np.isfinite(residuals).all(axis=1))
+    around = [_posterior(case, x[i], residuals[i], slopes[i]) for i in runs]
     tail = 0.5 * (1.0 - LEVEL)
     limits = np.stack([np.quantile(a.draws(DRAWS, seed), [tail, 1.0 - tail], axis=0) for a in around])
     covered = (limits[:, 0] <= truth) & (truth <= limits[:, 1])
@@ -91,6 +92,7 @@ def twins(community: str, seed: int = 1) -> dict[str, Any]:
         "alone": int(alone.sum()),
         "reached": int(reached.sum()),
         "failed": int(np.isnan(first.phi).sum()),
+        "without_end": int(TWINS - runs.size),
         "sum_of_squares": {"found": phi.tolist(), "truth": bar.tolist()},
         "runs": first.runs.tolist(),
         "iterations": first.iterations.tolist(),
@@ -108,7 +110,7 @@ def twins(community: str, seed: int = 1) -> dict[str, Any]:
                 "standard_error": float(np.mean([a.standard_error[i] for a in around])),
                 "prior_sd": float(np.sqrt(around[0].coordinates.variance[i])),
                 "covered": int(covered[:, i].sum()),
-                "at_limit": int(np.sum((x[:, i] <= free.low[i]) | (x[:, i] >= free.high[i]))),
+                "at_limit": int(np.sum((x[runs, i] <= free.low[i]) | (x[runs, i] >= free.high[i]))),
                 "identifiable": float(known.identifiable[i]),
             }
             for i in range(size)

@@ -253,7 +253,7 @@ def posterior(
     if settings.method == "nuts" and problem.stage.sampled:
         how = settings.sampler
         tell(f"{problem.stage.name}: {how.chains} chains of {how.warmup} + {how.draws} draws")
-        chains = nuts.sample(exact, approximate, how)
+        chains = nuts.sample(exact, approximate, how, tell)
         told["nuts"] = chains.to_dict()
         all_draws = chains.together
         chosen = np.linspace(0, len(all_draws) - 1, min(settings.draws, len(all_draws))).astype(int)

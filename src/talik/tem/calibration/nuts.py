@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ MASS_DRAWS = 1000
 """Draws of the Laplace approximation from which the first mass matrix is estimated."""
 INSIDE = 1e-6
 """A chain starts at least this share of a coordinate's range away from its limits."""
+TELL_SECONDS = 60.0
+"""Between signs of life."""
 SPARE_STARTS = 10
 """Points tried per chain when looking for starts where the model gives a finite answer."""
 
@@ -156,14 +159,17 @@ class Chains:
         }
 
 
-def sample(posterior: Posterior, start: Laplace, settings: Settings) -> Chains:
+def sample(
+    posterior: Posterior, start: Laplace, settings: Settings, tell: Callable[[str], None] = lambda _line: None
+) -> Chains:
     """Draws of the posterior by the No-U-Turn Sampler (Hoffman and Gelman, 2014), all chains side by side.
 
     The sampler moves logit((z - low)/(high - low)), whose Jacobian is in the density, so that no limit is crossed.
     Chains begin at draws of `start`, the Laplace approximation of this posterior, whose spread is also the first mass
     matrix (dense, adapted in the warm-up). Chains are starts of the model, which may hold while loops: gradients are by
-    forward mode. The same seed gives the same draws on the same machine. InputError where `start` is of other
-    coordinates, or the model is not finite at fewer than `chains` of the points tried.
+    forward mode; `tell` hears every minute how many there were. The same seed gives the same draws on the same machine.
+    InputError where `start` is of other coordinates, or the model is not finite at fewer than `chains` of the points
+    tried.
     """
     prior = posterior.coordinates
     if start.coordinates.names != prior.names:
@@ -173,7 +179,7 @@ def sample(posterior: Posterior, start: Laplace, settings: Settings) -> Chains:
         )
     spread = _to_line(start.draws(MASS_DRAWS, settings.seed), prior)
     kernel = NUTS(
-        potential_fn=_potential(posterior),
+        potential_fn=_potential(posterior, _Pulse(tell)),
         dense_mass=True,
         inverse_mass_matrix=jnp.atleast_2d(np.cov(spread.T)),
         target_accept_prob=settings.target_acceptance,
@@ -214,7 +220,20 @@ def _from_line(y: jax.Array, prior: Prior) -> jax.Array:
     return jnp.asarray(prior.low) + (prior.high - prior.low) * jax.nn.sigmoid(y)
 
 
-def _potential(posterior: Posterior) -> Callable[[jax.Array], jax.Array]:
+class _Pulse:
+    """Counts gradients and tells how many there were, at most once in `TELL_SECONDS`."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell, self.count, self.last = tell, 0, time.monotonic()
+
+    def __call__(self) -> None:
+        self.count += 1
+        if time.monotonic() - self.last > TELL_SECONDS:
+            self.last = time.monotonic()
+            self.tell(f"sampler: {self.count} gradients of every chain")
+
+
+def _potential(posterior: Posterior, pulse: Callable[[], None]) -> Callable[[jax.Array], jax.Array]:
     """Minus the logarithm of the density of y (n,), where z = low + (high - low)/(1 + exp(-y)).
 
     Chains side by side are one call of the posterior, and the gradient is its own.
@@ -223,6 +242,7 @@ def _potential(posterior: Posterior) -> Callable[[jax.Array], jax.Array]:
     width = jnp.asarray(prior.high - prior.low)
 
     def chains(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        jax.debug.callback(pulse)
         density, gradient = posterior.with_gradient(_from_line(y, prior))
         share = jax.nn.sigmoid(y)
         jacobian = jnp.sum(jax.nn.log_sigmoid(y) + jax.nn.log_sigmoid(-y), axis=1)
