@@ -13,6 +13,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # no test is a measure of time
+settings.load_profile("untimed")
 
 # XLA compiles three times as fast without optimising, and compiling is most of what the tests of the process model do;
 # worker processes inherit it
