@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import linregress
 from sklearn.metrics import mean_squared_error, r2_score
@@ -14,6 +14,7 @@ from talik.tem.scores import Scores, scores
 RELATION = ("r2", "slope", "intercept", "nash_sutcliffe", "sd_ratio")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(3, 60), st.floats(-2.0, 2.0))
 def test_scores_are_those_of_scipy_and_scikit_learn(seed: int, n: int, steep: float) -> None:
     rng = np.random.default_rng(seed)
@@ -36,6 +37,7 @@ def test_biases_are_model_less_observation() -> None:
     assert (found.mean_bias, found.median_bias) == (3.0, 2.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=20, unique=True))
 def test_a_perfect_model_has_perfect_scores(values: list[float]) -> None:
     observed = np.round(np.array(values), 3)

@@ -63,7 +63,7 @@ def taylor(rows: Sequence[Mapping[str, Any]], width: Width = "wide") -> Figure |
     reach = min(FARTHEST, max(1.5, *(0.25 * math.ceil(4.2 * p[run][0]) for p in points for run in RUNS)))
     sites = list(dict.fromkeys(p["site_id"] for p in points))
     with look():
-        height = (4.6 if negative else 6.2) if width == "wide" else (4.6 if negative else 5.6)
+        height = (4.6 if negative else 6.2) if width == "wide" else (4.4 if negative else 5.2)
         figure = Figure(figsize=(INCHES[width], height), layout="constrained")
         ax = figure.add_subplot(projection="polar")
         if not isinstance(ax, PolarAxes):

@@ -76,11 +76,12 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 
 def _near(tower: Tower, table: pd.DataFrame, within_km: float) -> pd.DataFrame:
-    """The rows of stations near a tower."""
+    """The rows of stations near a tower. A station whose rows have several names is called by its code."""
     here = Points(tower.site, ("cell",), (1,), np.array([tower.lat]), np.array([tower.lon]))
     _, distance = nearest(here, table["lat"].to_numpy(float), table["lon"].to_numpy(float))
     near = table.assign(site_id=tower.site, distance_km=np.round(distance, 1))[distance <= within_km]
-    return near.assign(station=(near["code"] + " " + near["name"]).str.strip())
+    name = near["name"].where(near.groupby("code")["name"].transform("nunique") == 1, "")
+    return near.assign(station=(near["code"] + " " + name).str.strip())
 
 
 def beside_model(

@@ -233,7 +233,8 @@ def _taylor_words(rows: Sequence[Row]) -> tuple[str, str]:
         for p in points
     ]
     caption = (
-        "Open points are the model before calibration, filled ones after. The star is a perfect model; dotted circles "
+        "The angle is the correlation, the distance from zero the standard deviation over that observed. Open "
+        "points are the model before calibration, filled ones after. The star is a perfect model; dotted circles "
         "around it are the centred error in units of the observed standard deviation. Points beyond 3 are drawn at 3."
     )
     return caption, f"Taylor diagram of months left out. {'; '.join(parts)}."
