@@ -225,7 +225,8 @@ def _group(
         rows = rows_of(tower, table.rows)
         rows = rows[rows["year"].between(*years) & rows["month"].notna()]
         if group == FLUXES:
-            rows = _screened(rows.copy(), f"{tower.site}, {table.format}", settings.screening, dropped)
+            where = f"{tower.site}, {table.format}"
+            rows = _screened(rows.copy(), where, asked, settings.screening, dropped)
         parts = [_values_of(rows, tower, table, name, settings, told) for name in asked]
         if not any(len(p) for p in parts):
             continue
@@ -233,9 +234,7 @@ def _group(
         if taken is None:
             taken = _one_a_month(values, tower, settings.screening, told, dropped)
             notes += told
-            left_out |= {
-                reason: n for reason, n in dropped.items() if reason.split(": ")[1].split(" ")[0] in asked
-            }
+            left_out |= dropped
         else:
             _tell_difference(tower, taken, values.drop_duplicates(KEYS), notes)
     return taken
@@ -286,13 +285,19 @@ def _values_of(
     return pd.concat(out) if out else pd.DataFrame()
 
 
-def _screened(rows: pd.DataFrame, where: str, screening: Screening, left_out: dict[str, int]) -> pd.DataFrame:
-    """Rows with fluxes that are not believed set to missing, counted in `left_out`."""
+def _screened(
+    rows: pd.DataFrame,
+    where: str,
+    asked: Sequence[Variable],
+    screening: Screening,
+    left_out: dict[str, int],
+) -> pd.DataFrame:
+    """Rows with fluxes that are not believed set to missing, those of `asked` counted in `left_out`."""
 
-    def drop(names: Sequence[str], bad: pd.Series, reason: str) -> None:
+    def drop(names: Sequence[Variable], bad: pd.Series, reason: str) -> None:
         for name in (n for n in names if n in rows):
-            count = int((bad & rows[name].notna()).sum())
-            left_out[f"{where}: {name} {reason}"] = count
+            if name in asked:
+                left_out[f"{where}: {name} {reason}"] = int((bad & rows[name].notna()).sum())
             rows[name] = rows[name].mask(bad)
 
     if "gap_fill_perc" in rows:
