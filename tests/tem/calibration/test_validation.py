@@ -76,6 +76,7 @@ def made_stage(name: str = "plants") -> dict[str, Any]:
     return {
         "name": name,
         "told": "sum of squares 800 to 100 of 60 targets",
+        "scale": {f"{community}.cmax": "log", f"{community}.krb": "linear"},
         "start": {f"{community}.cmax": 600.0, f"{community}.krb": -4.0},
         "found": {f"{community}.cmax": 250.0, f"{community}.krb": -3.5},
         "at_limit": {f"{community}.cmax": 0, f"{community}.krb": 1},

@@ -208,6 +208,7 @@ def search_summary(problem: Problem, found: gml.Search) -> dict[str, Any]:
         "told": f"sum of squares {first:.4g} to {found.phi[best] - of_prior:.4g} of {problem.size} targets"
         + (f", and {of_prior:.3g} of the prior" if np.isfinite(free.spread).any() else ""),
         "targets": problem.size,
+        "scale": named(np.where(free.log, "log", "linear")),
         "start": named(free.values(jnp.asarray(free.start))),
         "found": named(free.values(jnp.asarray(found.x[best]))),
         "at_limit": named(found.at_limit[best]),

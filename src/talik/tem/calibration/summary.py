@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scipy.stats import norm
+
 from talik.tem.calibration.figures import NAMES
 from talik.tem.calibration.validation import RUNS
 
 Row = Mapping[str, Any]
 ARROW = "→"
-Z90 = 1.6448536269514722
+Z90 = float(norm.ppf(0.95))
 """Standard deviations from the middle of a normal distribution to the ends of its central 90 %."""
 SHOWN = ("nep", "tsoil", "gpp", "reco", "thaw_depth")
 """Variables that a sentence may name, in this order; it names the first two of a tower."""
@@ -105,7 +107,7 @@ def parameter_rows(community: str, stages: Sequence[Row]) -> list[dict[str, Any]
         nuts = {c["name"]: c for c in stage.get("nuts", {}).get("coordinates", ())}
         for name, value in stage["found"].items():
             near, drawn = laplace.get(name), nuts.get(name)
-            low, high = _interval(value, near, drawn)
+            low, high = _interval(stage["scale"][name], near, drawn)
             side = {-1: "lower limit", 1: "upper limit"}.get(stage["at_limit"][name], "")
             out.append(
                 {
@@ -124,7 +126,7 @@ def parameter_rows(community: str, stages: Sequence[Row]) -> list[dict[str, Any]
     return out
 
 
-def _interval(value: float, near: Row | None, drawn: Row | None) -> tuple[float | None, float | None]:
+def _interval(scale: str, near: Row | None, drawn: Row | None) -> tuple[float | None, float | None]:
     """Ends of the central 90 % in the parameter's own units: of draws if there are any, else of the normal."""
     if near is None:
         return None, None
@@ -133,9 +135,7 @@ def _interval(value: float, near: Row | None, drawn: Row | None) -> tuple[float 
     else:
         half = Z90 * near["standard_error"]
         ends = [max(near["optimum"] - half, near["low"]), min(near["optimum"] + half, near["high"])]
-    # no number is its own logarithm, so the optimum says which scale the coordinate has
-    log = value > 0.0 and math.isclose(near["optimum"], math.log(value), rel_tol=1e-6, abs_tol=1e-9)
-    low, high = (math.exp(end) if log else end for end in ends)
+    low, high = (math.exp(end) if scale == "log" else end for end in ends)
     return low, high
 
 
