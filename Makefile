@@ -27,7 +27,7 @@ $(VENV)/.docs: $(VENV)/.core
 demo: $(VENV)/.core        ## the permafrost greenhouse-gas budget, end to end, into talik-demo/report.html
 	$(BIN)/talik demo --out talik-demo
 
-# files run side by side, one process a core: each holds 1 to 3 GB
+# files run side by side, one process a core: each grows to 2 to 4.5 GB
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
 test: $(VENV)/.dev         ## the tests (minutes)

@@ -31,7 +31,8 @@ Array = jax.Array
 PLAIN_YEARS = 20
 """Years before Newton's method, from the equilibrium of the project's own parameters."""
 NEWTON_STEPS = 12
-"""At most; from a neighbouring equilibrium three to six are enough."""
+"""At most. Of 60 points anywhere within the limits of the five parameters of Liu et al. (2024) 8, 5 and 1 (by site)
+balance within 3 steps, 45, 44 and 17 within 6, 55, 57 and 34 within 8; a search stops when all of its columns do."""
 MEMORY_YEARS = 2
 """Years that give the memory of litter and leaves that belongs to pools, before the map of these pools."""
 AFTER_YEARS = 4
@@ -39,7 +40,8 @@ AFTER_YEARS = 4
 
 GROUND_YEARS, GROUND_ROUNDS = 10, 3
 """Soil heat settles after a change of the ground in so many rounds of years, each of which ends with the conductive
-profile below 3.6 m, and once more years, from the balance of the project's own ground."""
+profile below 3.6 m, and once more years, from the balance of the project's own ground. Measured against soil heat that
+settles whole, in the upper 0.1 m: 0.02 K apart on average, up to 0.4 K in single months near 0 degC."""
 
 
 class Predicted(NamedTuple):
