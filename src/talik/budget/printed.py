@@ -9,17 +9,18 @@ from importlib.resources import files
 from typing import Any
 
 from talik.budget.audit import PARTS, Claim, Printed, printed_parts
-from talik.budget.files import printed_unit
 from talik.budget.gwp import Metric
-from talik.budget.reccap2 import Reccap2Options, components
+from talik.budget.reccap2 import Reccap2Options
 from talik.flux.table import mass_ratio
 from talik.posts import Term
+from talik.posts.published import components
+from talik.posts.rows import printed_unit
 from talik.yamlio import parse_yaml
 
 # g per kg dry matter, boreal forest: GFED4.1s emission-factor table
 FIRE_CO2, FIRE_CH4, FIRE_N2O = 1489.0, 5.96, 0.41
 
-_GASES = {"CO2", "CH4", "N2O"}
+FILE = "reccap2_printed.yaml"
 
 
 @cache
@@ -45,11 +46,10 @@ def constants() -> dict[str, float]:
 
 def claims() -> list[Claim]:
     """Every derived number of the published budget, with its inputs."""
-    name = "reccap2_printed.yaml"
-    path = files("talik.budget") / "data" / name
+    path = files("talik.budget") / "data" / FILE
     numbers = {p.key: printed_parts(p) for p in components()}
     out = []
-    for entry in parse_yaml(path.read_text(encoding="utf-8"), name):
+    for entry in parse_yaml(path.read_text(encoding="utf-8"), FILE):
         gases = entry["gas"] if isinstance(entry["gas"], list) else [entry["gas"]]
         for gas in gases:
             out.append(_claim(entry, gas, numbers))
