@@ -1,0 +1,103 @@
+"""The `inventory` section of a project file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from talik.config import Frozen
+from talik.inventory.areas import DOMAIN_MKM2, WETLAND_LIMITS
+from talik.inventory.classes import LAND, Rockland
+from talik.inventory.season import CH4_SEASONS, N2O_SEASONS, Season
+from talik.posts.published import PERIOD, REGION
+
+Gas = Literal["CO2", "CH4", "N2O"]
+GASES: tuple[Gas, ...] = ("CO2", "CH4", "N2O")
+
+
+class GrowingSeason(Frozen):
+    """Growing-season means of CH4 at sites."""
+
+    growing_season: str
+    """A table of BAWLD-CH4."""
+    pooling: Literal["rows", "area"] = "rows"
+    """Marsh, bog and fen in one pool, or each with its area (needs a cover grid)."""
+
+
+class Months(Frozen):
+    """Monthly CO2 or CH4 at sites."""
+
+    months: str
+    """A site table (ABCflux, FLUXNET, or talik's own schema with `vegetation`)."""
+
+
+class Table(Frozen):
+    """Densities as they are."""
+
+    table: str
+    """A CSV file with class, gas, season, mean, low, high, units, source."""
+
+
+class Fluxes(Frozen):
+    """A flux dataset whose places have `land_cover` and `cell_area`."""
+
+    fluxes: str
+
+
+Source = GrowingSeason | Months | Table | Fluxes | Literal["published", "printed growing season"]
+"""Where densities come from: `published` is printed total over printed area of Hugelius et al. (2024), `printed growing
+season` are means of uplands by Kuhn et al."""
+Sources = Annotated[tuple[Source, ...], Field(min_length=1)]
+
+
+class Areas(Frozen):
+    """Areas of classes; as published if neither is given."""
+
+    cover: str | None = None
+    """A BAWLD cover grid."""
+    classes: dict[str, tuple[float, float, float]] | None = None
+    """Mean, lower and upper limit of each class, million km2."""
+    rockland: Rockland = "exclude"
+    wetland_limits: tuple[float, float] = WETLAND_LIMITS
+    """Relative limits of published wetland areas, which are printed without any."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Areas:
+        if self.cover is not None and self.classes is not None:
+            raise ValueError("give cover or classes, not both")
+        return self
+
+
+class InventorySettings(Frozen):
+    """The land-cover inventory and what is added to it."""
+
+    region: Annotated[str, Field(min_length=1)] = REGION
+    period: str = PERIOD
+    area_mkm2: Annotated[float, Field(gt=0)] = DOMAIN_MKM2
+    """Of the domain, million km2; classes must fit into it."""
+    areas: Areas = Areas()
+    densities: dict[Gas, Sources] = Field(
+        default_factory=lambda: {gas: ("published",) for gas in GASES}, min_length=1
+    )
+    """For each gas, sources in order: a class is taken from the first that has it."""
+    beside: dict[Gas, dict[str, Sources]] = {}
+    """Other estimates by name, shown beside; they enter no post."""
+    seasons: dict[Gas, dict[str, Season]] = {}
+    """Growing seasons of classes that replace the built-in ones (CH4 and N2O)."""
+    draws: Annotated[int, Field(ge=1000, le=1_000_000)] = 10_000
+    """Bootstrap draws of sites and of areas."""
+
+    @model_validator(mode="after")
+    def _known_classes(self) -> InventorySettings:
+        for gas, of in self.seasons.items():
+            if bad := [name for name in of if name not in LAND]:
+                raise ValueError(f"seasons.{gas}: class {bad[0]!r} is unknown; choose from {', '.join(LAND)}")
+        return self
+
+    def seasons_of(self, gas: Gas) -> Mapping[str, Season]:
+        """Growing season of each class for a gas; empty for CO2 unless given."""
+        built_in: Mapping[Gas, Mapping[str, Season]] = {"CH4": CH4_SEASONS, "N2O": N2O_SEASONS}
+        return MappingProxyType({**built_in.get(gas, {}), **self.seasons.get(gas, {})})
