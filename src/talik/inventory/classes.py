@@ -8,48 +8,35 @@ from types import MappingProxyType
 from typing import Literal
 
 from talik.errors import ConfigError
+from talik.sources import bawld_classes
+from talik.sources.bawld_classes import CLASSES, CoverClass
 
 Rockland = Literal["exclude", "dry_tundra"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cover:
-    """A class of BAWLD: its code, name, the parent column that holds it too, and the inventory class it belongs to."""
+class Cover(CoverClass):
+    """A class of BAWLD and the inventory class it belongs to."""
 
-    code: str
-    name: str
-    parent: str | None
     inventory: str | None
 
 
-_ROWS = (
-    Cover("GLA", "glacier", None, None),
-    Cover("ROC", "rockland", None, None),
-    Cover("TUN", "dry tundra", None, "dry_tundra"),
-    Cover("BOR", "boreal forest", None, "boreal_forest"),
-    Cover("PEB", "permafrost bog", "WET", "permafrost_bog"),
-    Cover("WTU", "wet tundra", "WET", "tundra_wetland"),
-    Cover("MAR", "marsh", "WET", "permafrost_free_wetland"),
-    Cover("BOG", "bog", "WET", "permafrost_free_wetland"),
-    Cover("FEN", "fen", "WET", "permafrost_free_wetland"),
-    Cover("LAL", "large lake", "LAK", "inland_waters"),
-    Cover("MPL", "mid-size peatland lake", "LAK", "inland_waters"),
-    Cover("MYL", "mid-size yedoma lake", "LAK", "inland_waters"),
-    Cover("MGL", "mid-size glacial lake", "LAK", "inland_waters"),
-    Cover("SPL", "small peatland lake", "LAK", "inland_waters"),
-    Cover("SYL", "small yedoma lake", "LAK", "inland_waters"),
-    Cover("SGL", "small glacial lake", "LAK", "inland_waters"),
-    Cover("LAR", "large river", "RIV", "inland_waters"),
-    Cover("SRR", "small organic-rich river", "RIV", "inland_waters"),
-    Cover("SRP", "small organic-poor river", "RIV", "inland_waters"),
-)
-COVER: Mapping[str, Cover] = MappingProxyType({row.code: row for row in _ROWS})
-"""The 19 classes by code. Large lakes are above 10 km2, small ones below 0.1 km2."""
-PARENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {p: tuple(r.code for r in _ROWS if r.parent == p) for p in ("WET", "LAK", "RIV")}
-)
+WATER = "inland_waters"
+PARENTS = bawld_classes.PARENTS
 """Columns that are sums of others: never add a parent and its parts."""
 LAKES, RIVERS, WETLANDS = PARENTS["LAK"], PARENTS["RIV"], PARENTS["WET"]
+_INVENTORY = {
+    "TUN": "dry_tundra",
+    "BOR": "boreal_forest",
+    "PEB": "permafrost_bog",
+    "WTU": "tundra_wetland",
+    **dict.fromkeys(("MAR", "BOG", "FEN"), "permafrost_free_wetland"),
+    **dict.fromkeys((*LAKES, *RIVERS), WATER),
+}
+COVER: Mapping[str, Cover] = MappingProxyType(
+    {c.code: Cover(c.code, c.name, c.parent, _INVENTORY.get(c.code)) for c in CLASSES.values()}
+)
+"""The 19 classes by code. Large lakes are above 10 km2, small ones below 0.1 km2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +66,6 @@ LAND: Mapping[str, LandClass] = MappingProxyType(
     }
 )
 """The five land-cover classes of Hugelius et al. (2024) by id."""
-WATER = "inland_waters"
 
 
 def inventory_class(code: str, rockland: Rockland = "exclude") -> str | None:
