@@ -6,6 +6,7 @@ import typer
 
 from talik.cli.budget import audit, budget
 from talik.cli.check import check
+from talik.cli.inventory import app as inventory
 from talik.cli.report import demo, report
 from talik.cli.tem import app as tem
 from talik.cli.trends import trends
@@ -47,3 +48,4 @@ app.command()(check)
 app.command()(trends)
 app.add_typer(upscale, name="upscale")
 app.add_typer(tem, name="tem")
+app.add_typer(inventory, name="inventory")

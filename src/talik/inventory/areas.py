@@ -62,18 +62,12 @@ def wetland_shares(cover: xr.Dataset) -> dict[str, float]:
 def class_weight(cover: xr.Dataset, land: str, rockland: Rockland = "exclude") -> Array:
     """Area (cell,) of an inventory class on each cell, m2."""
     mine = [code for code in cover["cover"].to_numpy() if inventory_class(str(code), rockland) == land]
-    return np.asarray(cover["fraction"].sel(cover=mine).sum("cover") * _ground(cover))
-
-
-def _ground(cover: xr.Dataset) -> xr.DataArray:
-    """Area of each cell inside the domain, m2."""
-    return cover["cell_area"] * cover.get("domain_share", 1.0)
+    return np.asarray(cover["fraction"].sel(cover=mine).sum("cover") * cover["cell_area"])
 
 
 def _by_code(cover: xr.Dataset) -> dict[str, Limited]:
-    ground = _ground(cover)
     names = ["fraction", *(f"fraction_{end}" for end in ("low", "high") if f"fraction_{end}" in cover)]
-    sums = {name: (cover[name] * ground).sum("cell").to_numpy() / M2_PER_MKM2 for name in names}
+    sums = {name: (cover[name] * cover["cell_area"]).sum("cell").to_numpy() / M2_PER_MKM2 for name in names}
     mean = sums["fraction"]
     low, high = sums.get("fraction_low", mean), sums.get("fraction_high", mean)
     codes = [str(code) for code in cover["cover"].to_numpy()]

@@ -21,7 +21,12 @@ PLACES = ("cell", "site")
 
 
 def of_fluxes(
-    ds: xr.Dataset, gas: str, draws: int, seed: int, rockland: Rockland = "exclude", name: str = "flux dataset"
+    ds: xr.Dataset,
+    gas: str,
+    draws: int,
+    seed: int,
+    rockland: Rockland = "exclude",
+    name: str = "flux dataset",
 ) -> dict[str, Density]:
     """Annual densities of classes: means over whole years and over the places of a class, weighted by area.
 
@@ -34,7 +39,9 @@ def of_fluxes(
     """
     variable = VARIABLES[gas]
     if variable not in ds:
-        raise InputError(f"{name}: no variable {variable} for {gas}; found {', '.join(map(str, ds.data_vars))}.")
+        raise InputError(
+            f"{name}: no variable {variable} for {gas}; found {', '.join(map(str, ds.data_vars))}."
+        )
     place = next((dim for dim in PLACES if dim in ds[variable].dims), None)
     if place is None or "land_cover" not in ds or "cell_area" not in ds:
         raise InputError(
@@ -52,16 +59,14 @@ def of_fluxes(
         raise CoverageError(f"{name}: {variable} is missing at {bad} of {len(land)} places. Leave them out.")
     area = np.asarray(ds["cell_area"].to_numpy(), dtype=np.float64)
     out = {}
-    for one in dict.fromkeys(name for name in land if name in LAND):
+    for one in LAND:
         here = np.array([other == one for other in land])
         if area[here].sum() > 0.0:
             out[one] = _density(values[:, here], area[here], one, gas, draws, seed, str(ds.attrs["source"]))
     return out
 
 
-def _density(
-    values: Array, area: Array, land: str, gas: str, draws: int, seed: int, source: str
-) -> Density:
+def _density(values: Array, area: Array, land: str, gas: str, draws: int, seed: int, source: str) -> Density:
     """values : (member, place) g m-2 yr-1."""
     members = np.average(values, axis=1, weights=area)
     mean = float(members.mean())
@@ -89,7 +94,8 @@ def _annual(ds: xr.Dataset, variable: str, name: str) -> xr.DataArray:
         )
     seconds = (end - start) / np.timedelta64(1, "s")
     mean = (ds[variable] * seconds).sum("time", skipna=False) / seconds.sum()
-    return mean * GRAMS_PER_KG * SECONDS_PER_DAY * YEAR_DAYS
+    annual: xr.DataArray = mean * GRAMS_PER_KG * SECONDS_PER_DAY * YEAR_DAYS
+    return annual
 
 
 def _class_of(code: str, rockland: Rockland, name: str) -> str | None:
@@ -98,5 +104,6 @@ def _class_of(code: str, rockland: Rockland, name: str) -> str | None:
     if code in COVER:
         return inventory_class(code, rockland)
     raise InputError(
-        f"{name}: land_cover {code!r} is unknown; expected a BAWLD code ({', '.join(COVER)}) or one of {', '.join(LAND)}."
+        f"{name}: land_cover {code!r} is unknown; expected a BAWLD code ({', '.join(COVER)}) or one of "
+        f"{', '.join(LAND)}."
     )

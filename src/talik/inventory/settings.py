@@ -51,6 +51,7 @@ Source = GrowingSeason | Months | Table | Fluxes | Literal["published", "printed
 """Where densities come from: `published` is printed total over printed area of Hugelius et al. (2024), `printed growing
 season` are means of uplands by Kuhn et al."""
 Sources = Annotated[tuple[Source, ...], Field(min_length=1)]
+PUBLISHED: Mapping[Gas, Sources] = dict.fromkeys(GASES, ("published",))
 
 
 class Areas(Frozen):
@@ -79,13 +80,11 @@ class InventorySettings(Frozen):
     area_mkm2: Annotated[float, Field(gt=0)] = DOMAIN_MKM2
     """Of the domain, million km2; classes must fit into it."""
     areas: Areas = Areas()
-    densities: dict[Gas, Sources] = Field(
-        default_factory=lambda: {gas: ("published",) for gas in GASES}, min_length=1
-    )
+    densities: Mapping[Gas, Sources] = Field(default_factory=lambda: dict(PUBLISHED), min_length=1)
     """For each gas, sources in order: a class is taken from the first that has it."""
-    beside: dict[Gas, dict[str, Sources]] = {}
+    beside: Mapping[Gas, Mapping[str, Sources]] = Field(default_factory=dict)
     """Other estimates by name, shown beside; they enter no post."""
-    seasons: dict[Gas, dict[str, Season]] = {}
+    seasons: Mapping[Gas, Mapping[str, Season]] = Field(default_factory=dict)
     """Growing seasons of classes that replace the built-in ones (CH4 and N2O)."""
     draws: Annotated[int, Field(ge=1000, le=1_000_000)] = 10_000
     """Bootstrap draws of sites and of areas."""

@@ -1,0 +1,168 @@
+"""Densities of the classes of one gas, from the sources that a project names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from talik.errors import ConfigError, InputError
+from talik.flux.io import open_flux
+from talik.flux.table import mass_ratio
+from talik.inventory.areas import wetland_shares
+from talik.inventory.class_sites import Density, of_growing_season, of_months
+from talik.inventory.classes import COVER, LAND, WETLANDS, inventory_class
+from talik.inventory.density_fluxes import of_fluxes
+from talik.inventory.density_table import (
+    ELEMENT,
+    printed_growing_season,
+    published_densities,
+    read_densities,
+)
+from talik.inventory.land_cover import suspect_gas_mass
+from talik.inventory.settings import Gas, GrowingSeason, InventorySettings, Months, Source, Table
+from talik.sources.site_table import MONTHLY, SiteTable, read_sites
+from talik.sources.wetland_ch4 import WetlandSites, read_wetland_ch4
+
+Resolve = Callable[[str], Path]
+
+MONTHLY_FLUX: Mapping[Gas, str] = {"CO2": "nee", "CH4": "ch4"}
+"""Column of a site table for each gas."""
+GRAMS_PER_MG = 1e-3
+
+
+def densities(
+    gas: Gas, sources: Sequence[Source], settings: InventorySettings, resolve: Resolve, seed: int
+) -> dict[str, Density]:
+    """Every class from the first of `sources` that has it; classes that none has are absent.
+
+    Densities that look like mass of the gas where mass of the element is meant are an InputError.
+    """
+    out: dict[str, Density] = {}
+    for source in sources:
+        found = of_source(gas, source, settings, resolve, seed)
+        if source != "published":
+            reference = published_densities(gas, settings.draws, seed)
+            if (told := suspect_gas_mass(found, reference)) is not None:
+                raise InputError(told)
+        out |= {land: density for land, density in found.items() if land not in out}
+    return {land: out[land] for land in LAND if land in out}
+
+
+def of_source(
+    gas: Gas, source: Source, settings: InventorySettings, resolve: Resolve, seed: int
+) -> dict[str, Density]:
+    """Every class that one source has."""
+    draws, seasons = settings.draws, settings.seasons_of(gas)
+    if source == "published":
+        return published_densities(gas, draws, seed)
+    if source == "printed growing season":
+        return printed_growing_season(gas, seasons, draws, seed)
+    if isinstance(source, Table):
+        return read_densities(resolve(source.table), gas, seasons, draws, seed)
+    if isinstance(source, GrowingSeason):
+        if gas != "CH4":
+            raise ConfigError(
+                f"inventory.densities.{gas}: growing_season is a table of CH4; leave it to CH4."
+            )
+        return _growing_season(source, settings, resolve, seed)
+    if isinstance(source, Months):
+        if gas not in MONTHLY_FLUX:
+            raise ConfigError(f"inventory.densities.{gas}: site tables have CO2 and CH4. Give a table.")
+        rows = monthly_rows(read_sites(resolve(source.months)), gas, source.months)
+        found = {}
+        for land, mine in rows.groupby("land"):
+            try:
+                found[str(land)] = of_months(mine, str(land), gas, draws, seed)
+            except InputError:
+                if not _whole_year(mine):
+                    continue  # left to the next source, as a class that the table does not have
+                raise
+        return found
+    path = resolve(source.fluxes)
+    with open_flux(path) as ds:
+        return of_fluxes(ds.load(), gas, draws, seed, settings.areas.rockland, str(path))
+
+
+def _growing_season(
+    source: GrowingSeason, settings: InventorySettings, resolve: Resolve, seed: int
+) -> dict[str, Density]:
+    rows = season_rows(read_wetland_ch4(resolve(source.growing_season)))
+    shares: dict[str, float] | None = None
+    if source.pooling == "area":
+        if settings.areas.cover is None:
+            raise ConfigError(
+                "inventory: pooling: area needs the areas of marsh, bog and fen. Give areas.cover."
+            )
+        shares = wetland_shares(read_cover(settings, resolve))
+    seasons = settings.seasons_of("CH4")
+    out = {}
+    for land, mine in rows.groupby("land"):
+        parts = [code for code in WETLANDS if inventory_class(code) == land]
+        weights = None if shares is None or len(parts) == 1 else {code: shares[code] for code in parts}
+        out[str(land)] = of_growing_season(
+            mine, str(land), "CH4", seasons[str(land)], settings.draws, seed, weights
+        )
+    return out
+
+
+def season_rows(sites: WetlandSites) -> pd.DataFrame:
+    """Growing-season means as site, cover, land, flux (g CH4-C m-2 d-1) and cell_id; rows without a mean are left out.
+
+    What repeats each other is a place with its class.
+    """
+    table = sites.table[sites.table["ch4_mean"].notna()]
+    return pd.DataFrame(
+        {
+            "site": table["site_id"] + ", " + table["class"],
+            "cover": table["class"],
+            "land": table["class"].map(lambda code: COVER[code].inventory),
+            "flux": table["ch4_mean"] * GRAMS_PER_MG * mass_ratio(sites.species, ELEMENT["CH4"]),
+            "cell_id": table["cell_id"],
+        }
+    )
+
+
+def monthly_rows(sites: SiteTable, gas: Gas, name: str) -> pd.DataFrame:
+    """Monthly fluxes as site_id, land, year, month and flux (g m-2 month-1 of the element, up).
+
+    Rows whose `vegetation` is no class of BAWLD are left out. InputError: no row is left.
+    """
+    rows, flux = sites.rows, MONTHLY_FLUX[gas]
+    if flux not in rows or "vegetation" not in rows:
+        raise InputError(
+            f"{name}: expected {flux} ({MONTHLY}) and vegetation; found {', '.join(map(str, rows.columns[:12]))}."
+        )
+    by_name = {cover.name: cover for cover in COVER.values()}
+    by_name["tundra wetland"] = COVER["WTU"]
+    known = rows["vegetation"].astype("string").str.strip().str.lower().map(by_name, na_action="ignore")
+    kept = rows[known.notna() & rows[flux].notna() & rows["month"].notna()]
+    land = known.loc[kept.index].map(lambda cover: cover.inventory)
+    out = pd.DataFrame(
+        {
+            "site_id": kept["site_id"],
+            "land": land,
+            "year": kept["year"],
+            "month": kept["month"],
+            "flux": kept[flux],
+        }
+    )
+    out = out[out["land"].isin(list(LAND))]
+    if out.empty:
+        raise InputError(f"{name}: no row has {flux} and a vegetation of BAWLD ({', '.join(by_name)}).")
+    return out
+
+
+def _whole_year(rows: pd.DataFrame) -> bool:
+    return set(rows["month"]) == set(range(1, 13))
+
+
+def read_cover(settings: InventorySettings, resolve: Resolve) -> xr.Dataset:
+    """The cover grid of the project; ConfigError if it names none."""
+    from talik.sources.bawld import read_bawld
+
+    if settings.areas.cover is None:
+        raise ConfigError("inventory.areas.cover: no cover grid is given.")
+    return read_bawld(resolve(settings.areas.cover))

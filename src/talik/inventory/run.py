@@ -1,0 +1,124 @@
+"""The inventory of a project, end to end: areas, densities, fluxes, other estimates beside, budget posts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from talik.errors import InputError
+from talik.inventory.areas import checked_areas, class_weight, cover_areas, published_areas
+from talik.inventory.class_sites import Density, sampling_bias
+from talik.inventory.classes import LAND
+from talik.inventory.estimates import Resolve, densities, read_cover, season_rows
+from talik.inventory.land_cover import ClassFlux, class_flux, posts
+from talik.inventory.limits import Limited
+from talik.inventory.settings import Gas, GrowingSeason, InventorySettings
+from talik.posts import COMBINATIONS, Post, Recipe, Term, evaluate
+from talik.posts.rows import row_of
+from talik.sources.wetland_ch4 import read_wetland_ch4
+
+TOTAL = "inventory.land_cover"
+DRAWS, CHECK_DRAWS = 100_000, 1_000
+"""Of the limits of sums of classes; of densities when input is only checked."""
+
+
+def run(settings: InventorySettings, resolve: Resolve, seed: int) -> dict[str, Any]:
+    """Everything that the inventory of a project says, as JSON values; `posts` are rows of a posts file.
+
+    Every wrong input is a TalikError that names it; nothing is written.
+    """
+    areas = class_areas(settings, resolve)
+    by_gas: dict[str, Any] = {}
+    made: list[Post] = []
+    for gas, sources in settings.densities.items():
+        fluxes = _fluxes(gas, densities(gas, sources, settings, resolve, seed), areas, seed)
+        mine = posts(fluxes, settings.region, settings.period)
+        made += mine
+        by_gas[gas] = {
+            "classes": [flux.to_dict() for flux in fluxes],
+            "total": _total(mine, gas, seed),
+        }
+        for name, others in settings.beside.get(gas, {}).items():
+            other = _fluxes(gas, densities(gas, others, settings, resolve, seed), areas, seed)
+            by_gas[gas].setdefault("beside", {})[name] = {
+                "classes": [flux.to_dict() for flux in other],
+                "total": _total(posts(other, settings.region, settings.period), gas, seed),
+            }
+    return {
+        "region": settings.region,
+        "period": settings.period,
+        "area_mkm2": settings.area_mkm2,
+        "areas_mkm2": {name: area._asdict() for name, area in areas.items()},
+        "gases": by_gas,
+        "sampling": _sampling(settings, resolve),
+        "posts": [row_of(post) for post in made],
+    }
+
+
+def check(settings: InventorySettings, resolve: Resolve, seed: int) -> None:
+    """Read every input and compute with few draws, or raise the error of what is wrong."""
+    run(settings.model_copy(update={"draws": CHECK_DRAWS}), resolve, seed)
+
+
+def class_areas(settings: InventorySettings, resolve: Resolve) -> dict[str, Limited]:
+    """Areas of the classes, million km2, checked against the domain."""
+    given = settings.areas
+    if given.classes is not None:
+        areas, where = {name: Limited(*limits) for name, limits in given.classes.items()}, "areas.classes"
+    elif given.cover is not None:
+        areas, where = cover_areas(read_cover(settings, resolve), given.rockland), given.cover
+    else:
+        areas, where = published_areas(given.wetland_limits), "published areas"
+    checked = checked_areas(areas, settings.area_mkm2, where)
+    if missing := [name for name in LAND if name not in checked]:
+        raise InputError(f"{where}: no area of {', '.join(missing)}; give 0 for a class that is not there.")
+    return checked
+
+
+def _fluxes(
+    gas: Gas, found: Mapping[str, Density], areas: Mapping[str, Limited], seed: int
+) -> list[ClassFlux]:
+    if missing := [LAND[name].name for name in LAND if name not in found and areas[name].high > 0.0]:
+        raise InputError(
+            f"inventory.densities.{gas}: no source has {', '.join(missing)}. Add one that has, for example published."
+        )
+    nothing = Limited(0.0, 0.0, 0.0)
+    size = next(iter(found.values())).draws.size
+    empty = {name: Density(name, gas, nothing, np.zeros(size), "no area") for name in LAND}
+    return [class_flux(areas[name], found.get(name, empty[name]), seed) for name in LAND]
+
+
+def _total(mine: Sequence[Post], gas: Gas, seed: int) -> dict[str, Any]:
+    """Sum of the classes, Tg yr-1, with limits under each assumption of dependence that can be used."""
+    classes = [post for post in mine if post.id in {land.post for land in LAND.values()}]
+    terms = tuple(Term(post.id, gas) for post in classes)
+    done = evaluate(mine, [Recipe(id=TOTAL, gas=gas, op="sum", terms=terms)], seed=seed, draws=DRAWS)
+    limits = {
+        name: [done.limits[name][TOTAL, gas].low, done.limits[name][TOTAL, gas].high]
+        for name in COMBINATIONS
+        if name in done.limits
+    }
+    return {
+        "mean": done.posts[TOTAL, gas].mean,
+        "unit": done.posts[TOTAL, gas].unit,
+        **limits,
+        **({"unavailable": dict(done.unavailable)} if done.unavailable else {}),
+    }
+
+
+def _sampling(settings: InventorySettings, resolve: Resolve) -> list[dict[str, Any]]:
+    """How the climate of CH4 sites differs from that of their classes; empty without a cover grid that has it."""
+    source = next((s for s in settings.densities.get("CH4", ()) if isinstance(s, GrowingSeason)), None)
+    if source is None or settings.areas.cover is None:
+        return []
+    cover = read_cover(settings, resolve)
+    if "tair_annual" not in cover:
+        return []
+    rows = season_rows(read_wetland_ch4(resolve(source.growing_season)))
+    by_cell = cover["tair_annual"].to_series().set_axis(cover["cell_id"].to_numpy())
+    rows = rows.assign(tair=rows["cell_id"].map(by_cell).astype(np.float64)).dropna(subset=["tair"])
+    known = cover["tair_annual"].notnull().to_numpy()
+    weight = np.stack([class_weight(cover, name, settings.areas.rockland)[known] for name in LAND])
+    return sampling_bias(rows, cover["tair_annual"].to_numpy()[known], weight, list(LAND))

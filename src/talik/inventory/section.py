@@ -1,0 +1,128 @@
+"""The `inventory` section of a project file, and its steps: the inventory, its posts, its table of classes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from talik.files import write_text
+from talik.inventory.settings import (
+    Fluxes,
+    GrowingSeason,
+    InventorySettings,
+    Months,
+    Source,
+    Table,
+)
+from talik.workflow.plan import Cost, Step
+from talik.workflow.project import Project, Section
+from talik.workflow.unit import Job
+
+RESULT, POSTS, CLASSES = "inventory.json", "inventory-posts.yaml", "inventory-classes.csv"
+COLUMNS = ("estimate", "gas", "class", "area_mkm2", "density_g_m2_yr", "flux_tg_yr")
+
+
+def steps(project: Project, settings: InventorySettings) -> list[Step]:
+    """The inventory as JSON, and from it the posts file and the table."""
+    files = {name: project.resolve(name) for name in files_of(settings)}
+    needs = ("inventory",)
+    return [
+        Step(
+            name="inventory",
+            units=("inventory",),
+            work=partial(_run, settings=settings, files=files, seed=project.base.seed),
+            config={**settings.model_dump(mode="json"), "seed": project.base.seed},
+            inputs=files,
+            suffix=".json",
+            publish={"inventory": RESULT},
+            cost=Cost(seconds=10.0, memory_bytes=5e8, disk_bytes=2e5),
+        ),
+        Step(
+            name="inventory-posts",
+            units=("posts",),
+            work=_posts,
+            config={},
+            needs=needs,
+            suffix=".yaml",
+            publish={"posts": POSTS},
+        ),
+        Step(
+            name="inventory-classes",
+            units=("classes",),
+            work=_classes,
+            config={},
+            needs=needs,
+            suffix=".csv",
+            publish={"classes": CLASSES},
+        ),
+    ]
+
+
+def files_of(settings: InventorySettings) -> list[str]:
+    """Every file that the section names, as it stands there, each one once."""
+    named = [settings.areas.cover] if settings.areas.cover else []
+    for sources in settings.densities.values():
+        named += [name for source in sources if (name := _file(source))]
+    for beside in settings.beside.values():
+        named += [name for sources in beside.values() for source in sources if (name := _file(source))]
+    return list(dict.fromkeys(named))
+
+
+def _file(source: Source) -> str | None:
+    match source:
+        case GrowingSeason():
+            return source.growing_season
+        case Months():
+            return source.months
+        case Table():
+            return source.table
+        case Fluxes():
+            return source.fluxes
+    return None
+
+
+def _run(job: Job, settings: InventorySettings, files: Mapping[str, Path], seed: int) -> None:
+    from talik.inventory.run import run
+
+    found = run(settings, files.__getitem__, seed)
+    write_text(job.out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+
+
+def _posts(job: Job) -> None:
+    """A posts file for `talik budget`: what the inventory does not make is taken as published."""
+    found = read_result(job.needs["inventory"]["inventory"])
+    content = {"posts": found["posts"], "others": "reccap2", "recipes": "reccap2"}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    write_text(job.out, "# Written by talik inventory run; read by talik budget.\n" + text)
+
+
+def _classes(job: Job) -> None:
+    found = read_result(job.needs["inventory"]["inventory"])
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    names = [f"{name}_{end}" for name in COLUMNS[3:] for end in ("mean", "low", "high")]
+    table.writerow([*COLUMNS[:3], *names, "sites", "values", "source"])
+    for gas, held in found["gases"].items():
+        for estimate, of in {"project": held, **held.get("beside", {})}.items():
+            for row in of["classes"]:
+                numbers = [f"{row[name][end]:.6g}" for name in COLUMNS[3:] for end in ("mean", "low", "high")]
+                table.writerow(
+                    [estimate, gas, row["class"], *numbers, row["sites"], row["values"], row["source"]]
+                )
+    write_text(job.out, out.getvalue())
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """What `talik inventory run` wrote as inventory.json."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+SECTION = Section("inventory", InventorySettings, steps)
