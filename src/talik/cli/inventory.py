@@ -98,8 +98,8 @@ def print_inventory(found: dict[str, Any], console: Console) -> None:
             console.print(f"  {note}", soft_wrap=True)
     for row in found["sampling"]:
         console.print(
-            f"  {row['land'].replace('_', ' ')}: CH4 sites are {row['difference_K']:+.1f} K from the mean of the class's "
-            f"area ({row['area_degC']:.1f} degC); {100 * row['area_within_sites']:.0f} % of it lies within their range",
+            f"  {row['land'].replace('_', ' ')}: CH4 sites are {row['difference_K']:+.1f} K from the mean of the "
+            f"class's area ({row['area_degC']:.1f} degC); {100 * row['area_within_sites']:.0f} % of it lies within their range",
             soft_wrap=True,
         )
 
@@ -111,4 +111,11 @@ def _with(total: dict[str, Any], name: str) -> dict[str, float]:
 def limited(number: dict[str, float]) -> str:
     """A number with its limits; without them where it has none."""
     mean, low, high = number["mean"], number["low"], number["high"]
-    return f"{mean:.3g}" if low == high else f"{mean:.3g} ({low:.3g}, {high:.3g})"
+    return _short(mean) if low == high else f"{_short(mean)} ({_short(low)}, {_short(high)})"
+
+
+def _short(value: float) -> str:
+    """Three significant digits without an exponent; 0 for what is below 0.0005."""
+    if abs(value) >= 100.0:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) >= 5e-4 else "0"

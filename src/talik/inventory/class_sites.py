@@ -36,6 +36,8 @@ class Density:
     sites: int = 0
     values: int = 0
     notes: tuple[str, ...] = ()
+    holds_area: bool = False
+    """Whether the limits are those of a flux, so that the area's are in them."""
 
 
 def resampled_means(values: pd.Series, sites: pd.Series, draws: int, rng: np.random.Generator) -> Array:

@@ -43,7 +43,8 @@ def published_densities(gas: str, draws: int, seed: int) -> dict[str, Density]:
                 value,
                 draws_of(value, draws, seed, f"published {gas} of {land}"),
                 "Hugelius et al. (2024), printed total over printed area",
-                notes=(f"{land}: limits of {gas} are those of the printed total, area included",),
+                notes=(f"{land}: limits of {gas} are those of the printed flux, area included",),
+                holds_area=True,
             )
     return out
 

@@ -71,7 +71,8 @@ def of_source(
     if isinstance(source, Months):
         if gas not in MONTHLY_FLUX:
             raise ConfigError(f"inventory.densities.{gas}: site tables have CO2 and CH4. Give a table.")
-        rows = monthly_rows(read_sites(resolve(source.months)), gas, source.months)
+        years = source.years or period_years(settings.period)
+        rows = monthly_rows(read_sites(resolve(source.months)), gas, source, years)
         found = {}
         for land, mine in rows.groupby("land"):
             try:
@@ -125,16 +126,28 @@ def season_rows(sites: WetlandSites) -> pd.DataFrame:
     )
 
 
-def monthly_rows(sites: SiteTable, gas: Gas, name: str) -> pd.DataFrame:
+def period_years(period: str) -> tuple[int, int]:
+    """First and last year of a period such as 2000-2020."""
+    first, _, last = period.partition("-")
+    return int(first), int(last)
+
+
+def monthly_rows(sites: SiteTable, gas: Gas, wanted: Months, years: tuple[int, int]) -> pd.DataFrame:
     """Monthly fluxes as site_id, land, year, month and flux (g m-2 month-1 of the element, up).
 
-    Rows whose `vegetation` is no class of BAWLD are left out. InputError: no row is left.
+    Left out are rows whose `vegetation` is no class of BAWLD, of other `years`, and of sites that are not `wanted`.
+    InputError: no row is left.
     """
-    rows, flux = sites.rows, MONTHLY_FLUX[gas]
-    if flux not in rows or "vegetation" not in rows:
+    rows, flux, name = sites.rows, MONTHLY_FLUX[gas], wanted.months
+    needed = [flux, "vegetation", "lat", *(["permafrost"] if wanted.permafrost else [])]
+    if missing := [column for column in needed if column not in rows]:
         raise InputError(
-            f"{name}: expected {flux} ({MONTHLY}) and vegetation; found {', '.join(map(str, rows.columns[:12]))}."
+            f"{name}: no column {', '.join(missing)}; expected {flux} ({MONTHLY}), {', '.join(needed[1:])}. Found "
+            f"{', '.join(map(str, rows.columns[:12]))}."
         )
+    rows = rows[rows["year"].between(*years) & (rows["lat"] >= wanted.south)]
+    if wanted.permafrost:
+        rows = rows[rows["permafrost"].astype("string").str.strip().str.lower() == "yes"]
     by_name = {cover.name: cover for cover in COVER.values()}
     by_name["tundra wetland"] = COVER["WTU"]
     known = rows["vegetation"].astype("string").str.strip().str.lower().map(by_name, na_action="ignore")
@@ -151,7 +164,10 @@ def monthly_rows(sites: SiteTable, gas: Gas, name: str) -> pd.DataFrame:
     )
     out = out[out["land"].isin(list(LAND))]
     if out.empty:
-        raise InputError(f"{name}: no row has {flux} and a vegetation of BAWLD ({', '.join(by_name)}).")
+        raise InputError(
+            f"{name}: no row of {years[0]}-{years[1]} north of {wanted.south:g} N has {flux} and a vegetation of BAWLD "
+            f"({', '.join(by_name)}). Widen years or south."
+        )
     return out
 
 

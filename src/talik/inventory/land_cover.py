@@ -58,8 +58,14 @@ class ClassFlux:
 
 
 def class_flux(area: Limited, density: Density, seed: int) -> ClassFlux:
-    """Area times density with limits from draws of both, which are independent; g m-2 yr-1 x million km2 = Tg yr-1."""
+    """Area times density with limits from draws of both, which are independent; g m-2 yr-1 x million km2 = Tg yr-1.
+
+    Where the density's limits hold those of an area already, the area adds none.
+    """
     mean = area.mean * density.value.mean
+    if density.holds_area:
+        whole = density.value.times(area.mean)
+        return ClassFlux(density, area, whole, whole, Limited(mean, mean, mean))
     size = draws_of(area, density.draws.size, seed, f"area of {density.land}")
     ends = sorted((density.value.mean * area.low, density.value.mean * area.high))
     return ClassFlux(

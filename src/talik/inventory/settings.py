@@ -32,6 +32,12 @@ class Months(Frozen):
 
     months: str
     """A site table (ABCflux, FLUXNET, or talik's own schema with `vegetation`)."""
+    years: tuple[int, int] | None = None
+    """First and last year that count; those of the inventory's period if not given."""
+    south: Annotated[float, Field(ge=-90, le=90)] = 55.0
+    """Sites south of this latitude are left out: most of them lie outside the permafrost region."""
+    permafrost: bool = False
+    """Only sites that report permafrost."""
 
 
 class Table(Frozen):
