@@ -187,7 +187,7 @@ def test_rows_of_one_cell_agree_or_fail(written):
         read_bawld(written({**empty, "Site": "x"}))
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(
     weights=st.lists(st.floats(0.0, 1.0), min_size=19, max_size=19).filter(lambda w: sum(w) > 0.1),
     row=st.integers(0, 359),
