@@ -83,6 +83,7 @@ def _others(wanted: Any, given: list[Post], name: str) -> list[Post]:
 def _collect(entries: Sequence[tuple[str, Mapping[str, Any]]], name: str) -> PostsFile:
     posts: list[Post] = []
     claims: list[Claim] = []
+    totals: list[Post] = []
     for where, raw in entries:
         total_of = raw.get("sum_of")
         post = post_of(raw, where)
@@ -92,9 +93,11 @@ def _collect(entries: Sequence[tuple[str, Mapping[str, Any]]], name: str) -> Pos
             ids = words(total_of, "sum_of", where)
             terms = tuple(Term(i, post.gas) for i in ids)
             claims.append(Claim.of_post(post, terms, where=where))
+            totals.append(post)
     if not entries:
         raise PostError(f"{name}: holds no posts.")
-    return PostsFile(posts, claims=claims)
+    parents = {(post.part_of, post.gas) for post in posts}
+    return PostsFile([*posts, *(total for total in totals if total.key in parents)], claims=claims)
 
 
 def _recipe(item: Any, where: str) -> Recipe:

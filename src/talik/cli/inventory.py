@@ -99,7 +99,8 @@ def print_inventory(found: dict[str, Any], console: Console) -> None:
     for row in found["sampling"]:
         console.print(
             f"  {row['land'].replace('_', ' ')}: CH4 sites are {row['difference_K']:+.1f} K from the mean of the "
-            f"class's area ({row['area_degC']:.1f} degC); {100 * row['area_within_sites']:.0f} % of it lies within their range",
+            f"class's area ({row['area_degC']:.1f} degC); {100 * row['area_within_sites']:.0f} % of it lies within "
+            "their range",
             soft_wrap=True,
         )
 

@@ -53,8 +53,14 @@ def run(settings: InventorySettings, resolve: Resolve, seed: int) -> dict[str, A
         "areas_mkm2": {name: area._asdict() for name, area in areas.items()},
         "gases": by_gas,
         "sampling": _sampling(settings, resolve),
-        "posts": [row_of(post) for post in made],
+        "posts": [_row(post, made) for post in made],
     }
+
+
+def _row(post: Post, made: Sequence[Post]) -> dict[str, Any]:
+    """The post as a row; one that others are part of is audited as their sum."""
+    parts = [other.id for other in made if (other.part_of, other.gas) == post.key]
+    return {**row_of(post), **({"sum_of": parts} if parts else {})}
 
 
 def check(settings: InventorySettings, resolve: Resolve, seed: int) -> None:
