@@ -34,7 +34,7 @@ def of_fluxes(
     code or class of the inventory) and `cell_area` (m2 of that class). `member` makes the distribution; without it
     limits are those of the mean, which a note says. Classes without a place are left to other sources.
 
-    InputError: no such variable, coordinate or known class; CoverageError: months that do not make whole years, or a
+    InputError: no such variable, coordinate or known class; CoverageError: steps that do not make whole years, or a
     hole.
     """
     variable = VARIABLES[gas]
@@ -83,14 +83,14 @@ def _density(values: Array, area: Array, land: str, gas: str, draws: int, seed: 
 
 
 def _annual(ds: xr.Dataset, variable: str, name: str) -> xr.DataArray:
-    """g m-2 yr-1 of the element, over the whole time axis."""
+    """g m-2 yr-1 of the element, over the whole time axis, whose steps must fill whole years."""
     bounds = ds[ds["time"].attrs.get("bounds", "time_bnds")]
-    start, end = bounds[:, 0], bounds[:, 1]
-    first, last = bounds.to_numpy()[0, 0], bounds.to_numpy()[-1, 1]
-    months = ds["time"].dt.month.to_numpy()
-    if ds.sizes["time"] % 12 or months.size != 12 * len(set(ds["time"].dt.year.to_numpy().tolist())):
+    start, end = bounds.isel({bounds.dims[1]: 0}), bounds.isel({bounds.dims[1]: 1})
+    months = np.concatenate([start.dt.month.to_numpy()[:1], end.dt.month.to_numpy()[-1:]])
+    if (months != 1).any() or (start.to_numpy()[1:] != end.to_numpy()[:-1]).any():
         raise CoverageError(
-            f"{name}: {ds.sizes['time']} steps from {first} to {last}; expected the twelve months of whole years."
+            f"{name}: {ds.sizes['time']} steps from {start.to_numpy()[0]} to {end.to_numpy()[-1]}; expected whole "
+            "years without a gap, from January to January."
         )
     seconds = (end - start) / np.timedelta64(1, "s")
     mean = (ds[variable] * seconds).sum("time", skipna=False) / seconds.sum()
