@@ -69,9 +69,7 @@ def _stop_for(found: list[str], name: str) -> None:
 
 def _upward(table: Table) -> Table:
     """The table with fluxes up positive, whatever sign the file has."""
-    factor = FluxVar(
-        name="thaw", species="C", positive=table.positive, long_name="carbon flux"
-    ).to_atmosphere
+    factor = FluxVar(name="thaw", species="C", positive=table.positive, long_name="carbon flux").to_atmosphere
 
     def turned(by_name: dict[str, dict[str, Flux]]) -> dict[str, dict[str, Flux]]:
         return {
@@ -93,8 +91,8 @@ def _joined(own: Table, base: Table, name: str) -> Table:
     years = (own.first_year, own.scenario_year)
     if years != (base.first_year, base.scenario_year):
         raise ConfigError(
-            f"{name}: first_year and scenario_year are {years[0]} and {years[1]}; a table that extends the published one "
-            f"has its years, {base.first_year} and {base.scenario_year}. Write those, or leave `extends` out."
+            f"{name}: first_year and scenario_year are {years[0]} and {years[1]}; a table that "
+            f"extends the published one has its years, {base.first_year} and {base.scenario_year}. Write those, or leave `extends` out."
         )
     return own.model_copy(
         update={
@@ -108,7 +106,9 @@ def _joined(own: Table, base: Table, name: str) -> Table:
 def _problems(table: Table) -> list[str]:
     found = []
     if table.scenario_year < table.first_year:
-        found.append(f"scenario_year {table.scenario_year}: expected {table.first_year} (first_year) or later")
+        found.append(
+            f"scenario_year {table.scenario_year}: expected {table.first_year} (first_year) or later"
+        )
     if not table.scenarios:
         found.append("scenarios: is empty; expected at least one, such as rcp85: RCP8.5")
     found += [
@@ -193,7 +193,9 @@ def _of_phases(where: str, given: set[str], phases: list[str]) -> list[str]:
         if phase not in given and (phase == SPIN_UP or PROJECTION not in given)
     ]
     known = [*phases, PROJECTION]
-    return found + [_unknown(f"{where}: phase", phase, known) for phase in sorted(given) if phase not in known]
+    return found + [
+        _unknown(f"{where}: phase", phase, known) for phase in sorted(given) if phase not in known
+    ]
 
 
 def _unknown(where: str, name: str, known: Any) -> str:

@@ -75,7 +75,7 @@ class Part(Frozen):
     transitions: tuple[Transition, ...]
     fluxes: dict[str, dict[str, Flux]]
     """By phase, then state."""
-    balances: dict[Name, dict[str, Flux]] = {}
+    balances: dict[Name, dict[str, Flux]] = Field(default_factory=dict)
     """Other carbon balances by name, then state: `nee + ch4 + doc` takes the place of the balance of every phase."""
 
     def rate(self, name: str, phase: str) -> Rate:
@@ -119,7 +119,7 @@ class Terrain(Frozen):
     parts: Annotated[dict[Name, Part], Field(min_length=1)]
     leading: tuple[Leading, ...] = ()
     post: PostRule | None = None
-    notes: dict[str, str] = {}
+    notes: dict[str, str] = Field(default_factory=dict)
     """By scenario: choices that a reader of its results has to know."""
 
 
