@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 REACH = 0.5
-"""Largest length of a step times twice the largest share of a state that leaves it in a year."""
+"""Largest length of a step times twice the largest rate at which a state is left."""
 REMAINDER = 1e-16
 """Largest share of the area that a step leaves out with the rest of its series."""
 
@@ -25,27 +26,29 @@ class Network(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Steps a year, and the highest power of time in the series of a step."""
+    """The longest step in years, and the highest power of time in its series."""
 
-    steps: int
+    step: float
     order: int
 
 
-def plan(network: Network, rate: Array, growth: Array, years: float) -> Plan:
-    """Steps and order with which rounding is the only error, for rates (transition, draw) over `years`.
+def plan(network: Network, rate: Array, growth: Array, years: float, interval: float) -> Plan:
+    """Steps and order with which rounding is the only error.
 
-    With `reach` the length of a step times twice the largest rate at which a state is left (and no less than for its
-    growth), the rest of the series is about reach**(order + 1) / (order + 1)!.
+    rate, growth : (transition, draw), yr-1 and yr-2.     years : for how long the rates grow.     interval : the
+    longest time between two dates that are asked for. With `reach` the length of a step times twice the largest rate
+    at which a state is left (and no less than for its growth), the rest of the series is about
+    reach**(order + 1) / (order + 1)!.
     """
     fastest = 2.0 * _leaving(network, np.maximum(rate, rate + growth * years))
     fastest = max(fastest, 2.0 * math.sqrt(2.0 * _leaving(network, np.abs(growth))))
-    steps = max(1, math.ceil(fastest / REACH))
-    reach, order = fastest / steps, 2
+    step = min(interval, REACH / fastest) if fastest > 0.0 else interval
+    reach, order = fastest * step, 2
     rest = reach**3 / 6.0
     while rest > REMAINDER:
         order += 1
         rest *= reach / (order + 1)
-    return Plan(steps, order)
+    return Plan(step, order)
 
 
 def _leaving(network: Network, rate: Array) -> float:
@@ -56,42 +59,48 @@ def _leaving(network: Network, rate: Array) -> float:
 
 
 def advance(
-    area: Array, network: Network, rate: Array, growth: Array, years: int, by: Plan
+    area: Array, network: Network, rate: Array, growth: Array, times: Sequence[float], by: Plan
 ) -> tuple[Array, Array]:
-    """Areas (year + 1, state, draw) at the ends of whole years, the first given, and their integrals over each year.
+    """Areas (time, state, draw) at `times`, and their integrals between those (time - 1, state, draw).
 
-    area : (state, draw), km2, at time 0.     rate, growth : (transition, draw), yr-1 and yr-2; the rate at time t (yr)
-    is rate + growth t.     Integrals: (year, state, draw), km2 yr.
+    area : (state, draw), km2, at the first of `times` (years, ascending).     rate, growth : (transition, draw), yr-1
+    and yr-2; the rate at time t is rate + growth t.     Integrals: km2 yr.
 
     With rates linear in time the solution is an entire function of it, so every step sums its power series about the
     start of the step: (k + 1) x[k+1] = A(t) x[k] + A' x[k-1]. What leaves a state is subtracted there and added
     elsewhere as the same number, so area is conserved to rounding.
     """
-    h = 1.0 / by.steps
-    areas = np.empty((years + 1, *area.shape))
-    integrals = np.zeros((years, *area.shape))
+    areas = np.empty((len(times), *area.shape))
+    integrals = np.zeros((len(times) - 1, *area.shape))
     areas[0] = area
-    pairs = list(zip(network.origin.tolist(), network.target.tolist(), strict=True))
-    growing = h * growth if np.any(growth) else None
-    for year in range(years):
-        x = areas[year]
-        for step in range(by.steps):
-            now = rate + growth * (year + step * h)
-            before, term = None, x
-            total, integral = x.copy(), x.copy()
-            for k in range(by.order):
-                flow = now * term[network.origin]
-                if before is not None and growing is not None:
-                    flow += growing * before[network.origin]
-                flow *= h / (k + 1)
-                change = np.zeros_like(x)
-                for number, (origin, target) in enumerate(pairs):
-                    change[origin] -= flow[number]
-                    change[target] += flow[number]
-                before, term = term, change
-                total += term
-                integral += term / (k + 2)
-            x = total
-            integrals[year] += h * integral
-        areas[year + 1] = x
+    for number in range(len(times) - 1):
+        begin, length = times[number], times[number + 1] - times[number]
+        steps = max(1, math.ceil(length / by.step - 1e-9))
+        h = length / steps
+        x = areas[number]
+        for step in range(steps):
+            x, integral = _step(x, network, rate + growth * (begin + step * h), growth, h, by.order)
+            integrals[number] += integral
+        areas[number + 1] = x
     return areas, integrals
+
+
+def _step(
+    area: Array, network: Network, rate: Array, growth: Array, h: float, order: int
+) -> tuple[Array, Array]:
+    """Area after `h` years and its integral over them; `rate` is that at the start."""
+    pairs = list(zip(network.origin.tolist(), network.target.tolist(), strict=True))
+    end, integral = area.copy(), area.copy()
+    before, term = np.zeros_like(area), area
+    for k in range(order):  # term = x[k] h**k
+        flow = rate * term[network.origin] + h * growth * before[network.origin]
+        flow *= h / (k + 1)
+        change = np.zeros_like(area)
+        for number, (origin, target) in enumerate(pairs):
+            change[origin] -= flow[number]
+            change[target] += flow[number]
+        before, term = term, change
+        end += term
+        integral += term / (k + 2)
+    integral *= h
+    return end, integral

@@ -91,8 +91,8 @@ def _joined(own: Table, base: Table, name: str) -> Table:
     years = (own.first_year, own.scenario_year)
     if years != (base.first_year, base.scenario_year):
         raise ConfigError(
-            f"{name}: first_year and scenario_year are {years[0]} and {years[1]}; a table that "
-            f"extends the published one has its years, {base.first_year} and {base.scenario_year}. Write those, or leave `extends` out."
+            f"{name}: first_year and scenario_year are {years[0]} and {years[1]}; a table that extends the published "
+            f"one has its years, {base.first_year} and {base.scenario_year}. Write those, or leave `extends` out."
         )
     return own.model_copy(
         update={

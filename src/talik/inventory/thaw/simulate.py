@@ -138,14 +138,18 @@ def _course(
         (SPIN_UP, table.first_year, table.scenario_year),
         (scenario, table.scenario_year, years[-1]),
     ):
+        times = [y - first for y in years if first <= y <= last]
         rate, growth = _rates(part, phase, factors, one, last - first, f"{name}, {phase}")
-        by = plan(network, rate, growth, last - first)
-        found, integrals = advance(areas[-1][-1], network, rate, growth, last - first, by)
-        kept = [y - first for y in years if first <= y <= last]
-        if len(kept) < 2:  # a phase without a whole year
-            continue
-        sums = np.add.reduceat(integrals, kept[:-1], axis=0)
-        areas.append(found[kept[1:]])
+        interval = max(np.diff(times), default=1)
+        found, sums = advance(
+            areas[-1][-1],
+            network,
+            rate,
+            growth,
+            times,
+            plan(network, rate, growth, last - first, float(interval)),
+        )
+        areas.append(found[1:])
         held.append(sums)
         for kind in KINDS:
             flux = [
