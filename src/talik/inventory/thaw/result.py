@@ -104,7 +104,7 @@ def run(table: Table, settings: Settings | None = None) -> Run:
     for kind in KINDS:
         for span in spans_of(table, s):
             middle = sum(float(total(t.courses, kind, span, s.scope)[0]) for t in pieces.values())
-            drawn = np.sum([total(t.draws, kind, span, s.scope) for t in pieces.values()], axis=0)
+            drawn = sum((total(t.draws, kind, span, s.scope) for t in pieces.values()), np.zeros(1))
             totals[kind, span] = of_draws(drawn, middle)
     return Run(table, s, pieces, totals, _notes(table, s))
 

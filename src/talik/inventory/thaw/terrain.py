@@ -109,6 +109,8 @@ class PostRule(Frozen):
     part_of: str | None = None
     states: tuple[str, ...] = ()
     """Empty for all."""
+    partly: bool = True
+    """Whether the post is a part of abrupt thaw; `false` lets it stand for abrupt thaw in comparisons of budgets."""
     note: str
 
 
