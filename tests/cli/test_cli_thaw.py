@@ -23,7 +23,10 @@ def invoke(*args: object, code: int = 0) -> str:
 
 def test_table_on_the_screen() -> None:
     told = invoke("thaw", "run", *FEW, "--forcing")
-    assert "Abrupt thaw, RCP8.5: all states, Tg C yr-1, positive to the atmosphere; 95 % limits of 100 draws" in told
+    assert (
+        "Abrupt thaw, RCP8.5: all states, Tg C yr-1, positive to the atmosphere; 95 % limits of 100 draws"
+        in told
+    )
     assert "hillslopes" in told
     assert "19.3 (" in told
     assert "31.3 (" in told

@@ -74,17 +74,27 @@ def test_same_seed_same_numbers() -> None:
     other = run(TABLE, Settings(draws=400, to=2100, seed=1))
     assert other.totals["co2", RECENT].mean == RUN.totals["co2", RECENT].mean
     assert other.totals["co2", RECENT].low != RUN.totals["co2", RECENT].low
-    alone = run(TABLE.model_copy(update={"terrains": {"hillslopes": TABLE.terrains["hillslopes"]}}), RUN.settings)
+    alone = run(
+        TABLE.model_copy(update={"terrains": {"hillslopes": TABLE.terrains["hillslopes"]}}), RUN.settings
+    )
     assert alone.terrains["hillslopes"].means == RUN.terrains["hillslopes"].means
 
 
 def test_posts() -> None:
     found = {(p.id, p.gas): p for p in posts(RUN)}
-    ids = ("inventory.abrupt_thaw_hillslopes", "inventory.abrupt_thaw_lakes", "inventory.abrupt_thaw_wetlands")
+    ids = (
+        "inventory.abrupt_thaw_hillslopes",
+        "inventory.abrupt_thaw_lakes",
+        "inventory.abrupt_thaw_wetlands",
+    )
     assert set(found) == {(name, gas) for name in ids for gas in ("CO2", "CH4")}
     wetlands = found["inventory.abrupt_thaw_wetlands", "CO2"]
     assert wetlands.mean == pytest.approx(19.31, abs=0.005)
-    assert (wetlands.unit, wetlands.part_of, wetlands.period) == ("Tg CO2-C yr-1", "inventory.wetlands", "2000-2020")
+    assert (wetlands.unit, wetlands.part_of, wetlands.period) == (
+        "Tg CO2-C yr-1",
+        "inventory.wetlands",
+        "2000-2020",
+    )
     assert wetlands.covers == {"abrupt_thaw"}
     assert wetlands.area_mkm2 == pytest.approx(1.4153)
     assert (wetlands.low, wetlands.high) == RUN.terrains["organic_lowlands"].means["co2", RECENT][1:]
@@ -111,7 +121,9 @@ def test_posts_of_features_and_other_spans() -> None:
     assert "permafrost peatland" not in wetlands.note
     century = posts(RUN, (2000, 2100))[0]
     assert century.period == "2000-2100"
-    with pytest.raises(PostError, match=r"no limits for 1990-2010; this run has them for 2000-2020, 2000-2100"):
+    with pytest.raises(
+        PostError, match=r"no limits for 1990-2010; this run has them for 2000-2020, 2000-2100"
+    ):
         posts(RUN, (1990, 2010))
 
 
@@ -130,7 +142,9 @@ def test_air_against_a_solver_of_scipy() -> None:
     shares, years = np.array(s.co2_shares), np.array(s.co2_years)
     pools, expected = np.zeros(5), []
     for rate in emission:
-        solved = solve_ivp(lambda _t, m, e=rate: shares * e - m / years, (0, 1), pools, rtol=1e-11, atol=1e-13)
+        solved = solve_ivp(
+            lambda _t, m, e=rate: shares * e - m / years, (0, 1), pools, rtol=1e-11, atol=1e-13
+        )
         pools = solved.y[:, -1]
         expected.append(pools.sum())
     np.testing.assert_allclose(found, expected, rtol=1e-9)

@@ -1,5 +1,6 @@
 """Tables of terrains: what is read, what is turned, and what every mistake says."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 from pathlib import Path
@@ -72,7 +73,9 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 def test_extending_the_published_table(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     own = SMALL.replace("first_year: 1950", "first_year: 1900\nextends: published")
-    path.write_text(own.replace("warm: a warm one", "rcp45: RCP4.5, rcp85: RCP8.5").replace("warm: {", "projection: {"))
+    path.write_text(
+        own.replace("warm: a warm one", "rcp45: RCP4.5, rcp85: RCP8.5").replace("warm: {", "projection: {")
+    )
     table = read_table(path)
     assert list(table.terrains) == ["hillslopes", "mineral_lowlands", "organic_lowlands", "bluffs"]
     assert table.terrains["bluffs"].parts["all"].flux("slumped", "rcp85").nee == 100
@@ -81,9 +84,13 @@ def test_extending_the_published_table(tmp_path: Path) -> None:
 
 def test_a_scenario_that_published_terrains_lack() -> None:
     own = SMALL.replace("first_year: 1950", "first_year: 1900\nextends: published")
-    with pytest.raises(ConfigError, match=r"terrain hillslopes, part hillslopes, rate disturbance: nothing for scenario warm"):
+    with pytest.raises(
+        ConfigError, match=r"terrain hillslopes, part hillslopes, rate disturbance: nothing for scenario warm"
+    ):
         parse_table(own, "mine.yaml")
-    with pytest.raises(ConfigError, match=r"mine.yaml: first_year and scenario_year are 1950 and 2000; .* 1900 and 2000"):
+    with pytest.raises(
+        ConfigError, match=r"mine.yaml: first_year and scenario_year are 1950 and 2000; .* 1900 and 2000"
+    ):
         parse_table(SMALL.replace("first_year: 1950", "first_year: 1950\nextends: published"), "mine.yaml")
 
 

@@ -68,7 +68,12 @@ def thaw_run(
 
         table = read_table(terrains)
         settings = Settings(
-            scenario=scenario, to=to, scope=scope.value, balance=balance, draws=draws, seed=seed
+            scenario=scenario,
+            to=to,
+            scope="features" if scope is ScopeChoice.features else "terrain",
+            balance=balance,
+            draws=draws,
+            seed=seed,
         )
         done = run(table, settings)
         inputs = {"terrains": terrains} if terrains is not None else {}
@@ -130,8 +135,8 @@ def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | N
         title = f"mean {_name(span)}, Tg C yr-1"
         means = Table(box=None, pad_edge=False, title=title, title_justify="left")
         for heading in ("terrain", "CO2", "CH4", "carbon balance"):
-            means.add_column(heading, justify="left" if heading == "terrain" else "right")
-        means.add_column("cumulative balance, Pg C", justify="right")
+            means.add_column(heading, justify="left" if heading == "terrain" else "right", no_wrap=True)
+        means.add_column("sum, Pg C", justify="right", no_wrap=True)
         means.add_column("what varies the balance most")
         for key, found in done.terrains.items():
             cells = [_limits(found.means[kind, span]) for kind in KINDS]
