@@ -265,12 +265,10 @@ def test_factors_and_land_fraction_of_the_user(file, read, data):
 def test_regional_total_takes_it(read, data):
     """Through talik's own totals, on the ellipsoid: within its difference from the sphere of the file."""
     grid = LatLonGrid.regular(STEP)
-    whole = grid.wrap(np.ones(grid.shape), name="weights", attrs={"area": "cell"})
-    total = regional_total(
-        read["fFire"].fillna(0.0), whole, grid=grid, area_basis="land", land_fraction=read["land_fraction"]
-    )
+    whole = grid.wrap(np.ones(grid.shape), attrs={"covers": "cell"}).expand_dims(region=["world"])
+    total = regional_total(read["fFire"], whole, land_fraction=read["land_fraction"], min_coverage=0.0)
     seconds = read["time"].dt.days_in_month * 86_400.0
-    found = float((total.to_dataset()["total"] if hasattr(total, "to_dataset") else total).dot(seconds))
+    found = float(total["fFire"].isel(region=0).dot(seconds))
     assert found == pytest.approx(by_hand(data, CO2, 12.011 / 44.009), rel=0.01)
 
 
