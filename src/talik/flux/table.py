@@ -171,6 +171,8 @@ _BUILT_IN = (
     ),
     FluxVar(name="fch4", species="C", positive="up", long_name="net CH4 exchange"),
     FluxVar(name="fn2o", species="N", positive="up", long_name="net N2O exchange"),
+    FluxVar(name="fFireCh4", species="C", positive="up", long_name="CH4 emission from fires"),
+    FluxVar(name="fFireN2o", species="N", positive="up", long_name="N2O emission from fires"),
 )
 _registry: dict[str, FluxVar] = {v.name: v for v in _BUILT_IN}
 FLUXES: Mapping[str, FluxVar] = MappingProxyType(_registry)

@@ -144,7 +144,8 @@ def _check_units(table: pd.DataFrame, out: pd.DataFrame, path: Path) -> None:
             i = int(np.flatnonzero(off)[0])
             raise UnitsError(
                 f"{path}: emission_Tg of {out['species'].iloc[i]} is {given.iloc[i]:g} where "
-                f"{out['emission'].iloc[i]:g} x {factor.iloc[i]:g} was expected ({int(off.sum())} rows). Correct the factor or drop the column."
+                f"{out['emission'].iloc[i]:g} x {factor.iloc[i]:g} was expected ({int(off.sum())} rows). Correct "
+                "the factor or drop the column."
             )
 
 
