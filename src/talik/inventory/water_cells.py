@@ -77,7 +77,8 @@ def water_cells(cover: xr.Dataset, settings: WaterSettings, *, thermal: bool) ->
         notes.append(f"{text}; {100 * (1 - coverage):.3g} % of the water area is left out, not filled.")
     lake = np.full((len(WATERS), cells), np.nan)
     if "lake_area" in cover:
-        lake = _variable(cover.reindex(cover=list(WATERS)), "lake_area", "m2", ("cover", "cell"))
+        sizes = cover[["lake_area"]].reindex(cover=list(WATERS))
+        lake = _variable(sizes, "lake_area", "m2", ("cover", "cell"), holes=True)
         _within(lake[np.isfinite(lake)], "lake_area", 1.0, np.inf)
     return WaterCells(
         area=np.where(known, area, 0.0),
@@ -99,7 +100,7 @@ def _fractions(cover: xr.Dataset, notes: list[str]) -> Array:
     absent = [code for code in WATERS if code not in cover["cover"].values]
     if absent:
         raise InputError(
-            f"land cover: water classes {', '.join(absent)} are missing. Give them with fraction 0 where there are none."
+            f"land cover: water classes {', '.join(absent)} are missing. Write fraction 0 where there are none."
         )
     chosen = cover.sel(cover=list(WATERS))
     given = _variable(chosen, "fraction", "1", ("cover", "cell"))
@@ -173,7 +174,7 @@ def _variable(
             f"land cover: {name} has dimensions ({', '.join(map(str, found.dims))}); expected ({', '.join(dims)})."
         )
     values = np.asarray(as_units(found, units).transpose(*dims).values, np.float64)
-    if not holes and name != "lake_area" and np.isnan(values).any():
+    if not holes and np.isnan(values).any():
         raise InputError(
             f"land cover: {name} is NaN in {int(np.isnan(values).sum())} places; write 0 where there is none."
         )

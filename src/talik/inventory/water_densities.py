@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from talik.config import Frozen
 from talik.inventory.classes import LAKES, RIVERS
 from talik.inventory.limits import Limited
 
 Array = npt.NDArray[np.float64]
+Values: TypeAlias = Array | float
 DAYS = 365.25
 _MONTHS = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _GROUPS: Mapping[str, tuple[str, ...]] = {"lakes": LAKES, "rivers": RIVERS}
 
 
 class Shore(NamedTuple):
-    """Lakes of a class: area of one (m2), and length of its shore over that of a circle of the same area (1 or more)."""
+    """Lakes of a class: `area` of one (m2); `shape`, its shore over that of a circle of the same area (1 or more)."""
 
     area: float
     shape: float
@@ -95,9 +96,14 @@ class WaterSettings(Frozen):
 
     @field_validator("offset", "ebullition", "rivers", mode="before")
     @classmethod
-    def _complete(cls, given: Any, info: Any) -> Any:
+    def _complete(cls, given: Any, info: ValidationInfo) -> Any:
         """The default table with the given rows in place of its own."""
-        default = {"offset": _OFFSETS, "ebullition": _BUBBLES, "rivers": _RIVERS}[info.field_name]
+        tables: dict[str | None, Mapping[str, Any]] = {
+            "offset": _OFFSETS,
+            "ebullition": _BUBBLES,
+            "rivers": _RIVERS,
+        }
+        default = tables[info.field_name]
         if not isinstance(given, Mapping):
             return given
         unknown = sorted(set(given) - set(default))
@@ -146,7 +152,7 @@ def _numbers(given: Any, where: str) -> list[tuple[str, Limited]]:
 
 
 def density_of(table: Mapping[str, Limited], code: str) -> tuple[str, Limited] | None:
-    """Row of `table` that holds for a class, with its name: its own, or that of all lakes or rivers; None if neither."""
+    """Name and number of the row of `table` for a class: its own, or that of all lakes or rivers; None if neither."""
     group = "lakes" if code in LAKES else "rivers"
     for name in (code, group):
         if name in table:
@@ -154,15 +160,15 @@ def density_of(table: Mapping[str, Limited], code: str) -> tuple[str, Limited] |
     return None
 
 
-def lake_diffusion(tair: Array, offset: float, intercept: float = 0.64, slope: float = 0.042) -> Array:
+def lake_diffusion(tair: Values, offset: Values, intercept: Values, slope: Values) -> Array:
     """Diffusive CH4 flux of lakes, mg CH4 m-2 d-1 of open water, for mean annual air temperature in degC (any shape).
 
     ``10^(intercept + slope T + offset)``, which is never negative (scaling scripts of Kuhn et al.).
     """
-    return np.asarray(10.0 ** (intercept + slope * np.asarray(tair, float) + offset))
+    return np.power(10.0, np.asarray(intercept + slope * np.asarray(tair, np.float64) + offset))
 
 
-def with_ebullition(share: float, where: Array | float = 1.0) -> Array:
+def with_ebullition(share: float, where: Values = 1.0) -> Array:
     """Diffusion and ebullition over diffusion, for bubbles with a `share` (below 1) of the total.
 
     `where` is the share of the water area that bubbles.
@@ -170,20 +176,20 @@ def with_ebullition(share: float, where: Array | float = 1.0) -> Array:
     return np.asarray(1.0 + np.asarray(where, float) * share / (1.0 - share))
 
 
-def shore_share(area: Array | float, shape: float, width: float) -> Array:
+def shore_share(area: Values, shape: float, width: float) -> Array:
     """Share of a lake of `area` (m2) that lies within `width` (m) of its shore, at most 1.
 
     `shape` is the length of the shore over that of a circle of the same area. The strip is as long as the shore.
     """
-    length = shape * 2.0 * np.sqrt(math.pi * np.asarray(area, float))
-    return np.minimum(1.0, width * length / np.asarray(area, float))
+    size = np.asarray(area, np.float64)
+    return np.asarray(np.minimum(1.0, width * shape * 2.0 * np.sqrt(math.pi / size)))
 
 
 def ice_free_days(tair: Array, threshold: float = 0.0) -> Array:
     """Days a year with air warmer than `threshold`, from monthly means ``(..., 12)`` in degC, January first.
 
-    The means stand at the middle of their months and are joined by straight lines, December to January too. The year has
-    365.25 days. NaN in any month gives NaN. Chosen here: ice on large lakes melts and forms later than that.
+    The means stand at the middle of their months and are joined by straight lines, December to January too. The year
+    has 365.25 days. NaN in any month gives NaN. Chosen here: ice on large lakes melts and forms later than that.
     """
     middle = np.cumsum(_MONTHS) - _MONTHS / 2
     length = np.diff(middle, append=middle[0] + DAYS)

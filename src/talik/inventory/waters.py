@@ -38,7 +38,7 @@ _SOURCE = (
 
 @dataclass(frozen=True, slots=True)
 class WaterClass:
-    """One class of water: area (1e6 km2), flux (Tg yr-1) and its best density (g m-2 yr-1 of water), all of the element."""
+    """One class of water: area (1e6 km2), flux (Tg yr-1) and best density (g m-2 yr-1 of water), of the element."""
 
     area_mkm2: Limited
     flux: Limited
@@ -164,8 +164,8 @@ def water_flux(cover: xr.Dataset, settings: WaterSettings | None = None) -> xr.D
     """CH4 of inland waters cell by cell: a flux dataset with `fch4` (cell), kg C m-2 s-1 of the cell, positive up.
 
     The whole cell counts as land, as in BAWLD, where waters and land cover fill it. `water_fraction` is the share of
-    the cell that is water: `fch4` divided by it is the flux per area of water. A cell without temperature is NaN. Summed
-    over cell area and domain share the fluxes are the best total of `waters`. For `cover` and errors see there.
+    the cell that is water: `fch4` divided by it is the flux per area of water. A cell without temperature is NaN.
+    Summed over cell area and domain share the fluxes are the best total of `waters`. For `cover` and errors see there.
     """
     options = settings or WaterSettings()
     model = _model(cover, options, "CH4")
@@ -240,14 +240,14 @@ def water_posts(
 
 def _model(cover: xr.Dataset, options: WaterSettings, gas: Gas) -> _Model:
     """Weights and densities of every class: of the settings where they hold any for the gas, else built in."""
-    if gas not in GASES or gas not in ("CO2", "CH4", "N2O"):
+    if gas not in ("CO2", "CH4", "N2O"):
         raise ConfigError(f"gas {gas!r} is unknown; choose one of: CO2, CH4, N2O.")
     if gas in options.densities:
         return _from_densities(cover, options, gas)
     if gas != "CH4":
         raise ConfigError(
             f"inland waters: there is no built-in number for {gas}. Give densities in g m-2 yr-1 of "
-            f"{mass_name(gas)} with limits (densities: {{{gas}: {{lakes: [mean, low, high], rivers: [...]}}}}), or "
+            f"{_element(gas)} with limits (densities: {{{gas}: {{lakes: [mean, low, high], rivers: [...]}}}}), or "
             "leave it out here and add a post inventory.inland_waters from your own total or flux dataset."
         )
     cells = water_cells(cover, options, thermal=True)
@@ -262,21 +262,15 @@ def _model(cover: xr.Dataset, options: WaterSettings, gas: Gas) -> _Model:
             where = shore_share(size, shore.shape, options.shore_width)
         weight[:, row] *= with_ebullition(share, where) * options.diel * options.ice_out
     intercept = _draws(options, "intercept", options.intercept)
-    lakes = [
-        lake_diffusion(np.zeros(1), _draws(options, f"offset {c}", options.offset[c]), intercept)
-        for c in LAKES
-    ]
-    rivers = [
-        np.maximum(_draws(options, f"river {options.rivers[c]}", options.rivers[c]), 0.0) for c in RIVERS
-    ]
-    at_zero = [
-        float(lake_diffusion(np.zeros(()), options.offset[c].mean, options.intercept.mean)) for c in LAKES
-    ]
+    numbers = {**options.offset, **options.rivers}
+    lakes = [lake_diffusion(0.0, _draws(options, f"offset {c}", numbers[c]), intercept, 0.0) for c in LAKES]
+    rivers = [np.maximum(_draws(options, f"river {tuple(numbers[c])}", numbers[c]), 0.0) for c in RIVERS]
+    at_zero = [float(lake_diffusion(0.0, numbers[c].mean, options.intercept.mean, 0.0)) for c in LAKES]
     return _Model(
         weight=weight,
         thermal=np.array([code in LAKES for code in WATERS]),
         density=np.stack([*lakes, *rivers]),
-        central=np.array([*at_zero, *(options.rivers[c].mean for c in RIVERS)]),
+        central=np.array([*at_zero, *(numbers[c].mean for c in RIVERS)]),
         slope=_draws(options, "slope", options.slope),
         cells=cells,
     )
@@ -303,7 +297,7 @@ def _from_densities(cover: xr.Dataset, options: WaterSettings, gas: Gas) -> _Mod
     )
 
 
-def mass_name(gas: Gas) -> str:
+def _element(gas: Gas) -> str:
     """The element whose mass counts: N for N2O, else C."""
     return "N" if gas == "N2O" else "C"
 
