@@ -25,7 +25,7 @@ from talik.inventory.water_densities import (
     shore_share,
     with_ebullition,
 )
-from talik.inventory.waters import WATERS, water_flux, water_posts, waters
+from talik.inventory.waters import WATERS, _growth, water_flux, water_posts, waters
 from talik.posts.distributions import fit
 
 QUICK = WaterSettings(draws=1000)
@@ -177,8 +177,10 @@ def test_the_real_cells(shared: Path) -> None:
     found = waters(cover)
     assert cover.sizes["cell"] == 82
     # numbers of docs/science/inland-waters.md
-    assert found.central == pytest.approx(0.0705, abs=0.00005)
-    assert found.total == pytest.approx((0.1028, 0.0477, 0.2182), rel=0.02)
+    assert found.central == pytest.approx(0.05671, abs=0.000005)
+    assert found.total == pytest.approx((0.0764, 0.0274, 0.213), rel=0.01)
+    assert found.lakes == pytest.approx((0.0652, 0.0156, 0.201), rel=0.01)
+    assert found.rivers == pytest.approx((0.0112, 0.0063, 0.0195), rel=0.01)
     assert found.coverage == 1
     sums = (cover["fraction"] * cover["cell_area"] * cover["domain_share"]).sum("cell") * 1e-12
     assert found.area_mkm2["total"].mean == pytest.approx(float(sums.sum()))
@@ -229,6 +231,14 @@ def test_mean_of_a_power_of_ten_is_above_its_middle() -> None:
     assert found.total.mean / found.central == pytest.approx(math.exp(sd**2 / 2), rel=1e-3)
     assert found.total.high / found.central == pytest.approx(10**0.4, rel=1e-2)
     assert waters(cover, WaterSettings(best="central", **options)).total.mean == pytest.approx(found.central)
+
+
+def test_every_draw_of_the_slope_is_exact() -> None:
+    rng = np.random.default_rng(4)
+    tair = np.r_[rng.uniform(-30, 10, 40), -80.0, 0.0]
+    for slopes in (rng.normal(0.042, 0.009, 500), rng.normal(0, 0.1, 50), np.full(3, 0.042)):
+        parts, growth = _growth(tair, slopes)
+        np.testing.assert_allclose(parts @ growth, 10.0 ** (slopes[:, None] * tair), rtol=1e-7, atol=1e-12)
 
 
 def test_fluxes_of_cells_add_up_to_the_best_total(shared: Path) -> None:
