@@ -154,9 +154,9 @@ def _season(cover: xr.Dataset, settings: WaterSettings, notes: list[str]) -> tup
         annual = monthly.mean(axis=1)
     else:
         raise InputError("land cover: give tair_annual (cell) or tair (cell, month); neither is there.")
-    for name, values in (("tair_annual", annual), ("tair", monthly)):
-        if values is not None:
-            _within(values[np.isfinite(values)], name, -80.0, 60.0)
+    _within(annual[np.isfinite(annual)], "tair_annual", -50.0, 40.0)
+    if monthly is not None:
+        _within(monthly[np.isfinite(monthly)], "tair", -80.0, 60.0)
     return annual, days
 
 

@@ -56,7 +56,7 @@ class WaterSettings(Frozen):
     intercept: Limited = Limited(0.64, 0.20, 1.13)
     """log10 of the diffusive flux (mg CH4 m-2 d-1) of large lakes where the mean annual air temperature is 0 degC."""
     slope: Limited = Limited(0.042, 0.027, 0.06)
-    """Rise of that log10 per degC."""
+    """Rise of that log10 per degC; limits at most 0.1 apart."""
     offset: Mapping[str, Limited] = Field(default=_OFFSETS, validate_default=True)
     """What each lake class adds to the intercept."""
     ebullition: Mapping[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
@@ -131,6 +131,13 @@ class WaterSettings(Frozen):
                 raise ValueError(
                     f"{where}expected (mean, low, high) with the mean between, found {tuple(number)}"
                 )
+        return given
+
+    @field_validator("slope")
+    @classmethod
+    def _narrow(cls, given: Limited) -> Limited:
+        if given.high - given.low > 0.1:
+            raise ValueError(f"limits {given.low:g} and {given.high:g} per degC are more than 0.1 apart")
         return given
 
     @field_validator("densities")
