@@ -34,7 +34,8 @@ def made_up(seed: int = 1, count: int = 90) -> pd.DataFrame:
 def site_table(shared: Path) -> pd.DataFrame:
     """The BAWLD-CH4 wetland rows."""
     table = pd.read_csv(
-        shared / "data/bawld-ch4-wetlands/bawld_ch4_wetland_flux_and_cell_cover.csv.gz", low_memory=False
+        shared / "data/bawld-ch4-wetlands/bawld_ch4_wetland_flux_and_cell_cover.csv.gz",
+        usecols=["Class", "SiteID", "Database", "CH4Av", "CH4An"],
     )
     return table.rename(columns={"Class": "class", "SiteID": "site", "Database": "dataset"})
 

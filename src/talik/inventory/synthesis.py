@@ -148,7 +148,7 @@ def synthesis(table: pd.DataFrame, settings: SynthesisSettings | None = None) ->
         notes.append(f"No ratios to {', '.join(absent)}: the table has no such class.")
     notes.append(
         f"{len(clean)} rows of {clean['site'].nunique()} sites; residual degrees of freedom: "
-        f"{rows.analysis.residual_df} over rows, {sites.analysis.residual_df} with one value a site, class and data set."
+        f"{rows.analysis.residual_df} over rows, {sites.analysis.residual_df} over sites (one value for each class)."
     )
     return Synthesis(rows, sites, tuple(notes))
 
@@ -188,12 +188,12 @@ def _checked(table: pd.DataFrame, options: SynthesisSettings) -> tuple[pd.DataFr
             f"class fluxes: the flux falls to {chosen['flux'].min():g}; log10(flux + {options.offset:g}) needs more "
             "than 0. Check the unit (mg CH4 m-2 d-1), raise the offset, or set transform='none'."
         )
-    return chosen.reset_index(drop=True), notes
+    return chosen.sort_values(["site", "class", "dataset", "flux"], ignore_index=True), notes
 
 
 def _part(unit: Literal["rows", "sites"], table: pd.DataFrame, options: SynthesisSettings) -> Part:
     names = sorted(table["class"].unique())
-    which = {name: table[table["class"] == name].sort_values("flux") for name in names}
+    which = {name: table[table["class"] == name].sort_values("flux", kind="stable") for name in names}
     weights = _site_weights(table["site"], options, unit)
     resampled = {name: _resampled(rows, weights) for name, rows in which.items()}
     classes = {}
