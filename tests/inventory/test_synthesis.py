@@ -187,6 +187,12 @@ def test_growing_season_of_the_real_table(shared: Path) -> None:
     oracle = sm.stats.anova_lm(fit, typ=2)
     assert [t.f for t in both.terms] == pytest.approx(oracle["F"].tolist()[:2])
     # numbers of docs/science/wetland-synthesis.md
+    assert [t.f for t in both.terms] == pytest.approx([69.2, 1.01], rel=0.01)
+    assert [t.f for t in found.sites.analysis.terms] == pytest.approx([46.67, 0.105], rel=0.01)
+    assert found.sites.analysis.residual_df == 152
+    fen = next(r for r in found.rows.ratios if r.name == "Fen")
+    assert fen.of_means == pytest.approx(10.2, abs=0.05)
+    assert fen.of_means_limits[1:] == pytest.approx((5.2, 19.9), rel=0.02)
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -203,7 +209,12 @@ def test_annual_fluxes_of_the_real_table(shared: Path) -> None:
     assert grams == pytest.approx(
         {"Marshes": 27.4, "Fen": 14.0, "PermWet": 7.7, "Bog": 7.2, "PermBog": 0.67}, abs=0.06
     )
-    assert found.rows.analysis.values == 54
+    both, sites = found.rows.analysis, found.sites.analysis
+    assert (both.values, both.residual_df, sites.residual_df) == (54, 48, 26)
+    assert (both.terms[0].f, sites.terms[0].f) == pytest.approx((10.35, 7.54), abs=0.005)
+    p = {(pair.first, pair.second): pair.p for pair in sites.pairs}
+    assert p["Fen", "PermBog"] < 0.01 > p["Marshes", "PermBog"]
+    assert min(p["Bog", "PermBog"], p["Bog", "PermWet"], p["Fen", "PermWet"], p["Marshes", "PermWet"]) > 0.05
 
 
 def test_same_seed_same_limits() -> None:
