@@ -20,7 +20,7 @@ from talik.sources.emission_grids import read_edgar, read_gridfed, read_methane_
 from talik.sources.emission_units import unit_words
 
 C, CO2, CH4 = 12.011, 44.009, 16.043
-GRID = LatLonGrid.regular(5.0)
+GRID = LatLonGrid.regular(10.0)
 AREA = GRID.cell_area().values
 DAYS = {y: np.array([pd.Period(f"{y}-{m}").days_in_month for m in range(1, 13)]) for y in (1999, 2000, 2001)}
 RATE = 1e-3 / 86_400.0
@@ -142,7 +142,7 @@ def test_one_gram_a_year_has_one_total_in_every_format(tmp_path: Path):
 
     expected = (above(90.0) - above(50.0)) * 1e-12
     for name, (write, read) in READERS.items():
-        for how in ("", "flip", "roll", "flip roll"):
+        for how in ("", "flip roll"):
             ds = read(write(tmp_path, how=how))
             assert year_total_tg(ds) == pytest.approx(expected, rel=1e-6), (name, how)
 
@@ -166,7 +166,7 @@ def test_the_contract_holds_for_every_reader(tmp_path: Path, computing_nothing):
         assert ds[variable].dims == ("time", "lat", "lon")
         np.testing.assert_allclose(ds["cell_area"].values, AREA, rtol=1e-12)
         assert (np.diff(ds["lat"]) > 0).all()
-        assert ds["lon"].values[0] == -177.5
+        assert ds["lon"].values[0] == -175.0
         np.testing.assert_allclose(ds["coverage"], 1.0, rtol=1e-12)
 
 
