@@ -96,9 +96,9 @@ def test_erosion_is_linear_and_never_negative(factor: float, a: float, b: float)
 def test_coasts_that_are_refused():
     with pytest.raises(InputError, match="expected at least one segment"):
         coastal_erosion([])
-    with pytest.raises(InputError, match="coast segment 1: retreat_m_yr -0.2"):
+    with pytest.raises(InputError, match=r"coast segment 1: retreat_m_yr -0\.2"):
         coastal_erosion([COAST, replace(COAST, retreat_m_yr=Limited(0.1, -0.2, 0.4))])
-    with pytest.raises(InputError, match="carbon_to_nitrogen 0 .lower limits.; expected .* C:N above 0"):
+    with pytest.raises(InputError, match=r"carbon_to_nitrogen 0 .lower limits.; expected .* C:N above 0"):
         coastal_erosion([replace(COAST, carbon_to_nitrogen=Limited(10.0, 0.0, 20.0))])
 
 
@@ -114,15 +114,15 @@ def test_the_published_posts_agree_with_their_sums_and_ratios():
 
 
 def test_the_check_sees_what_rounding_cannot_explain():
-    wrong = [replace(p, mean=18.0) if p.key == (COASTAL, "C") else p for p in PUBLISHED]
+    wrong = [replace(p, mean=19.0) if p.key == (COASTAL, "C") else p for p in PUBLISHED]
     found = {c.what: c.agrees for c in check_lateral(wrong)}
     assert not found["sum of C, mean"]
     assert found["sum of C, low"]
     assert found["sum of N, mean"]
     assert not found[f"{COASTAL} C:N"]
-    with pytest.raises(PostError, match="no post 'lateral.riverine' of N"):
+    with pytest.raises(PostError, match=r"no post .lateral\.riverine. of N"):
         check_lateral([p for p in PUBLISHED if p.key != (RIVERINE, "N")])
-    with pytest.raises(PostError, match="no post 'lateral.riverine' of C"):
+    with pytest.raises(PostError, match=r"no post .lateral\.riverine. of C"):
         check_lateral([])
 
 
@@ -139,7 +139,7 @@ def test_posts_from_losses():
     )
     for post, published in zip(made, PUBLISHED, strict=True):
         assert replace(post, rounding=published.rounding, note=published.note) == published
-    with pytest.raises(PostError, match="'lateral.riverine' has no region or no source"):
+    with pytest.raises(PostError, match=r".lateral\.riverine. has no region or no source"):
         lateral_posts(losses, region={}, source={})
 
 
