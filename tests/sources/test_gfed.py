@@ -265,8 +265,8 @@ def test_factors_and_land_fraction_of_the_user(file, read, data):
 def test_regional_total_takes_it(read, data):
     """Through talik's own totals, on the ellipsoid: within its difference from the sphere of the file."""
     grid = LatLonGrid.regular(STEP)
-    whole = grid.wrap(np.ones(grid.shape), attrs={"covers": "cell"}).expand_dims(region=["world"])
-    total = regional_total(read["fFire"], whole, land_fraction=read["land_fraction"], min_coverage=0.0)
+    whole = grid.wrap(np.ones(grid.shape), attrs={"covers": "all"}).expand_dims(region=["world"])
+    total = regional_total(read["fFire"], whole, land_fraction=read["land_fraction"])
     seconds = read["time"].dt.days_in_month * 86_400.0
     found = float(total["fFire"].isel(region=0).dot(seconds))
     assert found == pytest.approx(by_hand(data, CO2, 12.011 / 44.009), rel=0.01)

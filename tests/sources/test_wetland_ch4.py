@@ -123,7 +123,7 @@ def test_sites_of_the_real_table(real):
     assert far["site_id"].nunique() == 5
     assert set(table.loc[table["site_id"] == "Stordalen 68.37 19.05", "site"]) == {"Stordalen", "Storflaket"}
     assert table["cell_id"].nunique() == 82
-    assert table["first_year"].min() == 1944
+    assert table["first_year"].min() == 1974
     assert (table["first_year"].dropna() <= table["last_year"].dropna()).all()
     assert table["first_year"].isna().sum() == 4
     assert set(table["method"]) == {"Chamber", "EC"}
