@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -27,6 +26,7 @@ from talik.inventory.water_densities import (
 )
 from talik.inventory.waters import WATERS, _growth, water_flux, water_posts, waters
 from talik.posts.distributions import fit
+from talik.sources.bawld import read_bawld
 
 QUICK = WaterSettings(draws=1000)
 MILD = np.array([-20, -18, -12, -4, 4, 11, 15, 12, 6, -2, -10, -17.0])
@@ -43,7 +43,6 @@ def land_cover(
         {
             "fraction": (("cover", "cell"), fraction, one),
             "cell_area": ("cell", np.full(cells, area), {"units": "m2"}),
-            "domain_share": ("cell", np.ones(cells), one),
             "tair": (("cell", "month"), tair, {"units": "degC"}),
             "tair_annual": ("cell", tair.mean(axis=1), {"units": "degC"}),
         },
@@ -56,27 +55,8 @@ def land_cover(
 
 
 def real_cells(shared: Path) -> xr.Dataset:
-    """The 82 BAWLD cells with flux sites; limits of the areas stand in the table of sites."""
-    folder = shared / "data" / "bawld-ch4-wetlands"
-    cells = pd.read_csv(folder / "bawld_cells_with_flux_sites.csv").dropna(subset=["Cell_ID"])
-    sites = pd.read_csv(folder / "bawld_ch4_wetland_flux_and_cell_cover.csv.gz", low_memory=False)
-    limits = sites.drop_duplicates("Cell_ID").set_index("Cell_ID").loc[cells["Cell_ID"]]
-    one = {"units": "1"}
-    fractions = {
-        name: (("cover", "cell"), limits[[code + end for code in WATERS]].to_numpy().T / 100, one)
-        for name, end in (("fraction", ""), ("fraction_low", "_L"), ("fraction_high", "_H"))
-    }
-    monthly = cells[[f"CD_Tmp_m{k}" for k in range(12)]].to_numpy()
-    return xr.Dataset(
-        {
-            **fractions,
-            "cell_area": ("cell", cells["Shp_Area"].to_numpy(), {"units": "m2"}),
-            "domain_share": ("cell", cells["Area_Pct"].to_numpy() / 100, one),
-            "tair": (("cell", "month"), monthly, {"units": "degC"}),
-            "tair_annual": ("cell", cells["CD_Tmp_An"].to_numpy(), {"units": "degC"}),
-        },
-        {"cover": list(WATERS), "cell": cells["Cell_ID"].to_numpy().astype(int)},
-    )
+    """The 82 BAWLD cells with flux sites."""
+    return read_bawld(shared / "data" / "bawld-ch4-wetlands" / "bawld_ch4_wetland_flux_and_cell_cover.csv.gz")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +136,7 @@ def test_total_against_a_sum_by_hand(shared: Path) -> None:
     for code, area in (("LAL", 1.3e8), ("MGL", 6.5e5)):
         factor[code] = 1 + 3 * 2 * 2 * math.sqrt(math.pi * area) / area * 0.62 / 0.38
     days = [float(ice_free_days(row)) for row in cover["tair"].values]
-    annual, size = cover["tair_annual"].values, (cover["cell_area"] * cover["domain_share"]).values
+    annual, size = cover["tair_annual"].values, cover["cell_area"].values
     total = 0.0
     for code in WATERS:
         fraction = cover["fraction"].sel(cover=code).values
@@ -182,7 +162,7 @@ def test_the_real_cells(shared: Path) -> None:
     assert found.lakes == pytest.approx((0.0652, 0.0156, 0.201), rel=0.01)
     assert found.rivers == pytest.approx((0.0112, 0.0063, 0.0195), rel=0.01)
     assert found.coverage == 1
-    sums = (cover["fraction"] * cover["cell_area"] * cover["domain_share"]).sum("cell") * 1e-12
+    sums = (cover["fraction"] * cover["cell_area"]).sum("cell") * 1e-12
     assert found.area_mkm2["total"].mean == pytest.approx(float(sums.sum()))
     assert found.classes["SPL"].area_mkm2.mean == pytest.approx(float(sums.sel(cover="SPL")))
     # independent classes give limits as wide as the printed ones of all lakes: 632 to 734 % of a cell
@@ -251,7 +231,7 @@ def test_fluxes_of_cells_add_up_to_the_best_total(shared: Path) -> None:
         options = WaterSettings(draws=1000, best=best)
         ds = water_flux(cover, options)
         validate(ds)
-        kg_a_second = float((ds["fch4"] * ds["cell_area"] * ds["domain_share"]).sum())
+        kg_a_second = float((ds["fch4"] * ds["cell_area"]).sum())
         total = waters(cover, options).total.mean
         assert kg_a_second * 365.25 * 86400 * 1e-9 == pytest.approx(total, rel=1e-9)
     assert ds["fch4"].dims == ("cell",)
@@ -382,8 +362,6 @@ def bad_cover(name: str) -> xr.Dataset:
             ds = ds.isel(cover=slice(1, None))
         case "area":
             ds["cell_area"][:] = -1.0
-        case "share":
-            ds["domain_share"][:] = 96.0
         case "hole":
             ds["fraction"][0] = np.nan
         case "kelvin":
@@ -408,7 +386,6 @@ def bad_cover(name: str) -> xr.Dataset:
         ("parent", ConfigError, "LAK is the sum of LAL"),
         ("class", InputError, "water classes LAL are missing"),
         ("area", InputError, "cell_area runs from -1"),
-        ("share", InputError, "domain_share runs from 96"),
         ("hole", InputError, "fraction is NaN in 1 places"),
         ("kelvin", InputError, "tair runs from 253.15"),
         ("months", InputError, "tair has 11 months; expected 12"),

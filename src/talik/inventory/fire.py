@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import pandas as pd
 import xarray as xr
@@ -17,23 +16,15 @@ from talik.inventory.grid_totals import Land, Period, Region, mean_of_years, yea
 from talik.inventory.limits import Limited
 from talik.posts.post import GASES, Post
 from talik.regions.totals import MIN_COVERAGE
+from talik.sources import gfed_factors
+from talik.sources.gfed_factors import FIRE_TYPES
 
 FireType = Literal["SAVA", "BORF", "TEMF", "DEFO", "PEAT", "AGRI"]
-FIRE_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "SAVA": "Savanna, grassland, and shrubland fires",
-        "BORF": "Boreal forest fires",
-        "TEMF": "Temperate forest fires",
-        "DEFO": "Tropical deforestation & degradation",
-        "PEAT": "Peat fires",
-        "AGRI": "Agricultural waste burning",
-    }
-)
-"""Fire types of GFED4.1s by code, as its tables of annual emissions name them."""
 ALL_FIRES = "All fire types combined"
 FIRE_PROCESSES = frozenset({"fire", "fire_below_ground"})
 _COLUMNS = ("region", "year", "species", "fire_type", "Tg")
 _GAS_MASS = 0.05
+_SPECIES = {"co2": "CO2", "ch4": "CH4", "n2o": "N2O", "carbon": "C"}
 _Positive = Annotated[float, Field(gt=0.0)]
 
 
@@ -54,13 +45,11 @@ class EmissionFactors(Frozen):
 
 
 def _gfed() -> dict[FireType, EmissionFactors]:
+    table = gfed_factors.EmissionFactors()
+    by_species = {name: table.of(species) for name, species in _SPECIES.items()}
     return {
-        "SAVA": EmissionFactors(co2=1686.0, ch4=1.94, n2o=0.20, carbon=488.273),
-        "BORF": EmissionFactors(co2=1489.0, ch4=5.96, n2o=0.41, carbon=464.989),
-        "TEMF": EmissionFactors(co2=1647.0, ch4=3.36, n2o=0.16, carbon=489.416),
-        "DEFO": EmissionFactors(co2=1643.0, ch4=5.07, n2o=0.20, carbon=491.751),
-        "PEAT": EmissionFactors(co2=1703.0, ch4=20.8, n2o=0.20, carbon=570.055),
-        "AGRI": EmissionFactors(co2=1585.0, ch4=5.82, n2o=0.10, carbon=480.352),
+        code: EmissionFactors(**{name: by_species[name][code] for name in _SPECIES})
+        for code in get_args(FireType)
     }
 
 

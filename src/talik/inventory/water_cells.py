@@ -44,10 +44,8 @@ def water_cells(cover: xr.Dataset, settings: WaterSettings, *, thermal: bool) ->
     """
     notes: list[str] = []
     size = _variable(cover, "cell_area", "m2", ("cell",))
-    share = _variable(cover, "domain_share", "1", ("cell",))
     _within(size, "cell_area", 0.0, np.inf)
-    _within(share, "domain_share", 0.0, 1.0)
-    area = _fractions(cover, notes) * size * share
+    area = _fractions(cover, notes) * size
     if settings.held_by_wetlands:
         rows = [WATERS.index(code) for code in _SMALL]
         area[:, rows] *= 1.0 - settings.held_by_wetlands

@@ -108,7 +108,7 @@ class _Model:
 def waters(cover: xr.Dataset, settings: WaterSettings | None = None, gas: Gas = "CH4") -> WaterTotals:
     """Flux of `gas` from the lakes and rivers of a land-cover Dataset, by class and in total, with limits.
 
-    cover : `fraction` (cover, cell; 0-1), `cell_area` (cell; m2), `domain_share` (cell; 0-1), for built-in CH4 `tair`
+    cover : `fraction` (cover, cell; 0-1), `cell_area` (cell; m2, that inside the domain), for built-in CH4 `tair`
     (cell, month; degC) or `ice_free_days` (cell; d), and `tair_annual` (cell; degC). Optional: `fraction_low` and
     `fraction_high`, `lake_area` (cover, cell; m2, of one lake). All with units; other classes are ignored.
 
@@ -166,7 +166,7 @@ def water_flux(cover: xr.Dataset, settings: WaterSettings | None = None) -> xr.D
 
     The whole cell counts as land, as in BAWLD, where waters and land cover fill it. `water_fraction` is the share of
     the cell that is water: `fch4` divided by it is the flux per area of water. A cell without temperature is NaN.
-    Summed over cell area and domain share the fluxes are the best total of `waters`. For `cover` and errors see there.
+    Summed over cell area the fluxes are the best total of `waters`. For `cover` and errors see there.
     """
     options = settings or WaterSettings()
     model = _model(cover, options, "CH4")
@@ -181,8 +181,7 @@ def water_flux(cover: xr.Dataset, settings: WaterSettings | None = None) -> xr.D
         plain = model.density.mean(axis=1, keepdims=True)
     density = np.where(model.thermal[:, None], thermal, plain)
     tg = (model.weight[0] * density).sum(axis=0)
-    domain = cover["cell_area"] * cover["domain_share"]
-    inside = domain.where(domain > 0)
+    inside = cover["cell_area"].where(cover["cell_area"] > 0)
     flux = xr.DataArray(tg * 1e9 / (DAYS * 86_400.0), dims="cell", coords=_cell_coordinates(cover)) / inside
     known = xr.DataArray(cells.known, dims="cell", coords=flux.coords)
     water = xr.DataArray(cells.area[0].sum(axis=0), dims="cell", coords=flux.coords) / inside
@@ -197,7 +196,6 @@ def water_flux(cover: xr.Dataset, settings: WaterSettings | None = None) -> xr.D
     )
     ds["water_fraction"] = water.assign_attrs(units="1", long_name="share of the cell that is lake or river")
     ds["cell_area"] = cover["cell_area"]
-    ds["domain_share"] = cover["domain_share"]
     return ds
 
 
