@@ -79,7 +79,7 @@ def test_means_and_sums(case: tuple[str, str]) -> None:
 
 
 def test_agreement_with_print() -> None:
-    """Published: organic lowlands 19 and 19, three terrains 31 and 31 Tg C yr-1; 80 +- 19 Pg C to 2300; 7 % of 18.4 Mkm2."""
+    """Published: organic lowlands 19 and 19, all 31 and 31 Tg C yr-1; 80 +- 19 Pg C to 2300; 7 % of 18.4 Mkm2."""
     rcp85 = RUNS["rcp85"]
     organic, recent = rcp85.terrains["organic_lowlands"].means, (2000, 2020)
     assert organic["co2", recent].mean == pytest.approx(19.3, abs=0.05)
