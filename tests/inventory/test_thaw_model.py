@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,7 +81,7 @@ def test_means_and_sums(case: tuple[str, str]) -> None:
 
 
 def test_agreement_with_print() -> None:
-    """Published: organic lowlands 19 and 19, terrains 31 and 31 Tg C yr-1; 80 +- 19 Pg C to 2300; 7 % of 18.4 Mkm2."""
+    """Published: organic lowlands 19 and 19, all 31 and 31 Tg C yr-1; 80 +- 19 Pg C to 2300; 7 % of 18.4 Mkm2."""
     rcp85 = RUNS["rcp85"]
     organic, recent = rcp85.terrains["organic_lowlands"].means, (2000, 2020)
     assert organic["co2", recent].mean == pytest.approx(19.3, abs=0.05)
@@ -118,17 +120,20 @@ def oracle(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Areas at `times` and cumulative integrals from DOP853, from the matrix of the system."""
     n = area.size
+    matrices = np.zeros((2, n, n))
+    for k, (i, j) in enumerate(zip(net.origin, net.target, strict=True)):
+        for matrix, value in zip(matrices, (rate[k], growth[k]), strict=True):
+            matrix[i, i] -= value
+            matrix[j, i] += value
 
     def slope(t: float, y: np.ndarray) -> np.ndarray:
-        matrix = np.zeros((n, n))
-        for k, (i, j) in enumerate(zip(net.origin, net.target, strict=True)):
-            matrix[i, i] -= rate[k] + growth[k] * t
-            matrix[j, i] += rate[k] + growth[k] * t
-        return np.concatenate([matrix @ y[:n], y[:n]])
+        return np.concatenate([(matrices[0] + t * matrices[1]) @ y[:n], y[:n]])
 
-    start = np.concatenate([area, np.zeros(n)])
-    found = solve_ivp(slope, (times[0], times[-1]), start, "DOP853", t_eval=times, rtol=1e-12, atol=1e-9)
-    return found.y[:n].T, found.y[n:].T
+    found = [np.concatenate([area, np.zeros(n)])]
+    for first, last in itertools.pairwise(times):  # ends of steps: values between them are interpolated
+        solved = solve_ivp(slope, (first, last), found[-1], "DOP853", rtol=1e-12, atol=1e-12 * area.sum())
+        found.append(solved.y[:, -1])
+    return np.array(found)[:, :n], np.array(found)[:, n:]
 
 
 def network(part: str, terrain: str) -> tuple[Network, list[str]]:
@@ -165,14 +170,14 @@ def systems(draw: st.DrawFn) -> tuple[np.ndarray, Network, np.ndarray, np.ndarra
     first, last, years = (
         np.array(draw(numbers)),
         np.array(draw(numbers)),
-        draw(st.sampled_from([1.0, 7.0, 40.0])),
+        draw(st.sampled_from([1.0, 7.0, 20.0])),
     )
     area = np.array(draw(st.lists(st.floats(1.0, 1e6), min_size=states, max_size=states)))
     return area, Network(origin, (origin + shift) % states), first, (last - first) / years, years
 
 
 @given(systems())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_any_network_against_a_solver_of_scipy(
     system: tuple[np.ndarray, Network, np.ndarray, np.ndarray, float],
 ) -> None:
@@ -268,10 +273,10 @@ def test_rate_below_zero() -> None:
         InputError, match=r"hillslopes, rcp85: rate disturbance starts at 0.0002 yr-1.*below zero"
     ):
         run(parse_table(text, "mine.yaml"))
-    assert run(parse_table(text, "mine.yaml"), Settings(to=2150, draws=100)).spans == (
+    assert run(parse_table(text, "mine.yaml"), Settings(to=2120, draws=100)).spans == (
         (2000, 2020),
         (2000, 2100),
-        (2000, 2150),
+        (2000, 2120),
     )
 
 

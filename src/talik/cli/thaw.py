@@ -136,7 +136,7 @@ def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | N
         means = Table(box=None, pad_edge=False, title=title, title_justify="left")
         for heading in ("terrain", "CO2", "CH4", "carbon balance"):
             means.add_column(heading, justify="left" if heading == "terrain" else "right", no_wrap=True)
-        means.add_column("sum, Pg C", justify="right", no_wrap=True)
+        means.add_column("cumulative, Pg C", justify="right", no_wrap=True)
         means.add_column("what varies the balance most")
         for key, found in done.terrains.items():
             cells = [_limits(found.means[kind, span]) for kind in KINDS]

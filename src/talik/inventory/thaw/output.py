@@ -60,6 +60,8 @@ def dataset(run: Run, forcing: bool = False) -> xr.Dataset:
         }
     )
     ds["time_bnds"] = ("time", "bound"), np.array([begin[:-1], begin[1:]]).T
+    for name in ("date", "time", "time_bnds"):
+        ds[name].encoding = {"units": f"days since {years[0]:04d}-01-01", "calendar": CALENDAR}
     area = np.concatenate([c.area[:, :, 0].T for c in courses])
     ds["area"] = (
         ("compartment", "date"),

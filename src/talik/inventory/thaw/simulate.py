@@ -185,7 +185,8 @@ def _rates(
         if np.any(rate[-1] + growth[-1] * years < 0.0):
             raise InputError(
                 f"{where}: rate {step.rate} starts at {of.rate:g} yr-1, grows by {of.growth:g} yr-2 and is below zero "
-                f"after {years} years; expected zero or more. Raise the growth or end the run earlier."
+                f"after {years} years{' in some draws' if one.size > 1 else ''}; expected zero or more. Raise the "
+                "growth, end the run earlier, or do not vary the two."
             )
     shape = (len(part.transitions), one.size)
     return np.reshape(rate, shape), np.reshape(growth, shape)
