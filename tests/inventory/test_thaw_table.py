@@ -143,3 +143,11 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
 
 def test_published_text_is_the_table() -> None:
     assert parse_table(published_text(), "copy.yaml") == published()
+
+
+def test_the_example_of_the_guide() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "abrupt-thaw.md").read_text(encoding="utf-8")
+    example = guide.partition("```yaml\n")[2].partition("```")[0]
+    table = parse_table(example, "guide.yaml")
+    assert list(table.terrains)[-1] == "bluffs"
+    assert table.terrains["bluffs"].leading[1].range == 0.6

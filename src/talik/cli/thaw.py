@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,9 +145,7 @@ def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | N
                 table.terrains[key].label,
                 *cells,
                 _cumulative(found.means["balance", span], span),
-                ", ".join(
-                    f"{n} {100 * v:.0f} %" for n, v in list(found.influence["balance", span].items())[:2]
-                ),
+                _first(found.influence["balance", span]),
             )
         totals = [_limits(done.totals[kind, span]) for kind in KINDS]
         means.add_row("all", *totals, _cumulative(done.totals["balance", span], span), "")
@@ -158,6 +157,11 @@ def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | N
         )
     for note in done.notes:
         console.print(f"note: {note}")
+
+
+def _first(influence: Mapping[str, float]) -> str:
+    """What varies a result most, with its share of the variance."""
+    return next((f"{name} {100 * share:.0f} %" for name, share in influence.items()), "-")
 
 
 def _name(span: Span) -> str:
