@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from talik.budget.reccap2 import components
 from talik.errors import CoverageError, GridError, PostError
 from talik.flux import make_flux_dataset
 from talik.inventory.anthropogenic import HUMAN_POSTS, HumanPost, anthropogenic_posts, relative
 from talik.posts.post import check_unique
+from talik.posts.published import components
 from talik.regions import LatLonGrid, land_fraction, latitude_bands, sectors
 
 GRID = LatLonGrid.regular(10.0)

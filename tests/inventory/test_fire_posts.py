@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talik.budget.gwp import Metric
-from talik.budget.reccap2 import components
 from talik.errors import ConfigError, CoverageError, FluxError, GridError, InputError
 from talik.flux import make_flux_dataset
 from talik.inventory.fire import (
@@ -32,6 +31,7 @@ from talik.inventory.fire import (
 )
 from talik.inventory.grid_totals import mean_of_years, yearly_totals
 from talik.posts.post import Post
+from talik.posts.published import components
 from talik.regions import LatLonGrid, land_fraction, latitude_bands
 
 BOREAL = FireSettings().untyped

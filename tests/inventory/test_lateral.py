@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talik.budget.reccap2 import components
 from talik.errors import InputError, PostError
 from talik.inventory.lateral import (
     COASTAL,
@@ -22,6 +21,7 @@ from talik.inventory.lateral import (
     lateral_posts,
 )
 from talik.inventory.limits import Limited
+from talik.posts.published import components
 
 Z = 1.959963984540054
 PUBLISHED = [p for p in components() if p.approach == "lateral"]

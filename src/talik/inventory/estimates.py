@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import xarray as xr
@@ -22,11 +21,10 @@ from talik.inventory.density_table import (
     read_densities,
 )
 from talik.inventory.land_cover import suspect_gas_mass
-from talik.inventory.settings import Gas, GrowingSeason, InventorySettings, Months, Source, Table
+from talik.inventory.settings import GrowingSeason, InventorySettings, Months, Source, Table
+from talik.inventory.settings_base import Gas, Resolve, period_years
 from talik.sources.site_table import MONTHLY, SiteTable, read_sites
 from talik.sources.wetland_ch4 import WetlandSites, read_wetland_ch4
-
-Resolve = Callable[[str], Path]
 
 MONTHLY_FLUX: Mapping[Gas, str] = {"CO2": "nee", "CH4": "ch4"}
 """Column of a site table for each gas."""
@@ -124,12 +122,6 @@ def season_rows(sites: WetlandSites) -> pd.DataFrame:
             "cell_id": table["cell_id"],
         }
     )
-
-
-def period_years(period: str) -> tuple[int, int]:
-    """First and last year of a period such as 2000-2020."""
-    first, _, last = period.partition("-")
-    return int(first), int(last)
 
 
 def monthly_rows(sites: SiteTable, gas: Gas, wanted: Months, years: tuple[int, int]) -> pd.DataFrame:

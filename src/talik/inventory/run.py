@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from talik.errors import InputError
+from talik.inventory.added import added_posts
 from talik.inventory.areas import checked_areas, class_weight, cover_areas, published_areas
 from talik.inventory.class_sites import Density, sampling_bias
 from talik.inventory.classes import LAND
-from talik.inventory.estimates import Resolve, densities, read_cover, season_rows
+from talik.inventory.estimates import densities, read_cover, season_rows
 from talik.inventory.land_cover import ClassFlux, class_flux, posts
 from talik.inventory.limits import Limited
-from talik.inventory.settings import Gas, GrowingSeason, InventorySettings
+from talik.inventory.settings import GrowingSeason, InventorySettings
+from talik.inventory.settings_base import Gas, Resolve
 from talik.posts import COMBINATIONS, Post, Recipe, Term, evaluate
 from talik.posts.rows import row_of
 from talik.sources.wetland_ch4 import read_wetland_ch4
@@ -46,6 +48,7 @@ def run(settings: InventorySettings, resolve: Resolve, seed: int) -> dict[str, A
                 "classes": [flux.to_dict() for flux in other],
                 "total": _total(posts(other, settings.region, settings.period), gas, seed),
             }
+    beside_land, told = added_posts(settings.added, settings.region, settings.period, resolve, seed)
     return {
         "region": settings.region,
         "period": settings.period,
@@ -53,7 +56,8 @@ def run(settings: InventorySettings, resolve: Resolve, seed: int) -> dict[str, A
         "areas_mkm2": {name: area._asdict() for name, area in areas.items()},
         "gases": by_gas,
         "sampling": _sampling(settings, resolve),
-        "posts": [_row(post, made) for post in made],
+        "added": {"posts": [row_of(post) for post in beside_land], **told},
+        "posts": [_row(post, (*made, *beside_land)) for post in (*made, *beside_land)],
     }
 
 

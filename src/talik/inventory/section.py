@@ -72,7 +72,7 @@ def files_of(settings: InventorySettings) -> list[str]:
         named += [name for source in sources if (name := _file(source))]
     for beside in settings.beside.values():
         named += [name for sources in beside.values() for source in sources if (name := _file(source))]
-    return list(dict.fromkeys(named))
+    return list(dict.fromkeys([*named, *settings.added.files()]))
 
 
 def _file(source: Source) -> str | None:

@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from talik.config import Frozen
+from talik.inventory.added import Added
 from talik.inventory.areas import DOMAIN_MKM2, WETLAND_LIMITS
 from talik.inventory.classes import LAND, Rockland
 from talik.inventory.season import CH4_SEASONS, N2O_SEASONS, Season
+from talik.inventory.settings_base import Gas
 from talik.posts.published import PERIOD, REGION
 
-Gas = Literal["CO2", "CH4", "N2O"]
 GASES: tuple[Gas, ...] = ("CO2", "CH4", "N2O")
 
 
@@ -92,6 +93,8 @@ class InventorySettings(Frozen):
     """Other estimates by name, shown beside; they enter no post."""
     seasons: Mapping[Gas, Mapping[str, Season]] = Field(default_factory=dict)
     """Growing seasons of classes that replace the built-in ones (CH4 and N2O)."""
+    added: Added = Added()
+    """Waters, fire, abrupt thaw, seeps, coasts, human emissions."""
     draws: Annotated[int, Field(ge=1000, le=1_000_000)] = 10_000
     """Bootstrap draws of sites and of areas."""
 

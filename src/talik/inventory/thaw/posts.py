@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,27 +13,8 @@ from talik.inventory.thaw.result import Run, Span, TerrainRun, total
 from talik.inventory.thaw.simulate import Kind
 from talik.inventory.thaw.terrain import PostRule, Terrain
 from talik.posts.post import GASES, Post
-
-REGION = "northern permafrost region"
-COLUMNS = (
-    "id",
-    "gas",
-    "mean",
-    "low",
-    "high",
-    "unit",
-    "region",
-    "period",
-    "approach",
-    "source",
-    "part_of",
-    "origin",
-    "covers",
-    "partly",
-    "area_mkm2",
-    "note",
-    "rounding",
-)
+from talik.posts.published import REGION
+from talik.posts.rows import to_csv
 
 
 def posts(run: Run, span: Span | None = None) -> list[Post]:
@@ -124,15 +103,4 @@ def standing_alone(found: Sequence[Post]) -> list[Post]:
 
 def write_posts(found: Sequence[Post], path: Path) -> Path:
     """Write posts as CSV that `talik budget FILE` reads; numbers keep every digit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for post in standing_alone(found):
-        row = {name: getattr(post, name) for name in COLUMNS}
-        row |= {
-            "covers": " ".join(sorted(post.covers)),
-            "partly": " ".join(sorted(post.partly)),
-            "rounding": 0,
-        }
-        writer.writerow("" if value is None else value for value in row.values())
-    return write_text(path, text.getvalue())
+    return write_text(path, to_csv(standing_alone(found)))
