@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from talik.budget import printed
-from talik.budget.audit import Audit, Finding
+from talik.budget.audit import Audit
 from talik.budget.compute import BUILTIN, Budget
+from talik.budget.findings import Finding
 from talik.budget.gwp import Metric
 from talik.budget.reconcile import reconcile_all
 from talik.budget.settings import BudgetSettings

@@ -96,6 +96,24 @@ def print_inventory(found: dict[str, Any], console: Console) -> None:
         console.print(table)
         for note in dict.fromkeys(note for row in held["classes"] for note in row["notes"]):
             console.print(f"  {note}", soft_wrap=True)
+    if found["added"]["posts"]:
+        table = Table(title="beside land cover, Tg yr-1, up positive", title_justify="left")
+        for name in ("post", "gas", "flux", "area, million km2", "source"):
+            table.add_column(name, justify="right" if name in ("flux", "area, million km2") else "left")
+        for post in found["added"]["posts"]:
+            area = post.get("area_mkm2")
+            table.add_row(
+                post["id"], post["gas"], limited(post), "" if area is None else _short(area), post["source"]
+            )
+        console.print(table)
+    if found["synthesis"] is not None:
+        for unit in ("rows", "sites"):
+            analysis = found["synthesis"][unit]["analysis"]
+            term = analysis["terms"][0]
+            console.print(
+                f"  CH4 classes differ, {analysis['values']} {unit}: F({term['df']}, {analysis['residual_df']}) = "
+                f"{term['f']:.1f}, p = {term['p']:.2g}"
+            )
     for row in found["sampling"]:
         console.print(
             f"  {row['land'].replace('_', ' ')}: CH4 sites are {row['difference_K']:+.1f} K from the mean of the "

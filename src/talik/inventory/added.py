@@ -159,7 +159,7 @@ def _fire(wanted: Fire, region: str, period: str, resolve: Resolve) -> list[Post
         fires = fires_of_co2(wanted.co2_c, wanted.numbers.untyped)
         source = f"{wanted.co2_c:g} Tg CO2-C yr-1 and emission factors of GFED4.1s"
     elif wanted.table is not None:
-        table = read_gfed_regions(resolve(wanted.table)).rename(columns={"emission_Tg": "Tg"})
+        table = read_gfed_regions(resolve(wanted.table))
         fires = fires_of_table(table, wanted.regions, years, settings=wanted.numbers)
         source = f"GFED4.1s, {' and '.join(wanted.regions)}"
     else:

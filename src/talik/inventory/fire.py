@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple, get_args
 
 import pandas as pd
@@ -18,12 +18,11 @@ from talik.posts.post import GASES, Post
 from talik.regions.totals import MIN_COVERAGE
 from talik.sources import gfed_factors
 from talik.sources.gfed_factors import FIRE_TYPES
+from talik.sources.gfed_regions import ALL
 
 FireType = Literal["SAVA", "BORF", "TEMF", "DEFO", "PEAT", "AGRI"]
-ALL_FIRES = "All fire types combined"
 FIRE_PROCESSES = frozenset({"fire", "fire_below_ground"})
-_COLUMNS = ("region", "year", "species", "fire_type", "Tg")
-_GAS_MASS = 0.05
+_COLUMNS = ("region", "year", "species", "fire_type", "emission_Tg")
 _SPECIES = {"co2": "CO2", "ch4": "CH4", "n2o": "N2O", "carbon": "C"}
 _Positive = Annotated[float, Field(gt=0.0)]
 
@@ -131,8 +130,8 @@ def fires_of_table(
 ) -> Fires:
     """Mean emissions of regions of an emission table over a period (both years included), regions added up.
 
-    table : columns region, year, species (C, DM, CO2, CH4, N2O), fire_type (codes or names of `FIRE_TYPES`, and
-        `ALL_FIRES`) and Tg, which is mass of the gas for CO2, CH4 and N2O.
+    table : from `talik.sources.gfed_regions.read_gfed_regions`: region, year, species (C, DM, CO2, CH4, N2O), fire_type
+        (codes) and emission_Tg, which is mass of the gas for CO2, CH4 and N2O.
     basis : from the dry matter of each fire type and its factors, or from the sums of CO2, CH4 and N2O as they stand.
         Tables are rounded, so that the first is finer for small regions.
 
@@ -145,10 +144,10 @@ def fires_of_table(
         raise ConfigError(f"expected regions and a first and last year; found {list(regions)}, {period}.")
     rows = rows[rows["region"].isin(regions) & rows["year"].between(*period)]
     species = ("DM",) if basis == "DM" else ("CO2", "CH4", "N2O")
-    types = tuple(FIRE_TYPES) if basis == "DM" else (ALL_FIRES,)
+    types = tuple(FIRE_TYPES) if basis == "DM" else (ALL,)
     years = range(period[0], period[1] + 1)
     wanted = pd.MultiIndex.from_product([list(regions), years, species, types])
-    held = rows.set_index(["region", "year", "species", "fire_type"])["Tg"]
+    held = rows.set_index(["region", "year", "species", "fire_type"])["emission_Tg"]
     known = set(held.dropna().index)
     lacking = [key for key in wanted if key not in known]
     if lacking:
@@ -161,7 +160,7 @@ def fires_of_table(
     if basis == "species":
         return Fires(
             *(
-                float(sums[gas, ALL_FIRES]) * mass_ratio(gas, element)
+                float(sums[gas, ALL]) * mass_ratio(gas, element)
                 for gas, element in (("CO2", "C"), ("CH4", "C"), ("N2O", "N"))
             )
         )
@@ -223,78 +222,6 @@ def fire_posts(
     return posts
 
 
-def implied_factors(table: pd.DataFrame, settings: FireSettings | None = None) -> pd.DataFrame:
-    """Emission factors that the sums of an emission table imply, g per kg of dry matter, beside those of `settings`.
-
-    Columns fire_type, species (C, CO2, CH4, N2O), implied, factor and ratio (implied / factor; 1 if the table was made
-    with these factors and not rounded). Sums are over the regions and years that have both dry matter and the species;
-    types without dry matter are left out. table : as for `fires_of_table`.
-    """
-    rows = _rows(table)
-    wide = rows.pivot(index=["region", "year", "fire_type"], columns="species", values="Tg")
-    if "DM" not in wide:
-        raise InputError("emission table: no rows of species DM; expected dry matter beside the gases.")
-    factors = (settings or FireSettings()).factors
-    out = []
-    species: tuple[Species, ...] = ("C", "CO2", "CH4", "N2O")
-    for code, known in factors.items():
-        for name in (s for s in species if s in wide):
-            both = wide[wide.index.get_level_values("fire_type") == code][["DM", name]].dropna().sum()
-            if both["DM"] > 0.0:
-                implied = float(both[name] / both["DM"] * 1e3)
-                out.append((code, name, implied, known.of(name), implied / known.of(name)))
-    return pd.DataFrame(out, columns=["fire_type", "species", "implied", "factor", "ratio"])
-
-
-def suspect_gas_mass(
-    co2_c: float,
-    ch4: float | None,
-    n2o: float | None,
-    factors: EmissionFactors,
-    tolerance: float = _GAS_MASS,
-) -> str | None:
-    """A sentence for the audit if CH4 or N2O that is said to be element mass fits CO2-C only as mass of the gas.
-
-    co2_c, ch4, n2o : Tg yr-1 of one source; None for a gas that is not there. A number fits if it is within `tolerance`
-    (relative) of what the factors make of CO2-C. None if nothing is suspect, or nothing fits.
-    """
-    expected = fires_of_co2(co2_c, factors)
-    said = []
-    for gas, element, found, mass in (("CH4", "C", ch4, expected.ch4_c), ("N2O", "N", n2o, expected.n2o_n)):
-        as_gas = mass * mass_ratio(element, gas)
-        if found is None or not _near(found, as_gas, tolerance) or _near(found, mass, tolerance):
-            continue
-        said.append(f"{gas} {found:.3g} is {as_gas:.3g} as mass of {gas}, but {mass:.3g} as {gas}-{element}")
-    if not said:
-        return None
-    return (
-        f"With {co2_c:.4g} Tg CO2-C and the emission factors of the fire type, {'; '.join(said)}. "
-        "The numbers look like mass of the gas under a unit that says mass of the element."
-    )
-
-
-def suspect_fire_posts(posts: Iterable[Post], settings: FireSettings | None = None) -> dict[str, str]:
-    """Ids of fire posts whose CH4 or N2O looks like gas mass, with the sentence of `suspect_gas_mass`.
-
-    Fire posts cover fire and nothing else, and stand for CO2 and another gas under one id. Other posts are passed over.
-    """
-    by_id: dict[str, dict[str, float]] = {}
-    for post in posts:
-        if post.covers and post.covers <= FIRE_PROCESSES:
-            by_id.setdefault(post.id, {})[post.gas] = post.mean
-    factors = (settings or FireSettings()).untyped
-    found = {
-        name: suspect_gas_mass(gases["CO2"], gases.get("CH4"), gases.get("N2O"), factors)
-        for name, gases in by_id.items()
-        if "CO2" in gases
-    }
-    return {name: text for name, text in found.items() if text is not None}
-
-
-def _near(found: float, expected: float, tolerance: float) -> bool:
-    return abs(found - expected) <= tolerance * abs(expected)
-
-
 def _rows(table: pd.DataFrame) -> pd.DataFrame:
     """The table with codes of fire types; InputError for what is missing, unknown or there twice."""
     missing = [c for c in _COLUMNS if c not in table.columns]
@@ -304,12 +231,10 @@ def _rows(table: pd.DataFrame) -> pd.DataFrame:
             f"{', '.join(map(str, table.columns))}."
         )
     rows = table[list(_COLUMNS)].copy()
-    codes = {name: code for code, name in FIRE_TYPES.items()}
-    rows["fire_type"] = rows["fire_type"].replace(codes)
-    unknown = sorted(set(rows["fire_type"]) - {*FIRE_TYPES, ALL_FIRES})
+    unknown = sorted(set(rows["fire_type"]) - {*FIRE_TYPES, ALL})
     if unknown:
         raise InputError(
-            f"emission table: fire type {unknown[0]!r} is unknown; expected {', '.join(FIRE_TYPES)} or {ALL_FIRES!r}."
+            f"emission table: fire type {unknown[0]!r} is unknown; expected {', '.join(FIRE_TYPES)} or {ALL!r}."
         )
     twice = rows.duplicated(list(_COLUMNS[:-1]))
     if twice.any():

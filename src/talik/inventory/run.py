@@ -17,6 +17,7 @@ from talik.inventory.land_cover import ClassFlux, class_flux, posts
 from talik.inventory.limits import Limited
 from talik.inventory.settings import GrowingSeason, InventorySettings
 from talik.inventory.settings_base import Gas, Resolve
+from talik.inventory.synthesis import SynthesisSettings, synthesis
 from talik.posts import COMBINATIONS, Post, Recipe, Term, evaluate
 from talik.posts.rows import row_of
 from talik.sources.wetland_ch4 import read_wetland_ch4
@@ -56,14 +57,15 @@ def run(settings: InventorySettings, resolve: Resolve, seed: int) -> dict[str, A
         "areas_mkm2": {name: area._asdict() for name, area in areas.items()},
         "gases": by_gas,
         "sampling": _sampling(settings, resolve),
+        "synthesis": _synthesis(settings, resolve, seed),
         "added": {"posts": [row_of(post) for post in beside_land], **told},
-        "posts": [_row(post, (*made, *beside_land)) for post in (*made, *beside_land)],
+        "posts": [_row(post) for post in (*made, *beside_land)],
     }
 
 
-def _row(post: Post, made: Sequence[Post]) -> dict[str, Any]:
-    """The post as a row; one that others are part of is audited as their sum."""
-    parts = [other.id for other in made if (other.part_of, other.gas) == post.key]
+def _row(post: Post) -> dict[str, Any]:
+    """The post as a row; uplands and wetlands are audited as the sums of their classes."""
+    parts = [land.post for land in LAND.values() if post.id == f"inventory.{land.group}"]
     return {**row_of(post), **({"sum_of": parts} if parts else {})}
 
 
@@ -116,6 +118,19 @@ def _total(mine: Sequence[Post], gas: Gas, seed: int) -> dict[str, Any]:
         **limits,
         **({"unavailable": dict(done.unavailable)} if done.unavailable else {}),
     }
+
+
+def _synthesis(settings: InventorySettings, resolve: Resolve, seed: int) -> dict[str, Any] | None:
+    """Statistics of CH4 classes, over rows and over sites; None without a table of growing-season means."""
+    source = next((s for s in settings.densities.get("CH4", ()) if isinstance(s, GrowingSeason)), None)
+    if source is None:
+        return None
+    sites = read_wetland_ch4(resolve(source.growing_season)).table.dropna(subset=["ch4_mean"])
+    table = sites.rename(columns={"ch4_mean": "flux"}).assign(site=sites["site_id"])[
+        ["flux", "class", "site"]
+    ]
+    wanted = SynthesisSettings(references=("PEB",), resamples=max(settings.draws, 1000), seed=seed)
+    return synthesis(table, wanted).to_dict()
 
 
 def _sampling(settings: InventorySettings, resolve: Resolve) -> list[dict[str, Any]]:

@@ -1,0 +1,152 @@
+"""Parts of an inventory beside land cover, as a project names them: each against its own module or a sum by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from talik.errors import InputError
+from talik.flux import make_flux_dataset
+from talik.flux.io import write_netcdf
+from talik.inventory.added import Added, added_posts
+from talik.inventory.run import run
+from talik.inventory.settings import InventorySettings
+from talik.inventory.thaw import posts as thaw_posts
+from talik.inventory.thaw import result
+from talik.inventory.thaw.read import read_table
+from talik.posts import Post
+from talik.posts.post import check_unique
+
+REGION, PERIOD = "my region", "2000-2020"
+
+
+def made(folder: Path = Path(), period: str = PERIOD, **parts: Any) -> dict[tuple[str, str], Post]:
+    added = Added.model_validate(parts)
+    posts, _ = added_posts(added, REGION, period, folder.joinpath, 0)
+    return check_unique(posts)
+
+
+def test_fires_of_a_co2_total_have_their_other_gases_in_element_mass() -> None:
+    found = made(fire={"co2_c": 121.0})
+    assert {key: round(post.mean, 3) for key, post in found.items()} == {
+        ("inventory.fires", "CO2"): 121.0,
+        ("inventory.fires", "CH4"): 1.329,
+        ("inventory.fires", "N2O"): 0.078,
+    }
+    printed = made(fire={"co2_c": 121.0, "mode": "printed"})
+    assert round(printed["inventory.fires", "CH4"].mean, 2) in (1.77, 1.78)
+
+
+def test_fires_of_a_regional_table_take_the_share_inside(shared: Path) -> None:
+    table = str(shared / "data" / "gfed41s-regional" / "gfed41s_annual_by_region.csv.gz")
+    whole = made(fire={"table": table})["inventory.fires", "CO2"]
+    part = made(fire={"table": table, "share": 0.5})["inventory.fires", "CO2"]
+    np.testing.assert_allclose(part.mean, 0.5 * whole.mean)
+    np.testing.assert_allclose(whole.mean, 171.1, atol=0.05)
+    assert "50 % of it" in part.source
+    assert part.region == REGION
+
+
+def test_fires_of_a_flux_dataset_are_summed_within_a_region(tmp_path: Path) -> None:
+    lat, lon = np.arange(50.5, 90.0), np.arange(-179.5, 180.0)
+    time = pd.date_range("2000-01-01", periods=24, freq="MS")
+    data = xr.DataArray(
+        np.full((24, lat.size, lon.size), 1e-9),
+        dims=("time", "lat", "lon"),
+        coords={"time": time, "lat": lat, "lon": lon},
+        attrs={"units": "kg m-2 s-1"},
+    )
+    ds = make_flux_dataset({"fFire": data}, approach="inventory", source="made", coverage=1.0)
+    write_netcdf(ds, tmp_path / "fire.nc")
+    fire = {"fluxes": "fire.nc", "within": "bands:60,90"}
+    found = made(tmp_path, "2000-2001", fire=fire)["inventory.fires", "CO2"]
+    seconds = 731 * 86_400 / 2
+    # 1e-9 kg m-2 s-1 over the land north of 60 N, about 1.8e13 m2 with its islands
+    area = found.mean * 1e9 / (1e-9 * seconds)
+    assert 1.6e13 < area < 2.0e13
+    assert "within bands:60,90" in found.source
+
+
+def test_abrupt_thaw_is_that_of_its_command() -> None:
+    found = made(thaw={"scenario": "rcp45", "draws": 200})
+    table = read_table(None)
+    settings = result.Settings(scenario="rcp45", to=2020, draws=200)
+    expected = {post.key: post for post in thaw_posts.posts(result.run(table, settings))}
+    assert set(found) == set(expected)
+    for key, post in found.items():
+        np.testing.assert_allclose((post.mean, post.low), (expected[key].mean, expected[key].low))
+        assert post.region == REGION
+
+
+def test_seeps_and_coasts(tmp_path: Path) -> None:
+    columns = ["length_km"]
+    values = [1000.0]
+    for name, middle in (
+        ("retreat_m_yr", 0.5),
+        ("height_m", 4.0),
+        ("carbon_kg_m3", 20.0),
+        ("carbon_to_nitrogen", 10.0),
+    ):
+        columns += [name, f"{name}_low", f"{name}_high"]
+        values += [middle, 0.9 * middle, 1.1 * middle]
+    pd.DataFrame([values] * 2, columns=columns).to_csv(tmp_path / "coast.csv", index=False)
+    found = made(tmp_path, geological_tg_ch4=[2.0, 1.6, 2.4], coast="coast.csv")
+    np.testing.assert_allclose(found["inventory.geological", "CH4"].mean, 2.0 * 12.011 / 16.043)
+    # 2,000 km retreat half a metre over a bluff of 4 m that holds 20 kg m-3
+    np.testing.assert_allclose(
+        found["lateral.coastal_erosion", "C"].mean, 2e6 * 0.5 * 4 * 20 * 1e-9, rtol=0.01
+    )
+    np.testing.assert_allclose(found["lateral.coastal_erosion", "N"].mean, 0.008, rtol=0.02)
+    pd.DataFrame({"length_km": [1.0]}).to_csv(tmp_path / "short.csv", index=False)
+    with pytest.raises(InputError, match="no column retreat_m_yr, retreat_m_yr_low"):
+        made(tmp_path, coast="short.csv")
+
+
+def test_waters_of_the_real_cells_replace_the_published_post(shared: Path, tmp_path: Path) -> None:
+    cover = str(shared / "data" / "bawld-ch4-wetlands" / "bawld_ch4_wetland_flux_and_cell_cover.csv.gz")
+    wanted = {"draws": 1000, "densities": {"CH4": ["published"]}, "added": {"waters": {"cover": cover}}}
+    found = run(InventorySettings.model_validate(wanted), Path, 0)
+    rows = {(row["id"], row["gas"]): row for row in found["posts"]}
+    assert rows["inventory.lakes", "CH4"]["part_of"] == "inventory.inland_waters"
+    whole = rows["inventory.inland_waters", "CH4"]["mean"]
+    np.testing.assert_allclose(whole, 0.0786, rtol=0.02)
+    np.testing.assert_allclose(found["added"]["waters"][0]["total"]["mean"], whole)
+    assert found["added"]["waters"][0]["coverage"] == 1.0
+
+
+def test_human_emissions_need_files() -> None:
+    with pytest.raises(InputError, match="names no files"):
+        made(human={"within": "bands:60,90"})
+
+
+@pytest.mark.parametrize(
+    ("fire", "match"),
+    [
+        ({}, "give one of co2_c, table and fluxes"),
+        ({"co2_c": 1.0, "table": "a"}, "give one of co2_c, table and fluxes"),
+        ({"fluxes": "a"}, "fluxes and within belong together"),
+        ({"co2_c": -1.0}, "greater than 0"),
+    ],
+)
+def test_fires_are_of_one_source(fire: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        Added.model_validate({"fire": fire})
+
+
+def test_files_are_all_named() -> None:
+    wanted = Added.model_validate(
+        {
+            "waters": {"cover": "cover.csv"},
+            "fire": {"table": "fires.csv"},
+            "thaw": {"terrains": "t.yaml"},
+            "coast": "coast.csv",
+            "human": {"within": "bands:60,90", "gridfed": {"TOTAL": ["a.nc", "b.nc"]}},
+        }
+    )
+    assert wanted.files() == ["coast.csv", "cover.csv", "fires.csv", "t.yaml", "a.nc", "b.nc"]
+    assert Added().files() == []
