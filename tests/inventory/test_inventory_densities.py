@@ -22,7 +22,7 @@ from talik.inventory.land_cover import suspect_gas_mass
 from talik.inventory.limits import Limited, draws_of, of_draws
 from talik.inventory.season import (
     CH4_SEASONS,
-    Season,
+    ClassSeason,
     year_of_growing_season,
     year_of_two_seasons,
 )
@@ -42,7 +42,7 @@ def test_nineteen_classes_become_five_and_water() -> None:
 
 
 def test_a_year_is_made_of_its_seasons() -> None:
-    season = Season(days=100, outside=0.2)
+    season = ClassSeason(days=100, outside=0.2)
     # 100 days of 2 are four fifths of the year's 250
     np.testing.assert_allclose(year_of_growing_season([2.0, -2.0, 0.0], season), [250.0, -200.0, 0.0])
     np.testing.assert_allclose(year_of_two_seasons(2.0, 50.0 / 265.25, 100.0), 250.0)
@@ -76,7 +76,7 @@ def test_sites_are_drawn_not_rows() -> None:
     rng = np.random.default_rng(2)
     effects = rng.normal(1.0, 0.3, 40)
     rows = sites({f"s{i:02d}": [v] * 25 for i, v in enumerate(effects)})
-    found = of_growing_season(rows, "permafrost_bog", "CH4", Season(days=100), DRAWS, 3)
+    found = of_growing_season(rows, "permafrost_bog", "CH4", ClassSeason(days=100), DRAWS, 3)
     # rows of a site repeat each other: the error is that of 40 sites, not of 1,000 rows
     np.testing.assert_allclose(found.draws.std(), 100 * effects.std() / np.sqrt(40), rtol=0.05)
     half = norm.ppf(0.975) * 100 * effects.std() / np.sqrt(40)
@@ -86,7 +86,7 @@ def test_sites_are_drawn_not_rows() -> None:
 
 def test_a_row_counts_once_and_its_site_brings_all_of_them() -> None:
     found = of_growing_season(
-        sites({"a": [1.0, 1.0, 1.0], "b": [5.0]}), "permafrost_bog", "CH4", Season(days=1), DRAWS, 0
+        sites({"a": [1.0, 1.0, 1.0], "b": [5.0]}), "permafrost_bog", "CH4", ClassSeason(days=1), DRAWS, 0
     )
     assert found.value.mean == 2.0
     # a and b, a twice or b twice: (3 + 5)/4, 1, 5
@@ -97,11 +97,19 @@ def test_a_row_counts_once_and_its_site_brings_all_of_them() -> None:
 def test_classes_weighted_by_area_are_means_of_their_means() -> None:
     rows = pd.concat([sites({"m": [10.0]}, "MAR"), sites({"b": [1.0], "c": [3.0]}, "BOG")])
     shares = {"MAR": 1.0, "BOG": 3.0, "FEN": 0.0}
-    found = of_growing_season(rows, "permafrost_free_wetland", "CH4", Season(days=1), DRAWS, 0, shares=shares)
+    found = of_growing_season(
+        rows, "permafrost_free_wetland", "CH4", ClassSeason(days=1), DRAWS, 0, shares=shares
+    )
     np.testing.assert_allclose(found.value.mean, (10.0 + 3.0 * 2.0) / 4.0)
     with pytest.raises(InputError, match="no measurements in FEN, which has area"):
         of_growing_season(
-            rows, "permafrost_free_wetland", "CH4", Season(days=1), DRAWS, 0, shares={**shares, "FEN": 1.0}
+            rows,
+            "permafrost_free_wetland",
+            "CH4",
+            ClassSeason(days=1),
+            DRAWS,
+            0,
+            shares={**shares, "FEN": 1.0},
         )
 
 

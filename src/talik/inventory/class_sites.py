@@ -11,7 +11,7 @@ import pandas as pd
 
 from talik.errors import InputError
 from talik.inventory.limits import Limited, draws_of, of_draws
-from talik.inventory.season import Season, year_of_growing_season
+from talik.inventory.season import ClassSeason, year_of_growing_season
 from talik.rng import named_rng
 
 Array = npt.NDArray[np.float64]
@@ -52,7 +52,7 @@ def of_growing_season(
     rows: pd.DataFrame,
     land: str,
     gas: str,
-    season: Season,
+    season: ClassSeason,
     draws: int,
     seed: int,
     shares: Mapping[str, float] | None = None,
@@ -145,7 +145,7 @@ def of_months(rows: pd.DataFrame, land: str, gas: str, draws: int, seed: int) ->
 
 
 def of_summary(
-    land: str, gas: str, daily: Limited, season: Season, draws: int, seed: int, source: str
+    land: str, gas: str, daily: Limited, season: ClassSeason, draws: int, seed: int, source: str
 ) -> Density:
     """A class from a printed growing-season mean with its 95 % limits, g m-2 d-1 of the element."""
     values = year_of_growing_season(draws_of(daily, draws, seed, f"{gas} of {land}, {source}"), season)

@@ -14,7 +14,7 @@ from talik.flux.table import mass_ratio
 from talik.inventory.class_sites import Density, of_summary
 from talik.inventory.classes import LAND
 from talik.inventory.limits import Limited, draws_of
-from talik.inventory.season import Season
+from talik.inventory.season import ClassSeason
 from talik.posts.published import components
 from talik.posts.rows import a_number
 from talik.yamlio import read_text
@@ -50,7 +50,7 @@ def published_densities(gas: str, draws: int, seed: int) -> dict[str, Density]:
 
 
 def read_densities(
-    path: Path, gas: str, seasons: Mapping[str, Season], draws: int, seed: int
+    path: Path, gas: str, seasons: Mapping[str, ClassSeason], draws: int, seed: int
 ) -> dict[str, Density]:
     """Densities of one gas by class from a CSV file with the columns `COLUMNS`.
 
@@ -61,7 +61,7 @@ def read_densities(
 
 
 def printed_growing_season(
-    gas: str, seasons: Mapping[str, Season], draws: int, seed: int
+    gas: str, seasons: Mapping[str, ClassSeason], draws: int, seed: int
 ) -> dict[str, Density]:
     """Printed growing-season means of uplands (Kuhn et al., data/growing_season.csv), which the site table lacks."""
     text = (files("talik.inventory") / "data" / SUMMARY).read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def printed_growing_season(
 
 
 def _densities(
-    text: str, name: str, gas: str, seasons: Mapping[str, Season], draws: int, seed: int
+    text: str, name: str, gas: str, seasons: Mapping[str, ClassSeason], draws: int, seed: int
 ) -> dict[str, Density]:
     reader = csv.DictReader(io.StringIO(text))
     if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
@@ -132,7 +132,7 @@ def factor_of(units: str, gas: str, where: str) -> tuple[float, bool]:
     return ratio * _PREFIX[found["prefix"]], found["time"] == "d-1"
 
 
-def _season(seasons: Mapping[str, Season], land: str, where: str) -> Season:
+def _season(seasons: Mapping[str, ClassSeason], land: str, where: str) -> ClassSeason:
     if land not in seasons:
         raise ConfigError(f"{where}: no growing season is given for {land}. Add it under seasons.")
     return seasons[land]

@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 YEAR_DAYS = 365.25
 
 
-class Season(Frozen):
+class ClassSeason(Frozen):
     """The growing season of a land-cover class."""
 
     days: Annotated[float, Field(gt=0, le=YEAR_DAYS)]
@@ -26,25 +26,25 @@ class Season(Frozen):
     """Share of the annual flux that is emitted outside the growing season, 0-1."""
 
 
-CH4_SEASONS: Mapping[str, Season] = MappingProxyType(
+CH4_SEASONS: Mapping[str, ClassSeason] = MappingProxyType(
     {
-        "permafrost_free_wetland": Season(days=150, outside=0.32),
-        "tundra_wetland": Season(days=90, outside=0.35),
-        "permafrost_bog": Season(days=90, outside=0.35),
-        "dry_tundra": Season(days=90, outside=0.40),
-        "boreal_forest": Season(days=150, outside=0.0),
+        "permafrost_free_wetland": ClassSeason(days=150, outside=0.32),
+        "tundra_wetland": ClassSeason(days=90, outside=0.35),
+        "permafrost_bog": ClassSeason(days=90, outside=0.35),
+        "dry_tundra": ClassSeason(days=90, outside=0.40),
+        "boreal_forest": ClassSeason(days=150, outside=0.0),
     }
 )
 """Chosen here: the recipe of Ramage et al. (2024) is not public. With site means of BAWLD-CH4 these return the
 published densities to 5 %; only days/(1 - outside) is constrained by that. Measured shares of northern CH4 are 13 to
 47 %."""
-N2O_SEASONS: Mapping[str, Season] = MappingProxyType(
-    {name: Season(days=season.days) for name, season in CH4_SEASONS.items()}
+N2O_SEASONS: Mapping[str, ClassSeason] = MappingProxyType(
+    {name: ClassSeason(days=season.days) for name, season in CH4_SEASONS.items()}
 )
 """Nothing outside the growing season, for which there are too few measurements: a lower bound."""
 
 
-def year_of_growing_season(daily: npt.ArrayLike, season: Season) -> Array:
+def year_of_growing_season(daily: npt.ArrayLike, season: ClassSeason) -> Array:
     """Annual flux (per m2 and year) from the mean daily flux of the growing season, any shape.
 
     f L/(1 - outside). A net sink has no share outside the season: f L.

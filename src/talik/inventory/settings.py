@@ -12,7 +12,7 @@ from talik.config import Frozen
 from talik.inventory.added import Added
 from talik.inventory.areas import DOMAIN_MKM2, WETLAND_LIMITS
 from talik.inventory.classes import LAND, Rockland
-from talik.inventory.season import CH4_SEASONS, N2O_SEASONS, Season
+from talik.inventory.season import CH4_SEASONS, N2O_SEASONS, ClassSeason
 from talik.inventory.settings_base import Gas
 from talik.posts.published import PERIOD, REGION
 
@@ -91,7 +91,7 @@ class InventorySettings(Frozen):
     """For each gas, sources in order: a class is taken from the first that has it."""
     beside: Mapping[Gas, Mapping[str, Sources]] = Field(default_factory=dict)
     """Other estimates by name, shown beside; they enter no post."""
-    seasons: Mapping[Gas, Mapping[str, Season]] = Field(default_factory=dict)
+    seasons: Mapping[Gas, Mapping[str, ClassSeason]] = Field(default_factory=dict)
     """Growing seasons of classes that replace the built-in ones (CH4 and N2O)."""
     added: Added = Added()
     """Waters, fire, abrupt thaw, seeps, coasts, human emissions."""
@@ -105,7 +105,7 @@ class InventorySettings(Frozen):
                 raise ValueError(f"seasons.{gas}: class {bad[0]!r} is unknown; choose from {', '.join(LAND)}")
         return self
 
-    def seasons_of(self, gas: Gas) -> Mapping[str, Season]:
+    def seasons_of(self, gas: Gas) -> Mapping[str, ClassSeason]:
         """Growing season of each class for a gas; empty for CO2 unless given."""
-        built_in: Mapping[Gas, Mapping[str, Season]] = {"CH4": CH4_SEASONS, "N2O": N2O_SEASONS}
+        built_in: Mapping[Gas, Mapping[str, ClassSeason]] = {"CH4": CH4_SEASONS, "N2O": N2O_SEASONS}
         return MappingProxyType({**built_in.get(gas, {}), **self.seasons.get(gas, {})})
