@@ -83,6 +83,20 @@ def test_abrupt_thaw_is_that_of_its_command() -> None:
         assert post.region == REGION
 
 
+@pytest.mark.parametrize("period", ["2005-2015", "1990-2030"])
+def test_abrupt_thaw_of_another_period_is_the_mean_of_its_years(period: str) -> None:
+    found = made(period=period, thaw={"draws": 100})["inventory.abrupt_thaw_wetlands", "CH4"]
+    first, last = (int(year) for year in period.split("-"))
+    done = result.run(read_table(None), result.Settings(to=max(last, 2020), draws=100))
+    courses = done.terrains["organic_lowlands"].courses.values()
+    by_year = [
+        sum(float(c.amount("ch4", y, y + 1, c.counted("terrain"))[0]) for c in courses)
+        for y in range(first, last)
+    ]
+    np.testing.assert_allclose(found.mean, np.mean(by_year))
+    assert found.period == period
+
+
 def test_seeps_and_coasts(tmp_path: Path) -> None:
     columns = ["length_km"]
     values = [1000.0]

@@ -183,16 +183,18 @@ def _fire(wanted: Fire, region: str, period: str, resolve: Resolve) -> list[Post
 def _thaw(wanted: Thaw, region: str, period: str, resolve: Resolve, seed: int) -> list[Post]:
     """Means over the period, from 1 January of its first to 1 January of its last year."""
     table = read_table(None if wanted.terrains is None else resolve(wanted.terrains))
+    span = period_years(period)
     settings = thaw.Settings(
         scenario=wanted.scenario,
-        to=period_years(period)[1],
+        to=max(span[1], table.scenario_year + thaw.RECENT_YEARS),
         scope=wanted.scope,
         balance=wanted.balance,
         draws=wanted.draws,
         seed=seed,
+        spans=(span,),
     )
     done = thaw.run(table, settings)
-    return [replace(post, region=region) for post in thaw_posts.posts(done, period_years(period))]
+    return [replace(post, region=region) for post in thaw_posts.posts(done, span)]
 
 
 def _coast(name: str, region: str, period: str, resolve: Resolve, seed: int) -> list[Post]:

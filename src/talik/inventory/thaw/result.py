@@ -45,6 +45,8 @@ class Settings(Frozen):
     """Another carbon balance of the table, such as `without_reburial`."""
     draws: int = 2000
     seed: int = 0
+    spans: tuple[Span, ...] = ()
+    """More spans over which means and limits are given."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,19 @@ class Run:
 
 
 def spans_of(table: Table, settings: Settings) -> tuple[Span, ...]:
-    """The spans over which means are given."""
+    """The spans over which means are given.
+
+    ConfigError: a span of the settings that does not lie in the run.
+    """
     begin = table.scenario_year
     ends = [begin + RECENT_YEARS, begin + CENTURY_YEARS, settings.to]
-    return tuple((begin, end) for end in sorted(set(ends)) if end <= settings.to)
+    for first, last in settings.spans:
+        if not table.first_year <= first < last <= settings.to:
+            raise ConfigError(
+                f"abrupt thaw: {first}-{last} is no span of the run, which goes from {table.first_year} to {settings.to}."
+            )
+    built_in = [(begin, end) for end in sorted(set(ends)) if end <= settings.to]
+    return tuple(dict.fromkeys([*built_in, *settings.spans]))
 
 
 def run(table: Table, settings: Settings | None = None) -> Run:
