@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
+from typer.testing import CliRunner
 
+from talik.cli import app
 from talik.errors import InputError
 from talik.flux import make_flux_dataset
 from talik.flux.io import write_netcdf
@@ -131,6 +135,31 @@ def test_waters_of_the_real_cells_replace_the_published_post(shared: Path, tmp_p
     np.testing.assert_allclose(whole, 0.0786, rtol=0.02)
     np.testing.assert_allclose(found["added"]["waters"][0]["total"]["mean"], whole)
     assert found["added"]["waters"][0]["coverage"] == 1.0
+
+
+def test_gridded_fluxes_add_up_to_the_inventory(shared: Path, tmp_path: Path) -> None:
+    cover = str(shared / "data" / "bawld-ch4-wetlands" / "bawld_ch4_wetland_flux_and_cell_cover.csv.gz")
+    held = {
+        "draws": 1000,
+        "areas": {"cover": cover, "rockland": "dry_tundra"},
+        "added": {"waters": {"cover": cover, "numbers": {"draws": 1000}}},
+    }
+    path = tmp_path / "p.yaml"
+    path.write_text(yaml.safe_dump({"talik": 1, "name": "x", "output": "out", "inventory": held}))
+    result = CliRunner().invoke(app, ["inventory", "run", str(path), "--json"])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    seconds = 365.25 * 86_400
+    with xr.open_dataset(tmp_path / "out" / "inventory-fluxes.nc") as ds:
+        assert ds.sizes == {"cell": 82}
+        assert float(ds["coverage"].max()) <= 1.0
+        for gas, name in (("CO2", "nee"), ("CH4", "fch4"), ("N2O", "fn2o")):
+            tg = float((ds[name] * ds["cell_area"]).sum()) * seconds * 1e-9
+            np.testing.assert_allclose(tg, told["gases"][gas]["total"]["mean"], rtol=1e-6)
+            assert ds[name].attrs["positive"] == "up"
+    with xr.open_dataset(tmp_path / "out" / "inventory-waters.nc") as ds:
+        tg = float((ds["fch4"] * ds["cell_area"]).sum()) * seconds * 1e-9
+        np.testing.assert_allclose(tg, told["added"]["waters"][0]["total"]["mean"], rtol=1e-3)
 
 
 def test_human_emissions_need_files() -> None:

@@ -37,12 +37,12 @@ def run(
     """Make the inventory of a project: areas, flux densities and fluxes of classes, with limits, and budget posts.
 
     All input is read and checked before anything is written. Writes inventory.json, inventory-classes.csv and
-    inventory-posts.yaml, which `talik budget` reads, into the output folder.
+    inventory-posts.yaml, which `talik budget` reads, into the output folder; with a cover grid also flux datasets.
     """
     with bad_input_exits():
         from talik.errors import ConfigError
         from talik.inventory.run import check
-        from talik.inventory.section import RESULT, files_of, read_result
+        from talik.inventory.section import RESULT, files_of, read_result, steps
         from talik.inventory.settings import InventorySettings
         from talik.workflow.project import load_project
         from talik.workflow.run import plan_project
@@ -51,7 +51,7 @@ def run(
         settings = loaded.sections.get("inventory")
         if not isinstance(settings, InventorySettings):
             raise ConfigError(f"{project}: has no section inventory. Add one; see the guide on inventories.")
-        plan = plan_project(loaded, ["inventory", "inventory-posts", "inventory-classes"])
+        plan = plan_project(loaded, [step.name for step in steps(loaded, settings)])
         files = {name: loaded.resolve(name) for name in files_of(settings)}
         check(settings, files.__getitem__, loaded.base.seed)
         if not as_json:

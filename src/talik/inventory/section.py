@@ -26,6 +26,7 @@ from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
 RESULT, POSTS, CLASSES = "inventory.json", "inventory-posts.yaml", "inventory-classes.csv"
+LAND_FLUXES, WATER_FLUXES = "inventory-fluxes.nc", "inventory-waters.nc"
 COLUMNS = ("estimate", "gas", "class", "area_mkm2", "density_g_m2_yr", "flux_tg_yr")
 
 
@@ -33,6 +34,11 @@ def steps(project: Project, settings: InventorySettings) -> list[Step]:
     """The inventory as JSON, and from it the posts file and the table."""
     files = {name: project.resolve(name) for name in files_of(settings)}
     needs = ("inventory",)
+    grids: dict[str, tuple[str, Any, str]] = {}
+    if (land := settings.areas.cover) is not None:
+        grids["inventory-fluxes"] = (land, _land_fluxes, LAND_FLUXES)
+    if settings.added.waters is not None and "CH4" in settings.added.waters.gases:
+        grids["inventory-waters"] = (settings.added.waters.cover, _water_fluxes, WATER_FLUXES)
     return [
         Step(
             name="inventory",
@@ -61,6 +67,19 @@ def steps(project: Project, settings: InventorySettings) -> list[Step]:
             needs=needs,
             suffix=".csv",
             publish={"classes": CLASSES},
+        ),
+        *(
+            Step(
+                name=name,
+                units=("fluxes",),
+                work=partial(work, settings=settings, cover=files[cover], seed=project.base.seed),
+                config={**settings.model_dump(mode="json"), "seed": project.base.seed},
+                inputs={cover: files[cover]},
+                needs=needs,
+                suffix=".nc",
+                publish={"fluxes": published},
+            )
+            for name, (cover, work, published) in grids.items()
         ),
     ]
 
@@ -117,6 +136,29 @@ def _classes(job: Job) -> None:
                     [estimate, gas, row["class"], *numbers, row["sites"], row["values"], row["source"]]
                 )
     write_text(job.out, out.getvalue())
+
+
+def _land_fluxes(job: Job, settings: InventorySettings, cover: Path, seed: int) -> None:
+    from talik.flux.io import write_netcdf
+    from talik.inventory.gridded import land_fluxes
+    from talik.sources.bawld import read_bawld
+
+    found = read_result(job.needs["inventory"]["inventory"])
+    densities = {
+        gas: {row["class"]: row["density_g_m2_yr"]["mean"] for row in held["classes"]}
+        for gas, held in found["gases"].items()
+    }
+    write_netcdf(land_fluxes(read_bawld(cover), densities, settings.areas.rockland), job.out)
+
+
+def _water_fluxes(job: Job, settings: InventorySettings, cover: Path, seed: int) -> None:
+    from talik.flux.io import write_netcdf
+    from talik.inventory.waters import water_flux
+    from talik.sources.bawld import read_bawld
+
+    if settings.added.waters is not None:
+        options = settings.added.waters.numbers.model_copy(update={"seed": seed})
+        write_netcdf(water_flux(read_bawld(cover), options), job.out)
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def spans_of(table: Table, settings: Settings) -> tuple[Span, ...]:
     for first, last in settings.spans:
         if not table.first_year <= first < last <= settings.to:
             raise ConfigError(
-                f"abrupt thaw: {first}-{last} is no span of the run, which goes from {table.first_year} to {settings.to}."
+                f"abrupt thaw: {first}-{last} is no span of the run, {table.first_year}-{settings.to}."
             )
     built_in = [(begin, end) for end in sorted(set(ends)) if end <= settings.to]
     return tuple(dict.fromkeys([*built_in, *settings.spans]))
