@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from rich.console import Console
 from talik.cli.inventory import print_inventory
 from talik.flux import make_flux_dataset
 from talik.flux.io import write_netcdf
+from talik.inventory.areas import M2_PER_MKM2
 from talik.inventory.run import run
 from talik.inventory.settings import InventorySettings
 from talik.sources.bawld import read_bawld
@@ -108,9 +110,10 @@ def main() -> None:
     sites = {"growing_season": str(table)}
     wanted = {"CH4": [sites, "printed growing season"]}
     for name, areas in (("cells", {"cover": str(table)}), ("domain", {})):
-        given = {"densities": wanted, "beside": {"CH4": estimates}, "areas": areas}
+        given: dict[str, Any] = {"densities": wanted, "beside": {"CH4": estimates}, "areas": areas}
         if name == "cells":
-            given["region"] = "the 82 cells with wetland sites"
+            area = float(read_bawld(table)["cell_area"].sum()) / M2_PER_MKM2
+            given |= {"region": "the 82 cells with wetland sites", "area_mkm2": area}
         (folder / f"{name}.yaml").write_text(
             yaml.safe_dump({"talik": 1, "name": name, "output": name, "inventory": given}, sort_keys=False)
         )

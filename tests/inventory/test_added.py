@@ -14,10 +14,11 @@ import yaml
 from typer.testing import CliRunner
 
 from talik.cli import app
-from talik.errors import InputError
+from talik.errors import CoverageError, InputError
 from talik.flux import make_flux_dataset
 from talik.flux.io import write_netcdf
 from talik.inventory.added import Added, added_posts
+from talik.inventory.classes import LAND
 from talik.inventory.run import run
 from talik.inventory.settings import InventorySettings
 from talik.inventory.thaw import posts as thaw_posts
@@ -27,11 +28,13 @@ from talik.posts import Post
 from talik.posts.post import check_unique
 
 REGION, PERIOD = "my region", "2000-2020"
+AREA, CELLS = 18.42, 0.10146
+"""Of the permafrost region and of the 82 cells that have wetland sites, million km2."""
 
 
 def made(folder: Path = Path(), period: str = PERIOD, **parts: Any) -> dict[tuple[str, str], Post]:
     added = Added.model_validate(parts)
-    posts, _ = added_posts(added, REGION, period, folder.joinpath, 0)
+    posts, _ = added_posts(added, REGION, period, AREA, folder.joinpath, 0)
     return check_unique(posts)
 
 
@@ -79,25 +82,27 @@ def test_fires_of_a_flux_dataset_are_summed_within_a_region(tmp_path: Path) -> N
 def test_abrupt_thaw_is_that_of_its_command() -> None:
     found = made(thaw={"scenario": "rcp45", "draws": 200})
     table = read_table(None)
-    settings = result.Settings(scenario="rcp45", to=2020, draws=200)
-    expected = {post.key: post for post in thaw_posts.posts(result.run(table, settings))}
+    years = (2000, 2021)  # all of 2020
+    settings = result.Settings(scenario="rcp45", to=2021, draws=200, spans=(years,))
+    expected = {post.key: post for post in thaw_posts.posts(result.run(table, settings), years)}
     assert set(found) == set(expected)
     for key, post in found.items():
         np.testing.assert_allclose((post.mean, post.low), (expected[key].mean, expected[key].low))
-        assert post.region == REGION
+        assert (post.region, post.period) == (REGION, PERIOD)
 
 
-@pytest.mark.parametrize("period", ["2005-2015", "1990-2030"])
+@pytest.mark.parametrize("period", ["2005-2015", "1990-2030", "2010-2010"])
 def test_abrupt_thaw_of_another_period_is_the_mean_of_its_years(period: str) -> None:
     found = made(period=period, thaw={"draws": 100})["inventory.abrupt_thaw_wetlands", "CH4"]
     first, last = (int(year) for year in period.split("-"))
-    done = result.run(read_table(None), result.Settings(to=max(last, 2020), draws=100))
+    done = result.run(read_table(None), result.Settings(to=max(last + 1, 2020), draws=100))
     courses = done.terrains["organic_lowlands"].courses.values()
-    by_year = [
-        sum(float(c.amount("ch4", y, y + 1, c.counted("terrain"))[0]) for c in courses)
-        for y in range(first, last)
-    ]
-    np.testing.assert_allclose(found.mean, np.mean(by_year))
+    whole = sum(
+        float(c.amount("ch4", y, y + 1, c.counted("terrain"))[0])
+        for c in courses
+        for y in range(first, last + 1)
+    )
+    np.testing.assert_allclose(found.mean, whole / (last + 1 - first))
     assert found.period == period
 
 
@@ -128,6 +133,10 @@ def test_seeps_and_coasts(tmp_path: Path) -> None:
 def test_waters_of_the_real_cells_replace_the_published_post(shared: Path, tmp_path: Path) -> None:
     cover = str(shared / "data" / "bawld-ch4-wetlands" / "bawld_ch4_wetland_flux_and_cell_cover.csv.gz")
     wanted = {"draws": 1000, "densities": {"CH4": ["published"]}, "added": {"waters": {"cover": cover}}}
+    with pytest.raises(CoverageError, match=r"covers 0.101 million km2, 0.55 % of the domain's 18.42"):
+        run(InventorySettings.model_validate(wanted), Path, 0)
+    areas = {name: [0.2 * CELLS] * 3 for name in LAND}
+    wanted |= {"region": "cells with sites", "area_mkm2": CELLS, "areas": {"classes": areas}}
     found = run(InventorySettings.model_validate(wanted), Path, 0)
     rows = {(row["id"], row["gas"]): row for row in found["posts"]}
     assert rows["inventory.lakes", "CH4"]["part_of"] == "inventory.inland_waters"
@@ -141,6 +150,8 @@ def test_gridded_fluxes_add_up_to_the_inventory(shared: Path, tmp_path: Path) ->
     cover = str(shared / "data" / "bawld-ch4-wetlands" / "bawld_ch4_wetland_flux_and_cell_cover.csv.gz")
     held = {
         "draws": 1000,
+        "region": "cells with sites",
+        "area_mkm2": CELLS,
         "areas": {"cover": cover, "rockland": "dry_tundra"},
         "added": {"waters": {"cover": cover, "numbers": {"draws": 1000}}},
     }

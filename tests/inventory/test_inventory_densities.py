@@ -14,7 +14,15 @@ from scipy.stats import norm
 
 from talik.errors import ConfigError, CoverageError, InputError, TalikError, UnitsError
 from talik.flux import make_flux_dataset
-from talik.inventory.class_sites import Density, of_growing_season, of_months, sampling_bias
+from talik.inventory.class_sites import (
+    Density,
+    of_annual,
+    of_growing_season,
+    of_months,
+    of_whole_years,
+    sampling_bias,
+    site_places,
+)
 from talik.inventory.classes import COVER, LAND, inventory_class
 from talik.inventory.density_fluxes import of_fluxes
 from talik.inventory.density_table import printed_growing_season, published_densities, read_densities
@@ -133,7 +141,7 @@ def test_a_year_is_the_sum_of_monthly_means_over_sites() -> None:
     assert found.sites == 3
     # three draws of the same summer site have no winter: 1 of 27
     assert any("without some month were drawn again" in note for note in found.notes)
-    assert any("3 sites only" in note for note in found.notes)
+    assert "2 hold all twelve, whose mean year is 45 g m-2" in found.notes[0]
 
 
 def test_the_bootstrap_of_months_has_the_error_of_the_mean_over_sites() -> None:
@@ -142,6 +150,43 @@ def test_the_bootstrap_of_months_has_the_error_of_the_mean_over_sites() -> None:
     rows = months({f"s{i}": list(np.full(12, v)) for i, v in enumerate(effects)})
     found = of_months(rows, "boreal_forest", "CO2", DRAWS, 1)
     np.testing.assert_allclose(found.draws.std(), 12 * effects.std() / np.sqrt(50), rtol=0.05)
+
+
+def test_whole_years_are_those_of_sites_with_all_months() -> None:
+    summer: list[float | None] = [None] * 5 + [-30.0, -40.0, -20.0] + [None] * 4
+    rows = months({"a": [1.0] * 12, "b": [2.0] * 12, "c": summer})
+    found = of_whole_years(rows, "dry_tundra", "CO2", DRAWS, 0)
+    assert (found.value.mean, found.sites) == (18.0, 2)
+    assert set(np.round(found.draws, 9)) == {12.0, 18.0, 24.0}
+    with pytest.raises(InputError, match="no site holds all twelve months"):
+        of_whole_years(months({"c": summer}), "dry_tundra", "CO2", DRAWS, 0)
+
+
+def test_annual_fluxes_are_means_over_rows_drawn_by_site() -> None:
+    rows = pd.DataFrame({"site": ["a", "a", "b"], "flux": [1.0, 3.0, 8.0]})
+    found = of_annual(rows, "permafrost_bog", "CH4", DRAWS, 0)
+    assert (found.value.mean, found.sites, found.values) == (4.0, 2, 3)
+    assert set(np.round(found.draws, 9)) == {2.0, 4.0, 8.0}
+
+
+def test_places_of_sites_are_told_by_class() -> None:
+    rows = pd.DataFrame(
+        {
+            "site_id": ["a", "a", "b", "c"],
+            "land": ["dry_tundra"] * 3 + ["boreal_forest"],
+            "lat": [70.0, 70.0, 60.0, 56.0],
+            "frozen": [1.0, 1.0, 0.0, 0.0],
+        }
+    )
+    boreal, tundra = site_places(rows)
+    assert (boreal["land"], boreal["sites"], boreal["permafrost_share"]) == ("boreal_forest", 1, 0.0)
+    assert tundra == {
+        "land": "dry_tundra",
+        "sites": 2,
+        "mean_latitude": 65.0,
+        "southernmost": 60.0,
+        "permafrost_share": 0.5,
+    }
 
 
 def test_a_class_without_some_month_is_no_year() -> None:
@@ -199,6 +244,26 @@ def test_a_table_in_mass_of_the_gas_and_of_carbon_says_the_same(tmp_path: Path) 
     np.testing.assert_allclose(found.value.mean, 7.8e-3 * ratio * 90 / 0.65)
 
 
+def test_a_year_of_a_growing_and_a_cold_season(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    growing = "dry_tundra,CO2,growing,-1,-1.2,-0.8,g CO2-C m-2 d-1,me\n"
+    rows = growing + "dry_tundra,CO2,cold,0.2,0.1,0.3,g CO2-C m-2 d-1,me\n"
+    path.write_text(HEADER + rows)
+    season = {"dry_tundra": ClassSeason(days=100)}
+    found = read_densities(path, "CO2", season, 20_000, 0)["dry_tundra"]
+    np.testing.assert_allclose(found.value.mean, -100 + 0.2 * 265.25)
+    half = np.hypot(0.2 * 100, 0.1 * 265.25)  # independent normals
+    np.testing.assert_allclose(found.value.high - found.value.mean, half, rtol=0.03)
+    path.write_text(HEADER + rows.split("\n")[1] + "\n")
+    with pytest.raises(
+        InputError, match="dry_tundra has CO2 of cold; expected year, growing, or growing and cold"
+    ):
+        read_densities(path, "CO2", season, DRAWS, 0)
+    path.write_text(HEADER + rows)
+    with pytest.raises(ConfigError, match="no growing season is given for dry_tundra"):
+        read_densities(path, "CO2", {}, DRAWS, 0)
+
+
 @pytest.mark.parametrize(
     ("row", "error", "match"),
     [
@@ -212,13 +277,15 @@ def test_a_table_in_mass_of_the_gas_and_of_carbon_says_the_same(tmp_path: Path) 
         ("dry_tundra,CH4,year,1,0,2,g m-2 yr-1,me", UnitsError, "What is weighed is never guessed"),
         ("dry_tundra,CH4,year,1,0,2,g CO2-C m-2 yr-1,me", UnitsError, "weigh CO2-C; expected CH4 or CH4-C"),
         ("dry_tundra,CH4,year,1,0,2,g CH4-C m-2 d-1,me", UnitsError, "with season year; expected d-1 for"),
-        ("dry_tundra,CH4,year,3,0,2,g CH4-C m-2 yr-1,me", InputError, "lies outside its limits"),
+        ("dry_tundra,CH4,year,3,0,2,g CH4-C m-2 yr-1,me", InputError, "that lies inside its limits"),
+        ("dry_tundra,CH4,year,nan,0,2,g CH4-C m-2 yr-1,me", InputError, "mean of dry_tundra is nan"),
+        ("dry_tundra,CH4,year,1e9,0,2e9,g CH4-C m-2 yr-1,me", InputError, "expected a number below 100000"),
         ("dry_tundra,NOx,year,1,0,2,g CH4-C m-2 yr-1,me", InputError, "gas is 'NOx'"),
         ('dry_tundra,CH4,year,1,0,"2,5",g CH4-C m-2 yr-1,me', TalikError, "Write decimals with a point"),
         (
             "dry_tundra,CH4,year,1,0,2,g CH4-C m-2 yr-1,me\ndry_tundra,CH4,year,1,0,2,g CH4-C m-2 yr-1,me",
             InputError,
-            "line 3: dry_tundra stands twice",
+            "line 3: dry_tundra stands twice for CH4 and season year",
         ),
     ],
 )
@@ -241,13 +308,23 @@ def given_densities(factor: float, gas: str = "CH4") -> dict[str, Density]:
     }
 
 
-def test_gas_mass_called_element_mass_is_seen() -> None:
+def test_site_means_of_the_gas_that_are_called_element_mass_are_seen(tmp_path: Path) -> None:
+    """The growing-season means of BAWLD-CH4, mg CH4, under a unit of CH4-C."""
+    means = {
+        "permafrost_free_wetland": 79.3,
+        "tundra_wetland": 81.5,
+        "permafrost_bog": 7.8,
+        "dry_tundra": 3.8,
+        "boreal_forest": -1.1,
+    }
     reference = published_densities("CH4", DRAWS, 0)
-    told = suspect_gas_mass(given_densities(16.043 / 12.011), reference)
-    assert told is not None
-    assert "1.336 times those of" in told
-    assert "mass of CH4, not of C" in told
-    assert suspect_gas_mass(given_densities(1.0), reference) is None
+    path = tmp_path / "d.csv"
+    for units, wrong in (("mg CH4-C m-2 d-1", True), ("mg CH4 m-2 d-1", False)):
+        rows = [f"{name},CH4,growing,{v},{v - 1},{v + 1},{units},me" for name, v in means.items()]
+        path.write_text(HEADER + "\n".join(rows) + "\n")
+        told = suspect_gas_mass(read_densities(path, "CH4", CH4_SEASONS, DRAWS, 0), reference)
+        assert (told is not None) == wrong
+    assert told is None
     assert suspect_gas_mass(given_densities(1.5), reference) is None
     two = dict(list(given_densities(16.043 / 12.011).items())[:2])
     assert suspect_gas_mass(two, reference) is None

@@ -87,6 +87,11 @@ def test_published_areas_fill_the_land() -> None:
         ({"dry_tundra": Limited(1.0, 2.0, 0.5)}, ConfigError, "the lower one first, around the mean"),
         ({"taiga": Limited(1.0, 1.0, 1.0)}, ConfigError, "land-cover class 'taiga' is unknown"),
         ({"dry_tundra": Limited(0.0, 0.0, 0.0)}, InputError, "no class has any area"),
+        (
+            {"dry_tundra": Limited(2.0, 2.0, 2.0)},
+            CoverageError,
+            "11 % of the domain's 18.42. Give the whole domain",
+        ),
     ],
 )
 def test_areas_that_cannot_be_are_refused(
@@ -161,11 +166,15 @@ def test_a_class_that_no_source_has_is_named() -> None:
     ):
         run(settings(densities={"CH4": ["printed growing season"]}), Path, 0)
     areas = {name: [1.0, 1.0, 1.0] if name in ("boreal_forest", "dry_tundra") else [0.0] * 3 for name in LAND}
-    found = run(settings(densities={"CH4": ["printed growing season"]}, areas={"classes": areas}), Path, 0)
+    found = run(
+        settings(densities={"CH4": ["printed growing season"]}, areas={"classes": areas}, area_mkm2=2.0),
+        Path,
+        0,
+    )
     np.testing.assert_allclose(found["gases"]["CH4"]["total"]["mean"], 0.4267 - 0.1235, atol=1e-4)
     del areas["permafrost_bog"]
     with pytest.raises(InputError, match=r"areas\.classes: no area of permafrost_bog"):
-        run(settings(areas={"classes": areas}), Path, 0)
+        run(settings(areas={"classes": areas}, area_mkm2=2.0), Path, 0)
 
 
 def test_gas_mass_in_a_table_is_refused_before_it_becomes_a_post(tmp_path: Path) -> None:
@@ -193,7 +202,7 @@ def test_real_sites_give_the_published_wetlands(shared: Path) -> None:
     np.testing.assert_allclose(found["total"]["mean"], 26.1, atol=0.1)
 
 
-def test_on_the_cells_with_sites_areas_come_from_cover_and_sites_are_warmer(shared: Path) -> None:
+def test_on_the_cells_with_sites_areas_come_from_cover_and_sites_are_colder(shared: Path) -> None:
     folder = shared / "data" / "bawld-ch4-wetlands"
     sites = {
         "growing_season": str(folder / "bawld_ch4_wetland_flux_and_cell_cover.csv.gz"),
@@ -203,15 +212,34 @@ def test_on_the_cells_with_sites_areas_come_from_cover_and_sites_are_warmer(shar
         areas={"cover": sites["growing_season"]},
         densities={"CH4": [sites, "printed growing season"]},
         region="cells with sites",
+        area_mkm2=0.1015,
     )
     found = run(wanted, Path, 0)
     areas = found["areas_mkm2"]
-    # 82 half-degree cells
-    assert 0.05 < sum(area["mean"] for area in areas.values()) < 82 * 0.00245
+    np.testing.assert_allclose(sum(area["mean"] for area in areas.values()), 0.101456, rtol=1e-4)
+    np.testing.assert_allclose(areas["tundra_wetland"]["mean"], 0.00426, rtol=0.01)
     assert areas["tundra_wetland"]["low"] < areas["tundra_wetland"]["mean"] < areas["tundra_wetland"]["high"]
-    names = [row["land"] for row in found["sampling"]]
-    assert names == ["permafrost_free_wetland", "permafrost_bog", "tundra_wetland"]
-    assert all(abs(row["difference_K"]) < 10 and row["area_within_sites"] > 0.5 for row in found["sampling"])
+    difference = {row["land"]: row["difference_K"] for row in found["sampling"]["climate"]}
+    # docs/science/inventory.md
+    expected = {"permafrost_free_wetland": -1.8, "permafrost_bog": -1.2, "tundra_wetland": -0.4}
+    assert {name: round(value, 1) for name, value in difference.items()} == expected
+    analysis = found["synthesis"]["annual"]["sites"]["analysis"]
+    assert (analysis["values"], analysis["terms"][0]["df"], analysis["residual_df"]) == (32, 4, 26)
+
+
+def test_annual_fluxes_of_sites_are_a_source_of_their_own(shared: Path) -> None:
+    table = str(shared / "data" / "bawld-ch4-wetlands" / "bawld_ch4_wetland_flux_and_cell_cover.csv.gz")
+    found = run(settings(densities={"CH4": [{"annual": table}, "published"]}), Path, 0)["gases"]["CH4"][
+        "classes"
+    ]
+    by_class = {row["class"]: row for row in found}
+    assert by_class["permafrost_bog"]["values"] == 12
+    # 0.67 g CH4 m-2 yr-1
+    np.testing.assert_allclose(
+        by_class["permafrost_bog"]["density_g_m2_yr"]["mean"], 0.67 * 12.011 / 16.043, rtol=0.01
+    )
+    with pytest.raises(ConfigError, match="annual is a table of CH4"):
+        run(settings(densities={"CO2": [{"annual": table}]}), Path, 0)
 
 
 def test_area_weights_need_a_cover_grid(shared: Path) -> None:
@@ -223,8 +251,14 @@ def test_area_weights_need_a_cover_grid(shared: Path) -> None:
 
 def test_real_towers_give_a_year_of_co2(shared: Path) -> None:
     table = str(shared / "data" / "abcflux-v2-apr2024" / "site_months_mean.parquet")
-    found = run(settings(densities={"CO2": [{"months": table}]}), Path, 0)["gases"]["CO2"]
-    boreal = found["classes"][0]
+    found = run(settings(densities={"CO2": [{"months": table}, "published"]}), Path, 0)
+    places = {row["land"]: row for row in found["sampling"]["CO2"]}
+    assert (places["boreal_forest"]["sites"], round(places["boreal_forest"]["southernmost"])) == (30, 56)
+    boreal = found["gases"]["CO2"]["classes"][0]
+    bog = next(row for row in found["gases"]["CO2"]["classes"] if row["class"] == "permafrost_bog")
+    assert "printed" in bog["source"], "three sites are too few"
+    whole = run(settings(densities={"CO2": [{"months": table, "whole_years": True}, "published"]}), Path, 0)
+    assert whole["gases"]["CO2"]["classes"][0]["sites"] == 25
     assert (boreal["class"], boreal["sites"]) == ("boreal_forest", 30)
     # the published density of boreal forest is -30 (-60, -0.1)
     assert boreal["density_g_m2_yr"]["low"] < -30.0 < boreal["density_g_m2_yr"]["high"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from talik.budget.findings import Finding
@@ -11,8 +12,6 @@ from talik.sources.gfed_factors import EmissionFactors
 
 FIRE_TYPE = "BORF"
 """Boreal forest fires."""
-NEAR = 0.05
-"""Share by which a number may miss what the factors say and still fit it."""
 PROCESSES = frozenset({"fire", "fire_below_ground"})
 ELEMENT = {"CH4": "C", "N2O": "N"}
 
@@ -25,7 +24,9 @@ def per_co2_c(gas: str, fire_type: str = FIRE_TYPE, factors: EmissionFactors | N
 
 
 def gas_mass_findings(posts: Iterable[Post], known: Iterable[tuple[str, str]] = ()) -> list[Finding]:
-    """Fire posts whose CH4 or N2O fits their CO2 as mass of the gas, and not as mass of the element.
+    """Fire posts whose CH4 or N2O fits their CO2 as mass of the gas better than as mass of the element.
+
+    It fits if it is nearer to the one than half the way to the other, by ratio.
 
     Looked at are posts that cover fire and nothing else and have CO2 under the same id. known : keys to pass over.
     """
@@ -48,16 +49,17 @@ def _finding(gases: Mapping[str, Post], gas: str) -> Finding | None:
     post, element = gases[gas], ELEMENT[gas]
     expected = per_co2_c(gas) * gases["CO2"].mean
     as_gas = expected * mass_ratio(element, gas)
-    if abs(post.mean - as_gas) > NEAR * as_gas or abs(post.mean - expected) <= NEAR * expected:
+    half_way = math.sqrt(as_gas / expected)
+    if not as_gas / half_way < post.mean < as_gas * half_way:
         return None
     return Finding(
         id=post.id,
         gas=gas,
         part="mean",
         printed=post.mean,
-        recomputed_low=expected * (1.0 - NEAR),
-        recomputed_high=expected * (1.0 + NEAR),
-        miss=abs(post.mean - expected) - NEAR * expected,
+        recomputed_low=expected / half_way,
+        recomputed_high=expected * half_way,
+        miss=post.mean - expected * half_way,
         where=post.where or post.source,
         explanation=(
             f"With {gases['CO2'].mean:.4g} Tg CO2-C and the emission factors of boreal forest fires (GFED4.1s) {gas} "

@@ -73,7 +73,10 @@ def print_inventory(found: dict[str, Any], console: Console) -> None:
     """A table of classes for each gas, other estimates beside, and what was assumed."""
     from rich.table import Table
 
-    console.print(f"{found['region']}, {found['period']}")
+    share = 100 * found["area_share"]
+    console.print(
+        f"{found['region']}, {found['period']}: {found['area_mkm2']:.4g} million km2, {share:.0f} % classed"
+    )
     for gas, held in found["gases"].items():
         table = Table(title=f"{gas}, {held['total']['unit']}, up positive", title_justify="left")
         for name in ("class", "area, million km2", "g m-2 yr-1", "flux", "sites", *held.get("beside", {})):
@@ -107,14 +110,23 @@ def print_inventory(found: dict[str, Any], console: Console) -> None:
             )
         console.print(table)
     if found["synthesis"] is not None:
-        for unit in ("rows", "sites"):
-            analysis = found["synthesis"][unit]["analysis"]
-            term = analysis["terms"][0]
+        for name, of in found["synthesis"].items():
+            for unit in ("rows", "sites"):
+                analysis = of[unit]["analysis"]
+                term = analysis["terms"][0]
+                console.print(
+                    f"  CH4 of wetland classes, {name.replace('_', ' ')}, {analysis['values']} values over {unit}: "
+                    f"F({term['df']}, {analysis['residual_df']}) = {term['f']:.1f}, p = {term['p']:.2g}"
+                )
+    for gas, rows in found["sampling"].items():
+        for row in rows if gas != "climate" else []:
             console.print(
-                f"  CH4 classes differ, {analysis['values']} {unit}: F({term['df']}, {analysis['residual_df']}) = "
-                f"{term['f']:.1f}, p = {term['p']:.2g}"
+                f"  {row['land'].replace('_', ' ')}: {row['sites']} {gas} sites at {row['mean_latitude']:.0f} N on "
+                f"average, the southernmost at {row['southernmost']:.0f} N; {100 * row['permafrost_share']:.0f} % "
+                "report permafrost",
+                soft_wrap=True,
             )
-    for row in found["sampling"]:
+    for row in found["sampling"].get("climate", []):
         console.print(
             f"  {row['land'].replace('_', ' ')}: CH4 sites are {row['difference_K']:+.1f} K from the mean of the "
             f"class's area ({row['area_degC']:.1f} degC); {100 * row['area_within_sites']:.0f} % of it lies within "

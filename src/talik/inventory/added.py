@@ -14,6 +14,7 @@ from talik.errors import InputError
 from talik.flux.io import open_flux
 from talik.inventory import lateral
 from talik.inventory.anthropogenic import anthropogenic_posts
+from talik.inventory.areas import M2_PER_MKM2, require_coverage
 from talik.inventory.fire import (
     Fires,
     FireSettings,
@@ -129,14 +130,18 @@ COAST = ("length_km", "retreat_m_yr", "height_m", "carbon_kg_m3", "carbon_to_nit
 
 
 def added_posts(
-    added: Added, region: str, period: str, resolve: Resolve, seed: int
+    added: Added, region: str, period: str, area_mkm2: float, resolve: Resolve, seed: int
 ) -> tuple[list[Post], dict[str, Any]]:
-    """Posts of every part that is wanted, and what else each part says, JSON values."""
+    """Posts of every part that is wanted, and what else each part says, JSON values.
+
+    CoverageError: a cover grid of waters that is less than `LEAST_SHARE` of `area_mkm2`, the area of the region.
+    """
     posts: list[Post] = []
     told: dict[str, Any] = {}
     if added.waters is not None:
         options = added.waters.numbers.model_copy(update={"seed": seed})
         cover = read_bawld(resolve(added.waters.cover))
+        require_coverage(float(cover["cell_area"].sum()) / M2_PER_MKM2, area_mkm2, added.waters.cover)
         totals = [waters(cover, options, gas) for gas in added.waters.gases]
         posts += water_posts(totals, region=region, period=period)
         told["waters"] = [found.to_dict() for found in totals]
@@ -181,9 +186,10 @@ def _fire(wanted: Fire, region: str, period: str, resolve: Resolve) -> list[Post
 
 
 def _thaw(wanted: Thaw, region: str, period: str, resolve: Resolve, seed: int) -> list[Post]:
-    """Means over the period, from 1 January of its first to 1 January of its last year."""
+    """Means over all years of the period."""
     table = read_table(None if wanted.terrains is None else resolve(wanted.terrains))
-    span = period_years(period)
+    first, last = period_years(period)
+    span = (first, last + 1)
     settings = thaw.Settings(
         scenario=wanted.scenario,
         to=max(span[1], table.scenario_year + thaw.RECENT_YEARS),
@@ -194,7 +200,7 @@ def _thaw(wanted: Thaw, region: str, period: str, resolve: Resolve, seed: int) -
         spans=(span,),
     )
     done = thaw.run(table, settings)
-    return [replace(post, region=region) for post in thaw_posts.posts(done, span)]
+    return [replace(post, region=region, period=period) for post in thaw_posts.posts(done, span)]
 
 
 def _coast(name: str, region: str, period: str, resolve: Resolve, seed: int) -> list[Post]:

@@ -18,6 +18,8 @@ Array = npt.NDArray[np.float64]
 M2_PER_MKM2 = 1e12
 DOMAIN_MKM2 = 18.42
 """The northern permafrost region without glaciers (Hugelius et al. 2024)."""
+LEAST_SHARE = 0.9
+"""Share of the domain that classes must fill: the five alone, without waters, are 0.93 of the published one."""
 TOLERANCE = 0.005
 """Share by which classes may exceed the domain, for areas that are printed rounded."""
 WETLAND_LIMITS = (2.8 / 3.2, 3.8 / 3.2)
@@ -81,7 +83,7 @@ def checked_areas(areas: Mapping[str, Limited], domain: float, where: str) -> di
     """The same areas, or the error that says why they cannot be.
 
     ConfigError: an unknown class, negative or crossed limits. CoverageError: classes that together exceed the `domain`,
-    million km2.
+    million km2, or fill less than `LEAST_SHARE` of it.
     """
     for name, area in areas.items():
         if name not in (*LAND, WATER, "rockland", "glacier"):
@@ -101,4 +103,14 @@ def checked_areas(areas: Mapping[str, Limited], domain: float, where: str) -> di
         )
     if not total > 0.0:
         raise InputError(f"{where}: no class has any area.")
+    require_coverage(sum(area.mean for area in areas.values()), domain, where)
     return dict(areas)
+
+
+def require_coverage(total: float, domain: float, where: str) -> None:
+    """CoverageError if an area of `total` is no inventory of the `domain`, million km2."""
+    if total < LEAST_SHARE * domain:
+        raise CoverageError(
+            f"{where}: covers {total:.3g} million km2, {100 * total / domain:.2g} % of the domain's {domain:.4g}. Give "
+            "the whole domain, or the region and area_mkm2 that this is."
+        )

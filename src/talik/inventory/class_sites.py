@@ -87,10 +87,7 @@ def of_growing_season(
         "growing-season means of sites",
         int(rows["site"].nunique()),
         len(rows),
-        (
-            f"{land}: growing season of {season.days:g} d, {100 * season.outside:g} % of the year's flux outside it"
-            + ("" if shares is None else "; BAWLD classes weighted by area"),
-        ),
+        (_told(land, season) + ("" if shares is None else "; BAWLD classes weighted by area"),),
     )
 
 
@@ -125,13 +122,15 @@ def of_months(rows: pd.DataFrame, land: str, gas: str, draws: int, seed: int) ->
         )
     annual = ((times @ flux) / (times @ held)).sum(axis=1)
     fewest = int(held.sum(axis=0).min())
-    notes = [f"{land}: at least {fewest} of {sites} {gas} sites in every month"]
+    whole = table.dropna()
+    notes = [
+        f"{land}: at least {fewest} of {sites} {gas} sites in every month; {len(whole)} hold all twelve"
+        + (f", whose mean year is {whole.sum(axis=1).mean():.3g} g m-2" if len(whole) else "")
+    ]
     if lost:
         notes.append(
             f"{land}: {lost} draws of {gas} sites without some month were drawn again; limits are too narrow"
         )
-    if sites < 5:
-        notes.append(f"{land}: {sites} sites only; a bootstrap of so few gives limits that are too narrow")
     return Density(
         land,
         gas,
@@ -142,6 +141,33 @@ def of_months(rows: pd.DataFrame, land: str, gas: str, draws: int, seed: int) ->
         int(rows["flux"].notna().sum()),
         tuple(notes),
     )
+
+
+def of_whole_years(rows: pd.DataFrame, land: str, gas: str, draws: int, seed: int) -> Density:
+    """A class as the mean year of the sites that hold all twelve months (each the mean of its years).
+
+    rows : as for `of_months`. InputError: no such site.
+    """
+    _require(rows, land, gas)
+    table = rows.groupby(["site_id", "month"])["flux"].mean().unstack("month").reindex(columns=list(MONTHS))
+    whole = table.dropna().sum(axis=1)
+    if whole.empty:
+        raise InputError(
+            f"{gas} of {land}: no site holds all twelve months. Leave the class to another source."
+        )
+    sites = pd.Series(whole.index, index=whole.index)
+    annual = resampled_means(whole, sites, draws, named_rng(seed, f"{gas} of {land} in whole years"))
+    mean = float(whole.mean())
+    source = "years of sites that hold all months"
+    return Density(land, gas, of_draws(annual, mean), annual, source, len(whole), len(whole))
+
+
+def of_annual(rows: pd.DataFrame, land: str, gas: str, draws: int, seed: int) -> Density:
+    """A class from annual fluxes of its sites. rows : `site` and `flux`, g m-2 yr-1 of the element."""
+    _require(rows, land, gas)
+    annual = resampled_means(rows["flux"], rows["site"], draws, named_rng(seed, f"annual {gas} of {land}"))
+    value = of_draws(annual, float(rows["flux"].mean()))
+    return Density(land, gas, value, annual, "annual fluxes of sites", int(rows["site"].nunique()), len(rows))
 
 
 def of_summary(
@@ -155,9 +181,7 @@ def of_summary(
         of_draws(values, float(year_of_growing_season(daily.mean, season))),
         values,
         source,
-        notes=(
-            f"{land}: growing season of {season.days:g} d, {100 * season.outside:g} % of the year's flux outside it",
-        ),
+        notes=(_told(land, season),),
     )
 
 
@@ -189,6 +213,31 @@ def sampling_bias(
             }
         )
     return out
+
+
+def site_places(rows: pd.DataFrame) -> list[dict[str, float | str | int]]:
+    """Where the sites of each class are. rows : `site_id`, `land`, `lat` and `frozen` (1 where permafrost is reported).
+
+    For each class: sites, their mean and southernmost latitude, and the share of them that report permafrost.
+    """
+    sites = rows.groupby(["land", "site_id"])[["lat", "frozen"]].mean().groupby("land")
+    return [
+        {
+            "land": str(land),
+            "sites": len(mine),
+            "mean_latitude": float(mine["lat"].mean()),
+            "southernmost": float(mine["lat"].min()),
+            "permafrost_share": float((mine["frozen"] > 0.0).mean()),
+        }
+        for land, mine in sites
+    ]
+
+
+def _told(land: str, season: ClassSeason) -> str:
+    return (
+        f"{land}: growing season of {season.days:g} d, {100 * season.outside:g} % of the year's flux outside it; "
+        "limits hold no error of the season"
+    )
 
 
 def _require(rows: pd.DataFrame, land: str, gas: str) -> None:

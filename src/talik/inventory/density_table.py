@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from talik.errors import ConfigError, InputError, UnitsError
 from talik.flux.table import mass_ratio
 from talik.inventory.class_sites import Density, of_summary
 from talik.inventory.classes import LAND
-from talik.inventory.limits import Limited, draws_of
-from talik.inventory.season import ClassSeason
+from talik.inventory.limits import Limited, draws_of, of_draws
+from talik.inventory.season import ClassSeason, year_of_two_seasons
 from talik.posts.published import components
 from talik.posts.rows import a_number
 from talik.yamlio import read_text
 
 COLUMNS = ("class", "gas", "season", "mean", "low", "high", "units", "source")
-SEASONS = ("year", "growing")
+SEASONS = ("year", "growing", "cold")
+LARGEST = 1e5
+"""g m-2, above which no flux is."""
 ELEMENT = {"CO2": "C", "CH4": "C", "N2O": "N"}
 SUMMARY = "growing_season.csv"
 _UNITS = re.compile(r"(?P<prefix>[kmu]?)g (?P<species>[A-Z0-9]+(?:-[CN])?) m-2 (?P<time>d-1|yr-1)")
@@ -54,8 +57,9 @@ def read_densities(
 ) -> dict[str, Density]:
     """Densities of one gas by class from a CSV file with the columns `COLUMNS`.
 
-    units name what is weighed: `g CH4-C m-2 yr-1`, `mg CH4 m-2 d-1`; season is `year` or `growing`, the mean daily flux
-    of the growing season. low and high are 95 % limits. Every mistake is an error with file, line, found and expected.
+    units name what is weighed: `g CH4-C m-2 yr-1`, `mg CH4 m-2 d-1`; season is `year`, or `growing` and `cold`, mean
+    daily fluxes of the growing season and of the rest of the year; `growing` alone is scaled by the share outside it.
+    low and high are 95 % limits. Every mistake is an error with file, line, found and expected.
     """
     return _densities(read_text(path), str(path), gas, seasons, draws, seed)
 
@@ -71,10 +75,55 @@ def printed_growing_season(
 def _densities(
     text: str, name: str, gas: str, seasons: Mapping[str, ClassSeason], draws: int, seed: int
 ) -> dict[str, Density]:
+    out: dict[str, Density] = {}
+    by_class: dict[str, dict[str, _Row]] = {}
+    for row in _rows(text, name, gas):
+        held = by_class.setdefault(row.land, {})
+        if row.season in held:
+            raise InputError(
+                f"{row.where}: {row.land} stands twice for {gas} and season {row.season}; keep one."
+            )
+        held[row.season] = row
+    for land, held in by_class.items():
+        first = next(iter(held.values()))
+        if set(held) == {"year"}:
+            drawn = draws_of(first.value, draws, seed, f"{gas} of {land}, {name}")
+            out[land] = Density(land, gas, first.value, drawn, first.source)
+        elif set(held) == {"growing"}:
+            season = _season(seasons, land, first.where)
+            out[land] = of_summary(land, gas, first.value, season, draws, seed, first.source)
+        elif set(held) == {"growing", "cold"}:
+            days = _season(seasons, land, first.where).days
+            growing, cold = (
+                draws_of(held[season].value, draws, seed, f"{gas} of {land}, {name}, {season}")
+                for season in ("growing", "cold")
+            )
+            annual = year_of_two_seasons(growing, cold, days)
+            mean = float(year_of_two_seasons(held["growing"].value.mean, held["cold"].value.mean, days))
+            note = f"{land}: growing season of {days:g} d, the rest of the year apart; limits hold no error of that"
+            out[land] = Density(land, gas, of_draws(annual, mean), annual, first.source, notes=(note,))
+        else:
+            raise InputError(
+                f"{first.where}: {land} has {gas} of {' and '.join(held)}; expected year, growing, or growing and cold."
+            )
+    return out
+
+
+class _Row(NamedTuple):
+    """A row of a table: `value` is g m-2 of the element, a day (growing, cold) or a year."""
+
+    land: str
+    season: str
+    value: Limited
+    source: str
+    where: str
+
+
+def _rows(text: str, name: str, gas: str) -> Iterator[_Row]:
+    """Rows of one gas, checked."""
     reader = csv.DictReader(io.StringIO(text))
     if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
         raise InputError(f"{name}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}.")
-    out: dict[str, Density] = {}
     for row in reader:
         where = f"{name}, line {reader.line_num}"
         land = (row["class"] or "").strip()
@@ -86,31 +135,25 @@ def _densities(
             raise InputError(f"{where}: gas is {row['gas']!r}; expected one of {', '.join(ELEMENT)}.")
         if row["gas"] != gas:
             continue
-        if land in out:
-            raise InputError(f"{where}: {land} stands twice for {gas}; keep one.")
         if row["season"] not in SEASONS:
             raise InputError(
                 f"{where}: season of {land} is {row['season'] or 'missing'}; expected one of {', '.join(SEASONS)}. A "
                 "flux of a season is no flux of a year."
             )
         factor, per_day = factor_of(row["units"] or "", gas, where)
-        if per_day != (row["season"] == "growing"):
-            wanted = "d-1 for the growing season, yr-1 for a year"
+        if per_day == (row["season"] == "year"):
+            wanted = "d-1 for a season, yr-1 for a year"
             raise UnitsError(
                 f"{where}: units {row['units']!r} with season {row['season']}; expected {wanted}."
             )
         numbers = (a_number(row[key], key, where) for key in ("mean", "low", "high"))
         value = Limited(*numbers).times(factor)
-        if not value.low <= value.mean <= value.high:
-            raise InputError(f"{where}: mean of {land} lies outside its limits; low is the 2.5 % limit.")
-        source = row["source"] or name
-        if per_day:
-            out[land] = of_summary(land, gas, value, _season(seasons, land, where), draws, seed, source)
-        else:
-            out[land] = Density(
-                land, gas, value, draws_of(value, draws, seed, f"{gas} of {land}, {name}"), source
+        if not (value.low <= value.mean <= value.high and abs(value.mean) < LARGEST):
+            raise InputError(
+                f"{where}: mean of {land} is {value.mean:g} ({value.low:g}, {value.high:g}) g m-2 of {ELEMENT[gas]}; "
+                f"expected a number below {LARGEST:g} that lies inside its limits; low is the 2.5 % limit."
             )
-    return out
+        yield _Row(land, row["season"], value, row["source"] or name, where)
 
 
 def factor_of(units: str, gas: str, where: str) -> tuple[float, bool]:

@@ -11,7 +11,7 @@ from talik.errors import ConfigError, InputError
 from talik.flux.io import open_flux
 from talik.flux.table import mass_ratio
 from talik.inventory.areas import wetland_shares
-from talik.inventory.class_sites import Density, of_growing_season, of_months
+from talik.inventory.class_sites import Density, of_annual, of_growing_season, of_months, of_whole_years
 from talik.inventory.classes import COVER, LAND, WETLANDS, inventory_class
 from talik.inventory.density_fluxes import of_fluxes
 from talik.inventory.density_table import (
@@ -21,7 +21,7 @@ from talik.inventory.density_table import (
     read_densities,
 )
 from talik.inventory.land_cover import suspect_gas_mass
-from talik.inventory.settings import GrowingSeason, InventorySettings, Months, Source, Table
+from talik.inventory.settings import Annual, GrowingSeason, InventorySettings, Months, Source, Table
 from talik.inventory.settings_base import Gas, Resolve, period_years
 from talik.sources.site_table import MONTHLY, SiteTable, read_sites
 from talik.sources.wetland_ch4 import WetlandSites, read_wetland_ch4
@@ -41,7 +41,7 @@ def densities(
     out: dict[str, Density] = {}
     for source in sources:
         found = of_source(gas, source, settings, resolve, seed)
-        if source != "published":
+        if source != "published" and settings.check_gas_mass:
             reference = published_densities(gas, settings.draws, seed)
             if (told := suspect_gas_mass(found, reference)) is not None:
                 raise InputError(told)
@@ -71,15 +71,23 @@ def of_source(
             raise ConfigError(f"inventory.densities.{gas}: site tables have CO2 and CH4. Give a table.")
         years = source.years or period_years(settings.period)
         rows = monthly_rows(read_sites(resolve(source.months)), gas, source, years)
-        found = {}
-        for land, mine in rows.groupby("land"):
-            try:
-                found[str(land)] = of_months(mine, str(land), gas, draws, seed)
-            except InputError:
-                if not _whole_year(mine):
-                    continue  # left to the next source, as a class that the table does not have
-                raise
-        return found
+        if source.whole_years:
+            months = rows.groupby("site_id")["month"].transform("nunique")
+            rows = rows[months == 12]
+        make = of_whole_years if source.whole_years else of_months
+        # a class with few sites or without some month is left to the next source
+        return {
+            str(land): make(mine, str(land), gas, draws, seed)
+            for land, mine in rows.groupby("land")
+            if mine["site_id"].nunique() >= source.fewest_sites and mine["month"].nunique() == 12
+        }
+    if isinstance(source, Annual):
+        if gas != "CH4":
+            raise ConfigError(f"inventory.densities.{gas}: annual is a table of CH4; leave it to CH4.")
+        annual = annual_rows(read_wetland_ch4(resolve(source.annual)))
+        return {
+            str(land): of_annual(mine, str(land), gas, draws, seed) for land, mine in annual.groupby("land")
+        }
     path = resolve(source.fluxes)
     with open_flux(path) as ds:
         return of_fluxes(ds.load(), gas, draws, seed, settings.areas.rockland, str(path))
@@ -107,6 +115,22 @@ def _growing_season(
     return out
 
 
+def _is_yes(value: object) -> bool:
+    return str(value).strip().lower() == "yes"
+
+
+def annual_rows(sites: WetlandSites) -> pd.DataFrame:
+    """Annual fluxes as site, land and flux (g CH4-C m-2 yr-1); rows without one are left out."""
+    table = sites.table[sites.table["ch4_annual"].notna()]
+    return pd.DataFrame(
+        {
+            "site": table["site_id"] + ", " + table["class"],
+            "land": table["class"].map(lambda code: COVER[code].inventory),
+            "flux": table["ch4_annual"] * mass_ratio(sites.species, ELEMENT["CH4"]),
+        }
+    )
+
+
 def season_rows(sites: WetlandSites) -> pd.DataFrame:
     """Growing-season means as site, cover, land, flux (g CH4-C m-2 d-1) and cell_id; rows without a mean are left out.
 
@@ -125,7 +149,7 @@ def season_rows(sites: WetlandSites) -> pd.DataFrame:
 
 
 def monthly_rows(sites: SiteTable, gas: Gas, wanted: Months, years: tuple[int, int]) -> pd.DataFrame:
-    """Monthly fluxes as site_id, land, year, month and flux (g m-2 month-1 of the element, up).
+    """Monthly fluxes as site_id, land, year, month, flux (g m-2 month-1 of the element, up), lat and frozen (1, 0).
 
     Left out are rows whose `vegetation` is no class of BAWLD, of other `years`, and of sites that are not `wanted`.
     InputError: no row is left.
@@ -139,7 +163,7 @@ def monthly_rows(sites: SiteTable, gas: Gas, wanted: Months, years: tuple[int, i
         )
     rows = rows[rows["year"].between(*years) & (rows["lat"] >= wanted.south)]
     if wanted.permafrost:
-        rows = rows[rows["permafrost"].astype("string").str.strip().str.lower() == "yes"]
+        rows = rows[[_is_yes(value) for value in rows["permafrost"]]]
     by_name = {cover.name: cover for cover in COVER.values()}
     by_name["tundra wetland"] = COVER["WTU"]
     known = rows["vegetation"].astype("string").str.strip().str.lower().map(by_name, na_action="ignore")
@@ -152,6 +176,8 @@ def monthly_rows(sites: SiteTable, gas: Gas, wanted: Months, years: tuple[int, i
             "year": kept["year"],
             "month": kept["month"],
             "flux": kept[flux],
+            "lat": kept["lat"],
+            "frozen": [float(_is_yes(v)) for v in kept["permafrost"]] if "permafrost" in kept else 0.0,
         }
     )
     out = out[out["land"].isin(list(LAND))]
@@ -161,10 +187,6 @@ def monthly_rows(sites: SiteTable, gas: Gas, wanted: Months, years: tuple[int, i
             f"({', '.join(by_name)}). Widen years or south."
         )
     return out
-
-
-def _whole_year(rows: pd.DataFrame) -> bool:
-    return set(rows["month"]) == set(range(1, 13))
 
 
 def read_cover(settings: InventorySettings, resolve: Resolve) -> xr.Dataset:

@@ -16,8 +16,8 @@ from talik.inventory.density_table import ELEMENT
 from talik.inventory.limits import Limited, draws_of, of_draws
 from talik.posts import GASES, Post
 
-GAS_MASS_MATCH = 0.02
-"""Largest scatter of ratios of two sets of densities that are taken for the ratio of gas mass to element mass."""
+GAS_MASS_MATCH = 0.08
+"""How near the ratios of two sets of densities come to that of gas mass to element mass where they are taken for it."""
 GROUPS = ("uplands", "wetlands")
 
 
@@ -158,6 +158,6 @@ def suspect_gas_mass(own: Mapping[str, Density], other: Mapping[str, Density]) -
         return None
     return (
         f"densities of {gas} of {own[both[0]].source} are {expected:.3f} times those of {other[both[0]].source} in all "
-        f"{len(both)} common classes: they look like mass of {gas}, not of {element}. Divide them, or write the units "
-        f"as mass of {gas}."
+        f"{len(both)} common classes: they look like mass of {gas}, not of {element}. Divide them, write the units "
+        f"as mass of {gas}, or set check_gas_mass: false if they are right."
     )

@@ -10,16 +10,18 @@ import numpy as np
 from talik.errors import InputError
 from talik.inventory.added import added_posts
 from talik.inventory.areas import checked_areas, class_weight, cover_areas, published_areas
-from talik.inventory.class_sites import Density, sampling_bias
+from talik.inventory.class_sites import Density, sampling_bias, site_places
 from talik.inventory.classes import LAND
-from talik.inventory.estimates import densities, read_cover, season_rows
+from talik.inventory.estimates import densities, monthly_rows, read_cover, season_rows
 from talik.inventory.land_cover import ClassFlux, class_flux, posts
 from talik.inventory.limits import Limited
-from talik.inventory.settings import GrowingSeason, InventorySettings
-from talik.inventory.settings_base import Gas, Resolve
+from talik.inventory.season import YEAR_DAYS
+from talik.inventory.settings import GrowingSeason, InventorySettings, Months
+from talik.inventory.settings_base import Gas, Resolve, period_years
 from talik.inventory.synthesis import SynthesisSettings, synthesis
 from talik.posts import COMBINATIONS, Post, Recipe, Term, evaluate
 from talik.posts.rows import row_of
+from talik.sources.site_table import read_sites
 from talik.sources.wetland_ch4 import read_wetland_ch4
 
 TOTAL = "inventory.land_cover"
@@ -49,11 +51,14 @@ def run(settings: InventorySettings, resolve: Resolve, seed: int) -> dict[str, A
                 "classes": [flux.to_dict() for flux in other],
                 "total": _total(posts(other, settings.region, settings.period), gas, seed),
             }
-    beside_land, told = added_posts(settings.added, settings.region, settings.period, resolve, seed)
+    beside_land, told = added_posts(
+        settings.added, settings.region, settings.period, settings.area_mkm2, resolve, seed
+    )
     return {
         "region": settings.region,
         "period": settings.period,
         "area_mkm2": settings.area_mkm2,
+        "area_share": sum(area.mean for area in areas.values()) / settings.area_mkm2,
         "areas_mkm2": {name: area._asdict() for name, area in areas.items()},
         "gases": by_gas,
         "sampling": _sampling(settings, resolve),
@@ -121,29 +126,47 @@ def _total(mine: Sequence[Post], gas: Gas, seed: int) -> dict[str, Any]:
 
 
 def _synthesis(settings: InventorySettings, resolve: Resolve, seed: int) -> dict[str, Any] | None:
-    """Statistics of CH4 classes, over rows and over sites; None without a table of growing-season means."""
-    source = next((s for s in settings.densities.get("CH4", ()) if isinstance(s, GrowingSeason)), None)
+    """Statistics of the CH4 of wetland classes by season and year; None without a table of growing-season means."""
+    source = _ch4_sites(settings)
     if source is None:
         return None
-    sites = read_wetland_ch4(resolve(source.growing_season)).table.dropna(subset=["ch4_mean"])
-    table = sites.rename(columns={"ch4_mean": "flux"}).assign(site=sites["site_id"])[
-        ["flux", "class", "site"]
-    ]
+    sites = read_wetland_ch4(resolve(source.growing_season)).table
+    sites = sites.assign(site=sites["site_id"], ch4_annual=sites["ch4_annual"] * (1e3 / YEAR_DAYS))
     wanted = SynthesisSettings(references=("PEB",), resamples=max(settings.draws, 1000), seed=seed)
-    return synthesis(table, wanted).to_dict()
+    return {
+        name: synthesis(
+            sites.dropna(subset=[column]).rename(columns={column: "flux"})[
+                ["flux", "class", "site", "dataset"]
+            ],
+            wanted,
+        ).to_dict()
+        for name, column in (("growing_season", "ch4_mean"), ("annual", "ch4_annual"))
+    }
 
 
-def _sampling(settings: InventorySettings, resolve: Resolve) -> list[dict[str, Any]]:
-    """How the climate of CH4 sites differs from that of their classes; empty without a cover grid that has it."""
-    source = next((s for s in settings.densities.get("CH4", ()) if isinstance(s, GrowingSeason)), None)
-    if source is None or settings.areas.cover is None:
-        return []
+def _ch4_sites(settings: InventorySettings) -> GrowingSeason | None:
+    return next((s for s in settings.densities.get("CH4", ()) if isinstance(s, GrowingSeason)), None)
+
+
+def _sampling(settings: InventorySettings, resolve: Resolve) -> dict[str, list[dict[str, Any]]]:
+    """Where the sites of each class are: latitude and permafrost of CO2 sites; climate of CH4 sites against that of the
+    class's area, with a cover grid that has temperatures."""
+    out: dict[str, list[dict[str, Any]]] = {}
+    for gas, sources in settings.densities.items():
+        for source in sources:
+            if isinstance(source, Months):
+                years = source.years or period_years(settings.period)
+                rows = monthly_rows(read_sites(resolve(source.months)), gas, source, years)
+                out.setdefault(gas, []).extend(site_places(rows))
+    wetlands = _ch4_sites(settings)
+    if wetlands is None or settings.areas.cover is None:
+        return out
     cover = read_cover(settings, resolve)
     if "tair_annual" not in cover:
-        return []
-    rows = season_rows(read_wetland_ch4(resolve(source.growing_season)))
+        return out
+    rows = season_rows(read_wetland_ch4(resolve(wetlands.growing_season)))
     by_cell = cover["tair_annual"].to_series().set_axis(cover["cell_id"].to_numpy())
     rows = rows.assign(tair=rows["cell_id"].map(by_cell).astype(np.float64)).dropna(subset=["tair"])
     known = cover["tair_annual"].notnull().to_numpy()
     weight = np.stack([class_weight(cover, name, settings.areas.rockland)[known] for name in LAND])
-    return sampling_bias(rows, cover["tair_annual"].to_numpy()[known], weight, list(LAND))
+    return out | {"climate": sampling_bias(rows, cover["tair_annual"].to_numpy()[known], weight, list(LAND))}

@@ -14,6 +14,7 @@ import yaml
 
 from talik.files import write_text
 from talik.inventory.settings import (
+    Annual,
     Fluxes,
     GrowingSeason,
     InventorySettings,
@@ -98,6 +99,8 @@ def _file(source: Source) -> str | None:
     match source:
         case GrowingSeason():
             return source.growing_season
+        case Annual():
+            return source.annual
         case Months():
             return source.months
         case Table():

@@ -39,6 +39,17 @@ class Months(Frozen):
     """Sites south of this latitude are left out: most of them lie outside the permafrost region."""
     permafrost: bool = False
     """Only sites that report permafrost."""
+    fewest_sites: Annotated[int, Field(ge=2)] = 5
+    """A class with fewer sites is left to the next source: a bootstrap of so few is far too narrow."""
+    whole_years: bool = False
+    """Only sites that hold all twelve months; a year is then the mean of theirs."""
+
+
+class Annual(Frozen):
+    """Annual CH4 at sites."""
+
+    annual: str
+    """A table of BAWLD-CH4."""
 
 
 class Table(Frozen):
@@ -54,7 +65,7 @@ class Fluxes(Frozen):
     fluxes: str
 
 
-Source = GrowingSeason | Months | Table | Fluxes | Literal["published", "printed growing season"]
+Source = GrowingSeason | Annual | Months | Table | Fluxes | Literal["published", "printed growing season"]
 """Where densities come from: `published` is printed total over printed area of Hugelius et al. (2024), `printed growing
 season` are means of uplands by Kuhn et al."""
 Sources = Annotated[tuple[Source, ...], Field(min_length=1)]
@@ -93,6 +104,8 @@ class InventorySettings(Frozen):
     """Other estimates by name, shown beside; they enter no post."""
     seasons: Mapping[Gas, Mapping[str, ClassSeason]] = Field(default_factory=dict)
     """Growing seasons of classes that replace the built-in ones (CH4 and N2O)."""
+    check_gas_mass: bool = True
+    """Refuse densities that are the published ones times mass of the gas over mass of its element, in all classes."""
     added: Added = Added()
     """Waters, fire, abrupt thaw, seeps, coasts, human emissions."""
     draws: Annotated[int, Field(ge=1000, le=1_000_000)] = 10_000

@@ -62,10 +62,10 @@ UNITS: Mapping[str, str] = MappingProxyType(
 class WetlandSites:
     """Methane fluxes of wetland sites, a row a site, class and period of measurement, and how they were read.
 
-    table : site_id, site, class (BAWLD code), lat, lon, years (as printed), first_year, last_year, ch4_mean,
-        ch4_median, ch4_max (of the growing season), ch4_annual, season_length, water_table (negative: below the
-        surface), soil_temperature, method (Chamber or EC), cell_id of the BAWLD cell, country, reference. NaN or NA
-        where nothing is given; years, first_year, last_year and cell_id are nullable.
+    table : site_id, site, class (BAWLD code), dataset (the synthesis that a row is from), lat, lon, years (as printed),
+        first_year, last_year, ch4_mean, ch4_median, ch4_max (of the growing season), ch4_annual, season_length,
+        water_table (negative: below the surface), soil_temperature, method (Chamber or EC), cell_id of the BAWLD cell,
+        country, reference. NaN or NA where nothing is given; years, first_year, last_year and cell_id are nullable.
     units : units by column. The four fluxes are masses of `species` (the gas); `talik.flux.mass_ratio` gives carbon.
     notes : what is doubtful, sentences.
     """
@@ -105,7 +105,8 @@ def read_wetland_ch4(path: str | Path) -> WetlandSites:
     out["cell_id"] = _numbers(rows, _Number("", "Cell_ID", "", 0, np.inf), path).astype("Int64")
     _check_fluxes(out, path, notes)
     _note_mirrored(out, path, notes)
-    order = ["site_id", "site", "class", "lat", "lon", "years", "first_year", "last_year"]
+    out["dataset"] = rows["Database"].astype("string").str.strip()
+    order = ["site_id", "site", "class", "dataset", "lat", "lon", "years", "first_year", "last_year"]
     order += [n.name for n in _NUMBERS] + ["method", "cell_id", "country", "reference"]
     return WetlandSites(out[order], UNITS, SPECIES, tuple(notes))
 
