@@ -7,11 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 import yaml
 from typer.testing import CliRunner
 
 from talik.cli import app
+from talik.flux import make_flux_dataset
+from talik.flux.io import write_netcdf
+from talik.inventory.classes import LAND
 
 runner = CliRunner()
 
@@ -95,6 +101,13 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
         ({"densities": {"CO2": [{"growing_season": "p.yaml"}]}}, "growing_season is a table of CH4"),
         ({"areas": {"classes": {"dry_tundra": [-1, -2, 0]}}}, "area of dry_tundra is -1 (-2, 0)"),
         ({"areas": {"classes": {"taiga": [1, 1, 1]}}}, "land-cover class 'taiga' is unknown"),
+        ({"period": "last decade"}, "inventory.period"),
+        ({"period": "2020-2000"}, "ends before it begins"),
+        ({"region": "Alaska"}, "give areas of Alaska"),
+        (
+            {"densities": {"CO2": [{"months": "p.yaml", "years": [2020, 2000]}]}},
+            "the last is before the first",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(
@@ -103,6 +116,54 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     result = talik("inventory", "run", str(project(tmp_path, **inventory)), code=2)
     assert match in result.stderr.replace("\n", " ")
     assert not (tmp_path / "out").exists()
+
+
+def test_another_region_and_period_is_a_budget_of_its_own(tmp_path: Path) -> None:
+    areas = {name: [1.0, 0.9, 1.1] for name in LAND}
+    path = project(
+        tmp_path,
+        region="Alaska",
+        period="2010-2015",
+        area_mkm2=5.0,
+        areas={"classes": areas},
+        added={"fire": {"co2_c": 10.0}},
+    )
+    talik("inventory", "run", str(path))
+    told = json.loads(talik("budget", str(tmp_path / "out" / "inventory-posts.yaml"), "--json").stdout)
+    total = next(p for p in told["posts"] if (p["id"], p["gas"]) == ("total.inventory", "CO2"))
+    classes = [p for p in told["posts"] if p["gas"] == "CO2" and p["id"].split(".")[1] in LAND]
+    assert len(classes) == 5
+    assert abs(total["mean"] - sum(p["mean"] for p in classes) - 10.0) < 1e-9
+    assert {p["region"] for p in told["posts"]} == {"Alaska"}
+
+
+def test_a_region_is_a_file_of_the_project_or_a_name(tmp_path: Path) -> None:
+    square = {"type": "Polygon", "coordinates": [[[10, 60], [20, 60], [20, 70], [10, 70], [10, 60]]]}
+    feature = {"type": "Feature", "properties": {"name": "square"}, "geometry": square}
+    (tmp_path / "square.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    lat, lon = np.arange(50.5, 90.0), np.arange(-179.5, 180.0)
+    data = xr.DataArray(
+        np.full((24, lat.size, lon.size), 1e-9),
+        dims=("time", "lat", "lon"),
+        coords={"time": pd.date_range("2000-01-01", periods=24, freq="MS"), "lat": lat, "lon": lon},
+        attrs={"units": "kg m-2 s-1"},
+    )
+    ds = make_flux_dataset({"fFire": data}, approach="inventory", source="made", coverage=1.0)
+    write_netcdf(ds, tmp_path / "fire.nc")
+    found = {}
+    for within in ("square.geojson", "bands:60,90"):
+        added = {"fire": {"fluxes": "fire.nc", "within": within}}
+        told = talik("inventory", "run", str(project(tmp_path, period="2000-2001", added=added)), "--json")
+        posts = json.loads(told.stdout)["added"]["posts"]
+        found[within] = next(p["mean"] for p in posts if p["gas"] == "CO2")
+    assert 0.0 < found["square.geojson"] < 0.1 * found["bands:60,90"]
+
+
+def test_a_budget_of_an_inventory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("talik: 1\nname: x\nbudget: {posts: inventory}\nreport: {}\n")
+    shown = talik("report", str(path), "--out", str(tmp_path / "r.html"), code=2)
+    assert "the project has no section inventory" in shown.stderr
 
 
 def test_a_project_without_the_section_is_told(tmp_path: Path) -> None:

@@ -125,6 +125,20 @@ def test_seeps_and_coasts(tmp_path: Path) -> None:
         found["lateral.coastal_erosion", "C"].mean, 2e6 * 0.5 * 4 * 20 * 1e-9, rtol=0.01
     )
     np.testing.assert_allclose(found["lateral.coastal_erosion", "N"].mean, 0.008, rtol=0.02)
+    for column, value, match in (
+        ("retreat_m_yr", np.inf, r"retreat_m_yr in row 1 is inf"),
+        ("height_m_low", 9.0, r"row 1: height_m is 4 \(9, 4.4\)"),
+        ("length_km", 1e7, "no region has above 1e"),
+    ):
+        bad = pd.DataFrame([values], columns=columns)
+        bad[column] = value
+        bad.to_csv(tmp_path / "bad.csv", index=False)
+        with pytest.raises(InputError, match=match):
+            made(tmp_path, coast="bad.csv")
+    with pytest.raises(ValueError, match="expected mean, low, high with 0 <= low"):
+        Added.model_validate({"geological_tg_ch4": [2.0, 3.0, 1.0]})
+    own = made(tmp_path, geological_tg_ch4=[3.0, 2.0, 4.0])["inventory.geological", "CH4"]
+    assert own.source == "given in the project"
     pd.DataFrame({"length_km": [1.0]}).to_csv(tmp_path / "short.csv", index=False)
     with pytest.raises(InputError, match="no column retreat_m_yr, retreat_m_yr_low"):
         made(tmp_path, coast="short.csv")
@@ -185,6 +199,8 @@ def test_human_emissions_need_files() -> None:
         ({"co2_c": 1.0, "table": "a"}, "give one of co2_c, table and fluxes"),
         ({"fluxes": "a"}, "fluxes and within belong together"),
         ({"co2_c": -1.0}, "greater than 0"),
+        ({"co2_c": 1.0, "share": 0.5}, "share belongs to table and fluxes"),
+        ({"table": "a", "regions": ["BONA", "BONA"]}, "name each one once"),
     ],
 )
 def test_fires_are_of_one_source(fire: dict[str, Any], match: str) -> None:

@@ -8,9 +8,13 @@ from functools import partial
 
 from talik.budget.compute import BUILTIN
 from talik.budget.settings import BudgetSettings
+from talik.errors import ConfigError
 from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
+
+POSTS_OF = ("inventory",)
+"""Sections of a project that make posts."""
 
 
 def steps(project: Project, settings: BudgetSettings) -> list[Step]:
@@ -18,6 +22,10 @@ def steps(project: Project, settings: BudgetSettings) -> list[Step]:
     seed = settings.seed if "seed" in settings.model_fields_set else project.base.seed
     settings = settings.model_copy(update={"seed": seed})
     made = settings.posts in project.sections
+    if settings.posts in POSTS_OF and not made:
+        raise ConfigError(
+            f"budget.posts: {settings.posts}: the project has no section {settings.posts}. Add it."
+        )
     path = None if made or settings.posts == BUILTIN else project.resolve(settings.posts)
     return [
         Step(

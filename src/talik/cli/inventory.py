@@ -42,8 +42,9 @@ def run(
     with bad_input_exits():
         from talik.errors import ConfigError
         from talik.inventory.run import check
-        from talik.inventory.section import RESULT, files_of, read_result, steps
+        from talik.inventory.section import RESULT, files_in, read_result, steps
         from talik.inventory.settings import InventorySettings
+        from talik.inventory.settings_base import lookup
         from talik.workflow.project import load_project
         from talik.workflow.run import plan_project
 
@@ -52,8 +53,7 @@ def run(
         if not isinstance(settings, InventorySettings):
             raise ConfigError(f"{project}: has no section inventory. Add one; see the guide on inventories.")
         plan = plan_project(loaded, [step.name for step in steps(loaded, settings)])
-        files = {name: loaded.resolve(name) for name in files_of(settings)}
-        check(settings, files.__getitem__, loaded.base.seed)
+        check(settings, lookup(files_in(loaded, settings)), loaded.base.seed)
         if not as_json:
             sys.stderr.write(plan_text(plan))
         if dry_run:
@@ -146,7 +146,5 @@ def limited(number: dict[str, float]) -> str:
 
 
 def _short(value: float) -> str:
-    """Three significant digits without an exponent; 0 for what is below 0.0005."""
-    if abs(value) >= 100.0:
-        return f"{value:.0f}"
-    return f"{value:.3g}" if abs(value) >= 5e-4 else "0"
+    """Three significant digits, all digits before the point."""
+    return f"{value:.0f}" if abs(value) >= 100.0 else f"{value:.3g}"

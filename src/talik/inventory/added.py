@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
@@ -24,7 +25,7 @@ from talik.inventory.fire import (
     fires_of_table,
 )
 from talik.inventory.lateral import CoastSegment, ErosionSettings, coastal_erosion, geological_post
-from talik.inventory.limits import Limited
+from talik.inventory.limits import Limited, ordered
 from talik.inventory.settings_base import Gas, Resolve, period_years
 from talik.inventory.thaw import posts as thaw_posts
 from talik.inventory.thaw import result as thaw
@@ -72,6 +73,10 @@ class Fire(Frozen):
             raise ValueError("give one of co2_c, table and fluxes")
         if (self.fluxes is None) != (self.within is None):
             raise ValueError("fluxes and within belong together")
+        if self.co2_c is not None and self.share != 1.0:
+            raise ValueError("co2_c is that of the region already; share belongs to table and fluxes")
+        if not self.regions or len(set(self.regions)) != len(self.regions):
+            raise ValueError(f"regions {list(self.regions)}: name each one once, at least one")
         return self
 
 
@@ -83,7 +88,7 @@ class Thaw(Frozen):
     balance: str | None = None
     terrains: str | None = None
     """A table of terrains of your own."""
-    draws: Annotated[int, Field(ge=100)] = 2000
+    draws: Annotated[int, Field(ge=100, le=thaw.MOST_DRAWS)] = 2000
 
 
 class Human(Frozen):
@@ -113,6 +118,16 @@ class Added(Frozen):
     """A table of eroding coasts."""
     human: Human | None = None
 
+    @model_validator(mode="after")
+    def _seeps(self) -> Added:
+        if (given := self.geological_tg_ch4) is not None:
+            mean, low, high = given
+            if not 0.0 <= low <= mean <= high:
+                raise ValueError(
+                    f"geological_tg_ch4 {list(given)}: expected mean, low, high with 0 <= low <= mean <= high"
+                )
+        return self
+
     def files(self) -> list[str]:
         """Every file that it names, as it stands there."""
         named = [self.coast]
@@ -124,9 +139,18 @@ class Added(Frozen):
                 named += [name for files in held.values() for name in files]
         return [name for name in named if name is not None]
 
+    def places(self) -> list[str]:
+        """Regions that it names, which may be files."""
+        return [
+            part.within for part in (self.fire, self.human) if part is not None and part.within is not None
+        ]
+
 
 COAST = ("length_km", "retreat_m_yr", "height_m", "carbon_kg_m3", "carbon_to_nitrogen")
 """Columns of a table of coasts; all but the first with limits in `_low` and `_high`."""
+
+
+LONGEST_KM = 1e6
 
 
 def added_posts(
@@ -150,7 +174,10 @@ def added_posts(
     if added.thaw is not None:
         posts += _thaw(added.thaw, region, period, resolve, seed)
     if added.geological_tg_ch4 is not None:
-        posts.append(geological_post(Limited(*added.geological_tg_ch4), region=region, period=period))
+        seeps = Limited(*added.geological_tg_ch4)
+        printed = seeps == lateral.GEOLOGICAL_TG_CH4
+        source = "Walter Anthony et al. 2012" if printed else "given in the project"
+        posts.append(geological_post(seeps, region=region, period=period, source=source))
     if added.coast is not None:
         posts += _coast(added.coast, region, period, resolve, seed)
     if added.human is not None:
@@ -210,14 +237,29 @@ def _coast(name: str, region: str, period: str, resolve: Resolve, seed: int) -> 
     if missing := [column for column in needed if column not in rows]:
         raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(needed)}.")
     numbers = rows[needed].apply(pd.to_numeric, errors="coerce")
-    if numbers.isna().to_numpy().any():
-        raise InputError(f"{path}: {int(numbers.isna().to_numpy().sum())} entries are missing or no numbers.")
+    bad = ~np.isfinite(numbers.to_numpy(dtype=np.float64))
+    if bad.any():
+        row, column = (int(k[0]) for k in np.nonzero(bad))
+        raise InputError(
+            f"{path}: {needed[column]} in row {row + 1} is {rows[needed[column]].iloc[row]}; expected a finite number "
+            f"({int(bad.sum())} such entries)."
+        )
+    if numbers[COAST[0]].sum() > LONGEST_KM:
+        raise InputError(
+            f"{path}: {numbers[COAST[0]].sum():g} km of coast; no region has above {LONGEST_KM:g}. Check units."
+        )
     segments = [
         CoastSegment(
             length_km=float(row[COAST[0]]),
-            **{c: Limited(*(float(row[f"{c}{end}"]) for end in ("", "_low", "_high"))) for c in COAST[1:]},
+            **{
+                c: ordered(
+                    Limited(*(float(row[f"{c}{end}"]) for end in ("", "_low", "_high"))),
+                    f"{path}, row {i + 1}: {c}",
+                )
+                for c in COAST[1:]
+            },
         )
-        for _, row in numbers.iterrows()
+        for i, (_, row) in enumerate(numbers.iterrows())
     ]
     lost = coastal_erosion(segments, ErosionSettings(seed=seed))
     return lateral.lateral_posts(

@@ -14,7 +14,7 @@ from talik.errors import ConfigError, InputError, UnitsError
 from talik.flux.table import mass_ratio
 from talik.inventory.class_sites import Density, of_summary
 from talik.inventory.classes import LAND
-from talik.inventory.limits import Limited, draws_of, of_draws
+from talik.inventory.limits import Limited, draws_of, of_draws, ordered
 from talik.inventory.season import ClassSeason, year_of_two_seasons
 from talik.posts.published import components
 from talik.posts.rows import a_number
@@ -22,8 +22,8 @@ from talik.yamlio import read_text
 
 COLUMNS = ("class", "gas", "season", "mean", "low", "high", "units", "source")
 SEASONS = ("year", "growing", "cold")
-LARGEST = 1e5
-"""g m-2, above which no flux is."""
+LARGEST = {"CO2": 5000.0, "CH4": 1000.0, "N2O": 100.0}
+"""g m-2 yr-1 of the element, above which the mean of no class is."""
 ELEMENT = {"CO2": "C", "CH4": "C", "N2O": "N"}
 SUMMARY = "growing_season.csv"
 _UNITS = re.compile(r"(?P<prefix>[kmu]?)g (?P<species>[A-Z0-9]+(?:-[CN])?) m-2 (?P<time>d-1|yr-1)")
@@ -61,7 +61,10 @@ def read_densities(
     daily fluxes of the growing season and of the rest of the year; `growing` alone is scaled by the share outside it.
     low and high are 95 % limits. Every mistake is an error with file, line, found and expected.
     """
-    return _densities(read_text(path), str(path), gas, seasons, draws, seed)
+    found = _densities(read_text(path), str(path), gas, seasons, draws, seed)
+    if not found:
+        raise InputError(f"{path}: has no row of {gas}. Add one, or leave the file to another gas.")
+    return found
 
 
 def printed_growing_season(
@@ -106,6 +109,12 @@ def _densities(
             raise InputError(
                 f"{first.where}: {land} has {gas} of {' and '.join(held)}; expected year, growing, or growing and cold."
             )
+    for land, density in out.items():
+        if abs(density.value.mean) > LARGEST[gas]:
+            raise InputError(
+                f"{name}: {gas} of {land} is {density.value.mean:g} g m-2 yr-1 of {ELEMENT[gas]}; no class is above "
+                f"{LARGEST[gas]:g}. Check units and season."
+            )
     return out
 
 
@@ -124,15 +133,18 @@ def _rows(text: str, name: str, gas: str) -> Iterator[_Row]:
     reader = csv.DictReader(io.StringIO(text))
     if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
         raise InputError(f"{name}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}.")
-    for row in reader:
+    for given in reader:
+        row = {key: str(value or "").strip() for key, value in given.items() if key is not None}
         where = f"{name}, line {reader.line_num}"
-        land = (row["class"] or "").strip()
+        land = row["class"]
         if land not in LAND:
             raise ConfigError(
                 f"{where}: land-cover class {land!r} is unknown; choose from: {', '.join(LAND)}."
             )
         if row["gas"] not in ELEMENT:
-            raise InputError(f"{where}: gas is {row['gas']!r}; expected one of {', '.join(ELEMENT)}.")
+            raise InputError(
+                f"{where}: gas is {row['gas'] or 'missing'}; expected one of {', '.join(ELEMENT)}."
+            )
         if row["gas"] != gas:
             continue
         if row["season"] not in SEASONS:
@@ -140,19 +152,14 @@ def _rows(text: str, name: str, gas: str) -> Iterator[_Row]:
                 f"{where}: season of {land} is {row['season'] or 'missing'}; expected one of {', '.join(SEASONS)}. A "
                 "flux of a season is no flux of a year."
             )
-        factor, per_day = factor_of(row["units"] or "", gas, where)
+        factor, per_day = factor_of(row["units"], gas, where)
         if per_day == (row["season"] == "year"):
             wanted = "d-1 for a season, yr-1 for a year"
             raise UnitsError(
                 f"{where}: units {row['units']!r} with season {row['season']}; expected {wanted}."
             )
-        numbers = (a_number(row[key], key, where) for key in ("mean", "low", "high"))
-        value = Limited(*numbers).times(factor)
-        if not (value.low <= value.mean <= value.high and abs(value.mean) < LARGEST):
-            raise InputError(
-                f"{where}: mean of {land} is {value.mean:g} ({value.low:g}, {value.high:g}) g m-2 of {ELEMENT[gas]}; "
-                f"expected a number below {LARGEST:g} that lies inside its limits; low is the 2.5 % limit."
-            )
+        numbers = Limited(*(a_number(row[key], key, where) for key in ("mean", "low", "high")))
+        value = ordered(numbers, f"{where}: {gas} of {land}").times(factor)
         yield _Row(land, row["season"], value, row["source"] or name, where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,16 @@ class Limited(NamedTuple):
         """The same in other units, or of another sign."""
         ends = sorted((self.low * factor, self.high * factor))
         return Limited(self.mean * factor, *ends)
+
+
+def ordered(number: Limited, where: str) -> Limited:
+    """The same number, or InputError if it is not finite or its limits are not around it, the lower one first."""
+    if not all(map(math.isfinite, number)) or not number.low <= number.mean <= number.high:
+        raise InputError(
+            f"{where} is {number.mean:g} ({number.low:g}, {number.high:g}); expected a mean between its limits: low is "
+            "the 2.5 % limit, high the 97.5 % limit."
+        )
+    return number
 
 
 def of_draws(draws: Array, mean: float | None = None) -> Limited:

@@ -99,7 +99,8 @@ def _fluxes(
 ) -> list[ClassFlux]:
     if missing := [LAND[name].name for name in LAND if name not in found and areas[name].high > 0.0]:
         raise InputError(
-            f"inventory.densities.{gas}: no source has {', '.join(missing)}. Add one that has, for example published."
+            f"inventory.densities.{gas}: no source has {', '.join(missing)}. Add one that has, for example "
+            "published. (A class with fewer than fewest_sites sites, or without some month, is left to the next.)"
         )
     nothing = Limited(0.0, 0.0, 0.0)
     size = next(iter(found.values())).draws.size

@@ -22,8 +22,8 @@ class ClassSeason(Frozen):
 
     days: Annotated[float, Field(gt=0, le=YEAR_DAYS)]
     """Length, d."""
-    outside: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the annual flux that is emitted outside the growing season, 0-1."""
+    outside: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    """Share of the annual flux that is emitted outside the growing season, 0-0.9."""
 
 
 CH4_SEASONS: Mapping[str, ClassSeason] = MappingProxyType(

@@ -22,18 +22,22 @@ from talik.inventory.settings import (
     Source,
     Table,
 )
+from talik.inventory.settings_base import lookup
+from talik.posts.published import PERIOD, REGION
 from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
 RESULT, POSTS, CLASSES = "inventory.json", "inventory-posts.yaml", "inventory-classes.csv"
 LAND_FLUXES, WATER_FLUXES = "inventory-fluxes.nc", "inventory-waters.nc"
+HILLSLOPES = "inventory.abrupt_thaw_hillslopes"
+"""Nothing adds them: they may lie in any class."""
 COLUMNS = ("estimate", "gas", "class", "area_mkm2", "density_g_m2_yr", "flux_tg_yr")
 
 
 def steps(project: Project, settings: InventorySettings) -> list[Step]:
     """The inventory as JSON, and from it the posts file and the table."""
-    files = {name: project.resolve(name) for name in files_of(settings)}
+    files = files_in(project, settings)
     needs = ("inventory",)
     grids: dict[str, tuple[str, Any, str]] = {}
     if (land := settings.areas.cover) is not None:
@@ -85,6 +89,12 @@ def steps(project: Project, settings: InventorySettings) -> list[Step]:
     ]
 
 
+def files_in(project: Project, settings: InventorySettings) -> dict[str, Path]:
+    """Every file by its name in the project, regions that are files among them."""
+    places = [name for name in settings.added.places() if project.resolve(name).is_file()]
+    return {name: project.resolve(name) for name in (*files_of(settings), *places)}
+
+
 def files_of(settings: InventorySettings) -> list[str]:
     """Every file that the section names, as it stands there, each one once."""
     named = [settings.areas.cover] if settings.areas.cover else []
@@ -113,14 +123,29 @@ def _file(source: Source) -> str | None:
 def _run(job: Job, settings: InventorySettings, files: Mapping[str, Path], seed: int) -> None:
     from talik.inventory.run import run
 
-    found = run(settings, files.__getitem__, seed)
+    found = run(settings, lookup(files), seed)
     write_text(job.out, json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 
 def _posts(job: Job) -> None:
-    """A posts file for `talik budget`: what the inventory does not make is taken as published."""
+    """A posts file for `talik budget`.
+
+    What the inventory does not make is taken as published, if it is of the published region and period; else the sum of
+    the inventory is all that can be made.
+    """
     found = read_result(job.needs["inventory"]["inventory"])
-    content = {"posts": found["posts"], "others": "reccap2", "recipes": "reccap2"}
+    content: dict[str, Any] = {"posts": found["posts"]}
+    if (found["region"], found["period"]) == (REGION, PERIOD):
+        content |= {"others": "reccap2", "recipes": "reccap2"}
+    else:
+        whole = [row for row in found["posts"] if "part_of" not in row and row["id"] != HILLSLOPES]
+        gases = dict.fromkeys(row["gas"] for row in whole)
+        content["recipes"] = [
+            {"id": f"total.{approach}", "gas": gas, "sum": ids}
+            for gas in gases
+            for approach in dict.fromkeys(row["approach"] for row in whole)
+            if (ids := [r["id"] for r in whole if (r["gas"], r["approach"]) == (gas, approach)])
+        ]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     write_text(job.out, "# Written by talik inventory run; read by talik budget.\n" + text)
 

@@ -13,7 +13,7 @@ from talik.inventory.added import Added
 from talik.inventory.areas import DOMAIN_MKM2, WETLAND_LIMITS
 from talik.inventory.classes import LAND, Rockland
 from talik.inventory.season import CH4_SEASONS, N2O_SEASONS, ClassSeason
-from talik.inventory.settings_base import Gas
+from talik.inventory.settings_base import Gas, period_years
 from talik.posts.published import PERIOD, REGION
 
 GASES: tuple[Gas, ...] = ("CO2", "CH4", "N2O")
@@ -43,6 +43,12 @@ class Months(Frozen):
     """A class with fewer sites is left to the next source: a bootstrap of so few is far too narrow."""
     whole_years: bool = False
     """Only sites that hold all twelve months; a year is then the mean of theirs."""
+
+    @model_validator(mode="after")
+    def _years(self) -> Months:
+        if self.years is not None and self.years[0] > self.years[1]:
+            raise ValueError(f"years {self.years[0]}, {self.years[1]}: the last is before the first")
+        return self
 
 
 class Annual(Frozen):
@@ -94,7 +100,7 @@ class InventorySettings(Frozen):
     """The land-cover inventory and what is added to it."""
 
     region: Annotated[str, Field(min_length=1)] = REGION
-    period: str = PERIOD
+    period: Annotated[str, Field(pattern=r"^\d{4}-\d{4}$")] = PERIOD
     area_mkm2: Annotated[float, Field(gt=0)] = DOMAIN_MKM2
     """Of the domain, million km2; classes must fit into it."""
     areas: Areas = Areas()
@@ -110,6 +116,22 @@ class InventorySettings(Frozen):
     """Waters, fire, abrupt thaw, seeps, coasts, human emissions."""
     draws: Annotated[int, Field(ge=1000, le=1_000_000)] = 10_000
     """Bootstrap draws of sites and of areas."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> InventorySettings:
+        first, last = period_years(self.period)
+        if first > last:
+            raise ValueError(f"period {self.period} ends before it begins")
+        if self.region != REGION:
+            if self.areas.cover is None and self.areas.classes is None:
+                raise ValueError(
+                    f"the published areas are those of the {REGION}; give areas of {self.region}"
+                )
+            if self.added.thaw is not None and self.added.thaw.terrains is None:
+                raise ValueError(
+                    f"the published terrains of abrupt thaw are not those of {self.region}; give terrains"
+                )
+        return self
 
     @model_validator(mode="after")
     def _known_classes(self) -> InventorySettings:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 Gas = Literal["CO2", "CH4", "N2O"]
 Resolve = Callable[[str], Path]
 """From a path as it stands in the project file to the file."""
+
+
+def lookup(files: Mapping[str, Path]) -> Resolve:
+    """The file of a name, or the name itself where it is none of them (such as a region by name)."""
+    return lambda name: files.get(name, Path(name))
 
 
 def period_years(period: str) -> tuple[int, int]:

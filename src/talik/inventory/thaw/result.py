@@ -29,7 +29,7 @@ Span = tuple[int, int]
 """From 1 January of the first year to 1 January of the last."""
 RECENT_YEARS, CENTURY_YEARS = 20, 100
 LAST_YEAR = 3000
-FEWEST_DRAWS = 100
+FEWEST_DRAWS, MOST_DRAWS = 100, 100_000
 """With fewer draws the 2.5 % limit is the smallest draw or the one above."""
 
 
@@ -108,8 +108,10 @@ def run(table: Table, settings: Settings | None = None) -> Run:
     least = table.scenario_year + RECENT_YEARS
     if not least <= s.to <= LAST_YEAR:
         raise ConfigError(f"the run ends in {s.to}; expected a year from {least} to {LAST_YEAR}.")
-    if s.draws < FEWEST_DRAWS:
-        raise ConfigError(f"{s.draws} draws are too few for 95 % limits; expected {FEWEST_DRAWS} or more.")
+    if not FEWEST_DRAWS <= s.draws <= MOST_DRAWS:
+        raise ConfigError(
+            f"{s.draws} draws are too few or too many; expected {FEWEST_DRAWS} to {MOST_DRAWS}."
+        )
     pieces = {key: _terrain(key, terrain, table, s) for key, terrain in table.terrains.items()}
     totals = {}
     for kind in KINDS:
