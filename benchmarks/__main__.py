@@ -97,8 +97,9 @@ def _supersample(values: np.ndarray, source: object, target: object, points: int
 def bench_monte_carlo() -> list[Row]:
     """A million draws of the built-in budget: one assumption, and the whole command."""
     from talik.budget import BudgetSettings, compute
-    from talik.budget.reccap2 import components, recipes
+    from talik.budget.reccap2 import recipes
     from talik.posts.combine import sampled
+    from talik.posts.published import components
     from talik.posts.recipe import flatten, order
 
     posts = {p.key: p for p in components()}

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from talik.budget.audit import Claim, audit
 from talik.budget.printed import claims
-from talik.budget.reccap2 import components
 from talik.errors import PostError
 from talik.posts import Post, Term
+from talik.posts.published import components
 
 # known print errors of the published tables; by id, gas and part
 EXPECTED = {

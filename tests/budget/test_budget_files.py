@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from talik.budget import BudgetSettings, compute
-from talik.budget.files import parse_csv, printed_unit, read_posts
-from talik.budget.reccap2 import components
-from talik.errors import TalikError
+from talik.budget.files import parse_csv, read_posts
+from talik.errors import PostError, TalikError
+from talik.posts.published import components
+from talik.posts.rows import post_of, printed_unit, read_rows, to_csv
 from talik.yamlio import PrintedFloat, parse_yaml
 
 HEADER = "id,gas,mean,low,high,unit,region,period,approach,source,part_of,sum_of\n"
@@ -191,3 +194,23 @@ def test_yaml_core_types_only():
 def test_yaml_traps(text, message):
     with pytest.raises(TalikError, match=message):
         parse_yaml(text, "x.yaml")
+
+
+def test_others_are_the_published_components_that_the_file_does_not_give(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "posts:\n  - {id: inventory.geological, gas: CH4, mean: 3, low: 2, high: 4, unit: Tg CH4-C yr-1, "
+        "region: northern permafrost region, period: 2000-2020, approach: inventory, source: me}\n"
+        "others: reccap2\nrecipes: reccap2\n"
+    )
+    found = {post.key: post for post in read_posts(path).posts}
+    assert set(found) == {post.key for post in components()}
+    assert found["inventory.geological", "CH4"].source == "me"
+    path.write_text(path.read_text().replace("others: reccap2", "others: all"))
+    with pytest.raises(PostError, match="others is 'all'; expected the word reccap2"):
+        read_posts(path)
+
+
+def test_a_post_written_is_the_post_read() -> None:
+    text = to_csv(components())
+    assert tuple(post_of(row, where) for where, row in read_rows(text, "again")) == components()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from talik.budget import BudgetSettings, compute
-from talik.budget.reccap2 import Reccap2Options, components
+from talik.budget.reccap2 import Reccap2Options
 from talik.errors import ConfigError
 from talik.posts import GASES
+from talik.posts.published import components
 
 FAST = {"draws": 20_000}
 

@@ -12,8 +12,8 @@ import sys
 import pytest
 from typer.testing import CliRunner, Result
 
-from talik.budget.reccap2 import components
 from talik.cli import app
+from talik.posts.published import components
 
 FIELDS = {
     "id",
@@ -223,7 +223,7 @@ def test_components_can_be_written_out_and_read_back(tmp_path, reccap2):
     """The CSV of the package is itself a valid posts file."""
     from importlib.resources import files
 
-    text = (files("talik.budget") / "data" / "reccap2_posts.csv").read_text()
+    text = (files("talik.posts") / "data" / "reccap2_posts.csv").read_text()
     (tmp_path / "copy.csv").write_text(text)
     done = talik("budget", "copy.csv", "--json", cwd=tmp_path)
     assert done.returncode == 2  # inversions of several periods cannot be summed without a recipe

@@ -40,8 +40,9 @@ def test_every_variable_is_fully_described():
 
 
 def test_directions_are_those_of_the_field():
+    human = {"fFossil", "fAnthropogenicCh4", "fFossilCh4", "fAgriWasteCh4", "fAnthropogenicN2o"}
     up = {n for n, v in FLUXES.items() if v.positive == "up"}
-    assert up == {"nee", "reco", "ra", "rh", "fFire", "fch4", "fn2o"}
+    assert up == {"nee", "reco", "ra", "rh", "fFire", "fch4", "fn2o", "fFireCh4", "fFireN2o"} | human
     assert {n for n, v in FLUXES.items() if v.positive == "down"} == {"gpp", "npp", "nep", "nbp"}
 
 
@@ -56,6 +57,11 @@ def test_parts_form_a_tree_of_one_element():
             seen.add(here.name)
     assert {n for n, v in FLUXES.items() if v.part_of == "nee"} == {"gpp", "reco"}
     assert {n for n, v in FLUXES.items() if v.part_of == "reco"} == {"ra", "rh"}
+
+
+def test_gases_of_fires_are_carbon_and_nitrogen_of_no_other_flux():
+    found = {n: (FLUXES[n].species, FLUXES[n].positive, FLUXES[n].part_of) for n in ("fFireCh4", "fFireN2o")}
+    assert found == {"fFireCh4": ("C", "up", None), "fFireN2o": ("N", "up", None)}
 
 
 def test_molar_masses_add_up_from_the_elements():

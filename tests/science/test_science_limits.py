@@ -7,9 +7,10 @@ import pytest
 from scipy.signal import fftconvolve
 from scipy.stats import norm
 
-from talik.budget.reccap2 import components, recipes
+from talik.budget.reccap2 import recipes
 from talik.posts.combine import sampled
 from talik.posts.distributions import fit
+from talik.posts.published import components
 from talik.posts.recipe import flatten, order
 
 pytestmark = pytest.mark.science

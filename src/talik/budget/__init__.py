@@ -7,8 +7,9 @@
 '-29 (-708, 455) Tg CO2-C yr-1'
 """
 
-from talik.budget.audit import Audit, Claim, Finding
+from talik.budget.audit import Audit, Claim
 from talik.budget.compute import Budget, compute
+from talik.budget.findings import Finding
 from talik.budget.gwp import Metric
 from talik.budget.reconcile import Comparison
 from talik.budget.settings import BudgetSettings

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from talik.budget.findings import Finding
+from talik.budget.fire_mass import gas_mass_findings
 from talik.errors import PostError
 from talik.posts.post import Post, PostKey
 from talik.posts.recipe import Term
@@ -60,35 +62,6 @@ class Claim:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A printed number outside the range its inputs allow; `miss` is the gap, in the unit of the number."""
-
-    id: str
-    gas: str
-    part: str
-    printed: float | str
-    recomputed_low: float
-    recomputed_high: float
-    miss: float
-    where: str
-    explanation: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "id": self.id,
-            "gas": self.gas,
-            "part": self.part,
-            "printed": self.printed,
-            "recomputed_low": self.recomputed_low,
-            "recomputed_high": self.recomputed_high,
-            "miss": self.miss,
-            "where": self.where,
-            "explanation": self.explanation,
-        }
-
-
 @dataclass(frozen=True)
 class Audit:
     """`findings`, and how many printed numbers were `checked` to get them."""
@@ -108,8 +81,11 @@ def printed_parts(post: Post) -> dict[str, Printed]:
 
 
 def audit(posts: Iterable[Post], claims: Iterable[Claim]) -> Audit:
-    """Recompute every claim from the posts and claims it names; return what rounding cannot explain."""
-    claims = list(claims)
+    """Recompute every claim from the posts and claims it names; return what rounding cannot explain.
+
+    Posts of fires without a claim are looked at for mass of the gas instead of the element.
+    """
+    posts, claims = list(posts), list(claims)
     numbers: dict[PostKey, Mapping[str, Printed]] = {p.key: printed_parts(p) for p in posts}
     for claim in claims:
         numbers.setdefault((claim.id, claim.gas), claim.printed)
@@ -126,6 +102,7 @@ def audit(posts: Iterable[Post], claims: Iterable[Claim]) -> Audit:
             miss = max(0.0, low - above, below - high)
             if miss > 1e-9 * max(1.0, abs(low), abs(high)):
                 findings.append(_finding(claim, part, number, low, high, miss))
+    findings += gas_mass_findings(posts, [(claim.id, claim.gas) for claim in claims])
     return Audit(findings, checked)
 
 

@@ -15,6 +15,7 @@ from talik.budget.settings import BudgetSettings
 from talik.errors import ConfigError
 from talik.posts import Correlation, Evaluation, Post, PostKey, Recipe, Term, evaluate
 from talik.posts.post import check_unique
+from talik.posts.published import components
 
 BUILTIN = "reccap2"
 
@@ -36,7 +37,7 @@ class Budget:
 def load(source: str | Path) -> PostsFile:
     """The posts of ``reccap2`` or of a posts file."""
     if str(source) == BUILTIN:
-        return PostsFile(reccap2.components(), claims=printed.claims(), builtin=BUILTIN)
+        return PostsFile(list(components()), claims=printed.claims(), builtin=BUILTIN)
     return read_posts(Path(source))
 
 

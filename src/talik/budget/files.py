@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from talik.budget.audit import Claim
 from talik.errors import PostError
-from talik.posts import GASES, Accept, Post, Recipe, Term
-from talik.yamlio import PrintedFloat, parse_yaml, read_text
+from talik.posts import Accept, Post, Recipe, Term
+from talik.posts.published import components
+from talik.posts.rows import a_number, check_keys, post_of, read_rows, words
+from talik.yamlio import parse_yaml, read_text
 
-REQUIRED = ("id", "gas", "mean", "low", "high", "unit", "region", "period", "approach", "source")
-OPTIONAL = ("part_of", "origin", "covers", "partly", "area_mkm2", "members", "note", "rounding", "sum_of")
 _RECIPE_KEYS = ("id", "gas", "sum", "mean", "region", "period", "part_of", "accept", "note")
 _TERM_KEYS = ("post", "gas", "weight", "why")
 
@@ -48,29 +45,14 @@ def read_posts(path: Path) -> PostsFile:
 
 def parse_csv(text: str, name: str) -> PostsFile:
     """Posts from CSV text with a header line; empty cells are absent values."""
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as err:
-        raise PostError(f"{name}, line {reader.line_num}: not readable as CSV: {err}.") from err
-    header = list(reader.fieldnames or [])
-    _check_keys(header, REQUIRED, OPTIONAL, f"{name}, line 1")
-    entries = []
-    for line, row in rows:
-        if None in row or None in row.values():
-            raise PostError(
-                f"{name}, line {line}: {len(header)} columns expected. Quote cells that contain commas, "
-                "and write decimals with a point."
-            )
-        entries.append((f"{name}, line {line}", {k: v.strip() for k, v in row.items() if v.strip()}))
-    return _collect(entries, name)
+    return _collect(read_rows(text, name), name)
 
 
 def parse_posts(data: Any, name: str) -> PostsFile:
     """Posts and recipes from the value of a YAML file."""
     if not isinstance(data, Mapping) or not isinstance(data.get("posts"), list):
         raise PostError(f"{name}: expected a key 'posts' with a list of posts (see `talik budget --help`).")
-    _check_keys(list(data), ("posts",), ("recipes",), name)
+    check_keys(list(data), ("posts",), ("recipes", "others"), name)
     entries = []
     for number, item in enumerate(data["posts"], 1):
         where = f"{name}, post {number}"
@@ -78,72 +60,50 @@ def parse_posts(data: Any, name: str) -> PostsFile:
             raise PostError(f"{where}: expected keys such as id, gas, mean; found {item!r}.")
         entries.append((where, {k: v for k, v in item.items() if v is not None}))
     content = _collect(entries, name)
+    posts = [*content.posts, *_others(data.get("others"), content.posts, name)]
     given = data.get("recipes") or []
     if given == "reccap2":
-        return PostsFile(content.posts, [], content.claims, builtin="reccap2")
+        return PostsFile(posts, [], content.claims, builtin="reccap2")
     if not isinstance(given, list):
         raise PostError(f"{name}: recipes must be a list, or the word reccap2; found {given!r}.")
     recipes = [_recipe(item, f"{name}, recipe {number}") for number, item in enumerate(given, 1)]
-    return PostsFile(content.posts, recipes, content.claims)
+    return PostsFile(posts, recipes, content.claims)
 
 
-def _collect(entries: list[tuple[str, dict[str, Any]]], name: str) -> PostsFile:
+def _others(wanted: Any, given: list[Post], name: str) -> list[Post]:
+    """The published components that a file does not give itself, where it says `others: reccap2`."""
+    if wanted is None:
+        return []
+    if wanted != "reccap2":
+        raise PostError(f"{name}: others is {wanted!r}; expected the word reccap2, or leave it out.")
+    have = {post.key for post in given}
+    return [post for post in components() if post.key not in have]
+
+
+def _collect(entries: Sequence[tuple[str, Mapping[str, Any]]], name: str) -> PostsFile:
     posts: list[Post] = []
     claims: list[Claim] = []
+    totals: list[Post] = []
     for where, raw in entries:
         total_of = raw.get("sum_of")
-        post = _post(raw, where)
+        post = post_of(raw, where)
         if total_of is None:
             posts.append(post)
         else:
-            ids = _words(total_of, "sum_of", where)
+            ids = words(total_of, "sum_of", where)
             terms = tuple(Term(i, post.gas) for i in ids)
             claims.append(Claim.of_post(post, terms, where=where))
+            totals.append(post)
     if not entries:
         raise PostError(f"{name}: holds no posts.")
-    return PostsFile(posts, claims=claims)
-
-
-def _post(raw: Mapping[str, Any], where: str) -> Post:
-    _check_keys(list(raw), REQUIRED, OPTIONAL, where, unit_hint=True)
-    for key in ("id", "gas", "unit", "region", "period", "approach", "source", "part_of", "origin", "note"):
-        if key in raw and not isinstance(raw[key], str):
-            raise PostError(f"{where}: {key} must be text; found {raw[key]!r}. Put it in quotes.")
-    mean, low, high = (_number(raw[key], key, where) for key in ("mean", "low", "high"))
-    rounding: tuple[float, float, float]
-    if "rounding" in raw:
-        unit = _number(raw["rounding"], "rounding", where)
-        rounding = (unit, unit, unit)
-    else:
-        rounding = (printed_unit(raw["mean"]), printed_unit(raw["low"]), printed_unit(raw["high"]))
-    members = _number(raw["members"], "members", where) if "members" in raw else None
-    return Post(
-        id=raw["id"],
-        gas=raw["gas"],
-        mean=mean,
-        low=low,
-        high=high,
-        unit=raw["unit"],
-        region=raw["region"],
-        period=raw["period"],
-        approach=raw["approach"],
-        source=raw["source"],
-        part_of=raw.get("part_of"),
-        origin=raw.get("origin"),
-        covers=frozenset(_words(raw.get("covers", ""), "covers", where)),
-        partly=frozenset(_words(raw.get("partly", ""), "partly", where)),
-        rounding=rounding,
-        area_mkm2=_number(raw["area_mkm2"], "area_mkm2", where) if "area_mkm2" in raw else None,
-        members=int(members) if members is not None else None,
-        note=raw.get("note", ""),
-        where=where,
-    )
+    parents = {(post.part_of, post.gas) for post in posts}
+    return PostsFile([*posts, *(total for total in totals if total.key in parents)], claims=claims)
 
 
 def _recipe(item: Any, where: str) -> Recipe:
     if not isinstance(item, Mapping):
         raise PostError(f"{where}: expected keys id, gas and sum (or mean); found {item!r}.")
-    _check_keys(list(item), ("id", "gas"), _RECIPE_KEYS[2:], where)
+    check_keys(list(item), ("id", "gas"), _RECIPE_KEYS[2:], where)
     if ("sum" in item) == ("mean" in item):
         raise PostError(
             f"{where}: give either sum (posts to add) or mean (alternative estimates to average)."
@@ -173,8 +133,8 @@ def _term(item: Any, gas: str, where: str) -> Term:
         return Term(item, gas)
     if not isinstance(item, Mapping):
         raise PostError(f"{where}: a term is a post id or {{post, weight, why}}; found {item!r}.")
-    _check_keys(list(item), ("post",), _TERM_KEYS[1:], where)
-    weight = _number(item.get("weight", 1.0), "weight", where)
+    check_keys(list(item), ("post",), _TERM_KEYS[1:], where)
+    weight = a_number(item.get("weight", 1.0), "weight", where)
     return Term(str(item["post"]), str(item.get("gas", gas)), weight, str(item.get("why", "")))
 
 
@@ -184,51 +144,3 @@ def _accept(item: Any, where: str) -> Accept:
     if item["mismatch"] not in ("region", "period"):
         raise PostError(f"{where}: mismatch {item['mismatch']!r}; expected region or period.")
     return Accept(item["mismatch"], str(item["post"]), str(item["why"]))
-
-
-def _check_keys(
-    found: list[Any],
-    required: tuple[str, ...],
-    optional: tuple[str, ...],
-    where: str,
-    unit_hint: bool = False,
-) -> None:
-    for key in found:
-        if key not in required + optional:
-            raise PostError(f"{where}: unknown key {key!r}; known are {', '.join(required + optional)}.")
-    for key in required:
-        if key not in found:
-            units = f" (one of: {'; '.join(GASES.values())})" if unit_hint and key == "unit" else ""
-            raise PostError(f"{where}: {key} is missing{units}.")
-
-
-def _number(value: Any, key: str, where: str) -> float:
-    """A finite or non-finite float from a YAML number or CSV text; text that is no plain number is an error."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise PostError(f"{where}: {key} must be a number; found {value!r}.")
-    if isinstance(value, str) and ("_" in value or not value.strip()):
-        raise PostError(f"{where}: {key} must be a number; found {value!r}.")
-    try:
-        return float(value)
-    except ValueError as err:
-        hint = " Write decimals with a point." if "," in str(value) else ""
-        raise PostError(f"{where}: {key} must be a number; found the text {value!r}.{hint}") from err
-
-
-def printed_unit(value: Any) -> float:
-    """Unit of the last printed digit: 1 for ``12``, 0.1 for ``2.9`` or ``25.0``; NaN stays NaN-safe (1)."""
-    text = value.text if isinstance(value, PrintedFloat) else str(value)
-    mantissa, _, exponent = text.lower().partition("e")
-    if not math.isfinite(float(text)):
-        return 1.0
-    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
-    return float(f"1e{-decimals}")
-
-
-def _words(value: Any, key: str, where: str) -> list[str]:
-    """A list of words, from a YAML list or text separated by blanks, ``+`` or ``;``."""
-    if isinstance(value, str):
-        return value.replace("+", " ").replace(";", " ").split()
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return value
-    raise PostError(f"{where}: {key} must be a list of names; found {value!r}.")

@@ -9,17 +9,15 @@ from importlib.resources import files
 from typing import Any
 
 from talik.budget.audit import PARTS, Claim, Printed, printed_parts
-from talik.budget.files import printed_unit
+from talik.budget.fire_mass import per_co2_c
 from talik.budget.gwp import Metric
-from talik.budget.reccap2 import Reccap2Options, components
-from talik.flux.table import mass_ratio
+from talik.budget.reccap2 import Reccap2Options
 from talik.posts import Term
+from talik.posts.published import components
+from talik.posts.rows import printed_unit
 from talik.yamlio import parse_yaml
 
-# g per kg dry matter, boreal forest: GFED4.1s emission-factor table
-FIRE_CO2, FIRE_CH4, FIRE_N2O = 1489.0, 5.96, 0.41
-
-_GASES = {"CO2", "CH4", "N2O"}
+FILE = "reccap2_printed.yaml"
 
 
 @cache
@@ -27,7 +25,6 @@ def constants() -> dict[str, float]:
     """The named weights of the claims file."""
     options = Reccap2Options()
     ch4 = Metric(100, 29.8).weight("CH4")
-    co2_c = FIRE_CO2 * mass_ratio("CO2", "C")
     return {
         "half": 0.5,
         "area kept": 1 - options.overlap_area_mkm2 / options.total_area_mkm2,
@@ -38,18 +35,17 @@ def constants() -> dict[str, float]:
         "GWP-100 29.8": ch4,
         "per GWP-100 29.8": 1 / ch4,
         "GWP-100 N2O": Metric(100).weight("N2O"),
-        "fire CH4-C per CO2-C": FIRE_CH4 * mass_ratio("CH4", "C") / co2_c,
-        "fire N2O-N per CO2-C": FIRE_N2O * mass_ratio("N2O", "N") / co2_c,
+        "fire CH4-C per CO2-C": per_co2_c("CH4"),
+        "fire N2O-N per CO2-C": per_co2_c("N2O"),
     }
 
 
 def claims() -> list[Claim]:
     """Every derived number of the published budget, with its inputs."""
-    name = "reccap2_printed.yaml"
-    path = files("talik.budget") / "data" / name
+    path = files("talik.budget") / "data" / FILE
     numbers = {p.key: printed_parts(p) for p in components()}
     out = []
-    for entry in parse_yaml(path.read_text(encoding="utf-8"), name):
+    for entry in parse_yaml(path.read_text(encoding="utf-8"), FILE):
         gases = entry["gas"] if isinstance(entry["gas"], list) else [entry["gas"]]
         for gas in gases:
             out.append(_claim(entry, gas, numbers))

@@ -1,22 +1,18 @@
-"""The published budget of the northern permafrost region (RECCAP2): components and recipe.
+"""The recipe of the published bottom-up budget of the northern permafrost region (RECCAP2).
 
-Hugelius et al. 2024, Global Biogeochem. Cycles 38, e2023GB007969. The components are the printed numbers
-(data/reccap2_posts.csv, one row per gas, with the table each came from); the recipe is that of their bottom-up budget.
+Hugelius et al. 2024, Global Biogeochem. Cycles 38, e2023GB007969; its components are `talik.posts.published`.
 """
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from talik.budget.files import parse_csv
 from talik.config import Frozen
-from talik.posts import Accept, Post, Recipe, Term
+from talik.posts import Accept, Recipe, Term
+from talik.posts.published import PERIOD, REGION
 
-REGION = "northern permafrost region"
-PERIOD = "2000-2020"
 PROCESS = {"all": "process.nee_fire", "layered": "process.nee_fire_layered"}
 
 
@@ -33,12 +29,6 @@ class Reccap2Options(Frozen):
     """Inland waters plus abrupt-thaw wetlands, which process models treat as upland."""
     total_area_mkm2: Annotated[float, Field(gt=0)] = 17.05
     """Sum of the land-cover classes."""
-
-
-def components() -> list[Post]:
-    """The published components as posts, as printed."""
-    path = files("talik.budget") / "data" / "reccap2_posts.csv"
-    return parse_csv(path.read_text(encoding="utf-8"), "reccap2").posts
 
 
 def recipes(options: Reccap2Options | None = None) -> list[Recipe]:

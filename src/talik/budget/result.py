@@ -10,13 +10,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from talik.budget.audit import Audit, Finding
+from talik.budget import printed
+from talik.budget.audit import Audit
 from talik.budget.compute import BUILTIN, Budget
+from talik.budget.findings import Finding
 from talik.budget.gwp import Metric
 from talik.budget.reconcile import reconcile_all
 from talik.budget.settings import BudgetSettings
 from talik.errors import InputError, TalikError
-from talik.posts import Accept, Evaluation, Limits, Post, PostKey, Recipe, Term
+from talik.posts import Accept, Evaluation, Limits, Post, PostKey, Recipe, Term, published
 from talik.provenance import describe
 from talik.yamlio import read_text
 
@@ -26,10 +28,10 @@ FORMAT = "talik-budget-1"
 def provenance(source: str | Path, settings: BudgetSettings) -> dict[str, Any]:
     """Code version, time and the hash of every input file of a budget."""
     if str(source) == BUILTIN:
-        data = files("talik.budget") / "data"
+        data = (("posts", published.FILE), ("budget", printed.FILE))
         inputs = {
-            f"talik/budget/data/{name}": Path(str(data / name))
-            for name in ("reccap2_posts.csv", "reccap2_printed.yaml")
+            f"talik/{folder}/data/{name}": Path(str(files(f"talik.{folder}") / "data" / name))
+            for folder, name in data
         }
     else:
         inputs = {str(source): Path(source)}

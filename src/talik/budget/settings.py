@@ -23,7 +23,8 @@ class BudgetSettings(Frozen):
     """How a budget is computed. Everything here is stated in the output."""
 
     posts: str = "reccap2"
-    """``reccap2`` for the published components, or a posts file (.yaml, .csv) beside the project file."""
+    """``reccap2`` for the published components, a posts file (.yaml, .csv) beside the project file, or the name of a
+    section of the project that makes posts (``inventory``)."""
     combine: Literal["linear", "independent", "correlated"] = "linear"
     """How limits combine in the headline; all three are always computed."""
     within_group_correlation: Annotated[float, Field(ge=0, le=1)] = GROUP_CORRELATION

@@ -6,8 +6,10 @@ import typer
 
 from talik.cli.budget import audit, budget
 from talik.cli.check import check
+from talik.cli.inventory import app as inventory
 from talik.cli.report import demo, report
 from talik.cli.tem import app as tem
+from talik.cli.thaw import app as thaw
 from talik.cli.trends import trends
 from talik.cli.upscale import app as upscale
 
@@ -47,3 +49,5 @@ app.command()(check)
 app.command()(trends)
 app.add_typer(upscale, name="upscale")
 app.add_typer(tem, name="tem")
+app.add_typer(inventory, name="inventory")
+app.add_typer(thaw, name="thaw")

@@ -171,6 +171,45 @@ _BUILT_IN = (
     ),
     FluxVar(name="fch4", species="C", positive="up", long_name="net CH4 exchange"),
     FluxVar(name="fn2o", species="N", positive="up", long_name="net N2O exchange"),
+    FluxVar(name="fFireCh4", species="C", positive="up", long_name="CH4 emission from fires"),
+    FluxVar(name="fFireN2o", species="N", positive="up", long_name="N2O emission from fires"),
+    FluxVar(
+        name="fFossil",
+        species="C",
+        positive="up",
+        long_name="CO2 emission from fossil fuel and industry",
+        per="cell",
+    ),
+    FluxVar(
+        name="fAnthropogenicCh4",
+        species="C",
+        positive="up",
+        long_name="CH4 emission from all human sources",
+        per="cell",
+    ),
+    FluxVar(
+        name="fFossilCh4",
+        species="C",
+        positive="up",
+        long_name="CH4 emission from fossil fuel and industry",
+        per="cell",
+        part_of="fAnthropogenicCh4",
+    ),
+    FluxVar(
+        name="fAgriWasteCh4",
+        species="C",
+        positive="up",
+        long_name="CH4 emission from agriculture and waste",
+        per="cell",
+        part_of="fAnthropogenicCh4",
+    ),
+    FluxVar(
+        name="fAnthropogenicN2o",
+        species="N",
+        positive="up",
+        long_name="N2O emission from all human sources",
+        per="cell",
+    ),
 )
 _registry: dict[str, FluxVar] = {v.name: v for v in _BUILT_IN}
 FLUXES: Mapping[str, FluxVar] = MappingProxyType(_registry)

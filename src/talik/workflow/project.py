@@ -24,6 +24,7 @@ _BUILT_IN = {
     "budget": "talik.budget.section:SECTION",
     "calibration": "talik.tem.calibration.section:SECTION",
     "forcing": "talik.forcing.section:SECTION",
+    "inventory": "talik.inventory.section:SECTION",
     "report": "talik.report.section:SECTION",
     "tem": "talik.tem.section:SECTION",
 }

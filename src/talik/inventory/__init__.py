@@ -1,0 +1,1 @@
+"""The data-driven inventory: class areas times fluxes, inland waters, fire, abrupt thaw, human and lateral fluxes."""
