@@ -137,6 +137,19 @@ def test_another_region_and_period_is_a_budget_of_its_own(tmp_path: Path) -> Non
     assert {p["region"] for p in told["posts"]} == {"Alaska"}
 
 
+def test_what_lies_inside_something_that_is_not_there_enters_no_sum(tmp_path: Path) -> None:
+    path = project(tmp_path, period="2005-2015", added={"thaw": {"draws": 100}})
+    talik("inventory", "run", str(path))
+    told = json.loads(talik("budget", str(tmp_path / "out" / "inventory-posts.yaml"), "--json").stdout)
+    posts = {(p["id"], p["gas"]): p for p in told["posts"]}
+    lakes = posts["inventory.abrupt_thaw_lakes", "CH4"]
+    assert lakes["part_of"] is None
+    assert lakes["note"].startswith("Part of inventory.inland_waters, which this file does not hold")
+    total = posts["total.inventory", "CH4"]
+    parts = [posts[f"inventory.{name}", "CH4"]["mean"] for name in ("uplands", "wetlands")]
+    assert abs(total["mean"] - sum(parts)) < 1e-9
+
+
 def test_a_region_is_a_file_of_the_project_or_a_name(tmp_path: Path) -> None:
     square = {"type": "Polygon", "coordinates": [[[10, 60], [20, 60], [20, 70], [10, 70], [10, 60]]]}
     feature = {"type": "Feature", "properties": {"name": "square"}, "geometry": square}

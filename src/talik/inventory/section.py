@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,7 @@ def _posts(job: Job) -> None:
         content |= {"others": "reccap2", "recipes": "reccap2"}
     else:
         whole = [row for row in found["posts"] if "part_of" not in row and row["id"] != HILLSLOPES]
+        content["posts"] = [_without_absent_parent(row, found["posts"]) for row in found["posts"]]
         gases = dict.fromkeys(row["gas"] for row in whole)
         content["recipes"] = [
             {"id": f"total.{approach}", "gas": gas, "sum": ids}
@@ -148,6 +149,15 @@ def _posts(job: Job) -> None:
         ]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     write_text(job.out, "# Written by talik inventory run; read by talik budget.\n" + text)
+
+
+def _without_absent_parent(row: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The row; where what it is part of is not in the file, its note says so. It stays out of the sum all the same."""
+    parent = row.get("part_of")
+    if parent is None or any((other["id"], other["gas"]) == (parent, row["gas"]) for other in rows):
+        return row
+    note = f"Part of {parent}, which this file does not hold, so in no sum. {row.get('note', '')}".strip()
+    return {**{key: value for key, value in row.items() if key != "part_of"}, "note": note}
 
 
 def _classes(job: Job) -> None:
