@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import ctypes
+import os
 import re
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def write_hdf5(path, data):
         r"(\S*/libhdf5[-.\w]*?\.so\S*)", "\n".join(x for x in loaded.splitlines() if "hdf5_hl" not in x)
     )
     if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no HDF5 library to write with")
         pytest.skip("no HDF5 library to write with")
     hdf5 = ctypes.CDLL(found[1])
     hid = ctypes.c_int64
