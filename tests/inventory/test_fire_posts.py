@@ -17,6 +17,7 @@ from talik.budget.fire_mass import gas_mass_findings
 from talik.budget.gwp import Metric
 from talik.errors import ConfigError, CoverageError, FluxError, GridError, InputError
 from talik.flux import make_flux_dataset
+from talik.flux.table import FLUXES
 from talik.inventory.fire import (
     FIRE_TYPES,
     EmissionFactors,
@@ -206,6 +207,13 @@ def test_a_flux_dataset_over_a_region():
     assert label == "2001-2002"
     assert fires.co2_c == pytest.approx(12.0 * area * 1e-12, rel=1e-9)
     np.testing.assert_allclose(fires, fires_of_co2(fires.co2_c, BOREAL))
+    own = fire_dataset()
+    own["fFireCh4"] = (own["fFire"] * 0.02).assign_attrs(
+        {**own["fFire"].attrs, **FLUXES["fFireCh4"].attributes}
+    )
+    known, _ = fires_of_flux(own, "bands:60,70", **whole)
+    assert known.ch4_c == pytest.approx(0.02 * fires.co2_c, rel=1e-9), "the dataset knows the kind of fire"
+    assert (known.co2_c, known.n2o_n) == (fires.co2_c, fires.n2o_n)
     every, _ = fires_of_flux(fire_dataset(), band, carbon="all", period=(2002, 2002), **whole)
     assert every.co2_c / fires.co2_c == pytest.approx(1.489 * 12.011 / 44.009 / 0.464989, rel=1e-9)
     with pytest.raises(ConfigError, match="carbon is 'CO'"):

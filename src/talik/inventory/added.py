@@ -61,6 +61,8 @@ class Fire(Frozen):
     fluxes: str | None = None
     within: str | None = None
     """Where in the dataset: a named region, such as a GeoJSON file or `bands:60,90`."""
+    carbon: Literal["CO2", "all"] = "CO2"
+    """What `fFire` of the dataset counts: the carbon of CO2, or of all gases and smoke, as the C of GFED."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Of the emissions of the table or dataset, what lies inside the region of the inventory."""
     mode: Literal["element", "printed"] = "element"
@@ -151,6 +153,7 @@ COAST = ("length_km", "retreat_m_yr", "height_m", "carbon_kg_m3", "carbon_to_nit
 
 
 LONGEST_KM = 1e6
+"""Chosen here: a guard against metres taken for kilometres."""
 
 
 def added_posts(
@@ -201,6 +204,7 @@ def _fire(wanted: Fire, region: str, period: str, resolve: Resolve) -> list[Post
                 _region(str(wanted.within), resolve),
                 period=years,
                 settings=wanted.numbers,
+                carbon=wanted.carbon,
                 land_fraction=land_fraction,
             )
             source = f"{ds.attrs['source']}, within {wanted.within}"
@@ -246,7 +250,7 @@ def _coast(name: str, region: str, period: str, resolve: Resolve, seed: int) -> 
         )
     if numbers[COAST[0]].sum() > LONGEST_KM:
         raise InputError(
-            f"{path}: {numbers[COAST[0]].sum():g} km of coast; no region has above {LONGEST_KM:g}. Check units."
+            f"{path}: {numbers[COAST[0]].sum():g} km of coast; expected less than {LONGEST_KM:g}. Check units."
         )
     segments = [
         CoastSegment(

@@ -23,6 +23,8 @@ from talik.sources.gfed_regions import ALL
 FireType = Literal["SAVA", "BORF", "TEMF", "DEFO", "PEAT", "AGRI"]
 FIRE_PROCESSES = frozenset({"fire", "fire_below_ground"})
 _COLUMNS = ("region", "year", "species", "fire_type", "emission_Tg")
+OTHER_GASES = {"ch4_c": "fFireCh4", "n2o_n": "fFireN2o"}
+"""Variables of the flux table with the CH4 and N2O of fires."""
 _SPECIES = {"co2": "CO2", "ch4": "CH4", "n2o": "N2O", "carbon": "C"}
 _Positive = Annotated[float, Field(gt=0.0)]
 
@@ -107,17 +109,25 @@ def fires_of_flux(
     """Emissions of a flux dataset with `fFire` over a region, and the years that they are the mean of ('2000-2020').
 
     carbon : what `fFire` counts, the carbon of CO2 only (the meaning in the flux table) or that of all gases and smoke,
-        as the `C` of GFED. Other gases follow by the factors of `settings.fire_type`.
+        as the `C` of GFED. CH4 and N2O are those of the dataset where it has `fFireCh4` and `fFireN2o`, which
+        know the kind of fire; else they follow by the factors of `settings.fire_type`.
     CoverageError: holes in the region or the period.
     """
     if carbon not in ("CO2", "all"):
         raise ConfigError(f"carbon is {carbon!r}; choose 'CO2' or 'all'.")
     factors = (settings or FireSettings()).untyped
-    totals = yearly_totals(ds, "fFire", region, land_fraction=land_fraction, min_coverage=min_coverage)
-    mean, label = mean_of_years(totals.total, period)
+
+    def mean_of(variable: str) -> tuple[float, str]:
+        totals = yearly_totals(ds, variable, region, land_fraction=land_fraction, min_coverage=min_coverage)
+        return mean_of_years(totals.total, period)
+
+    mean, label = mean_of("fFire")
     if carbon == "CO2":
-        return fires_of_co2(mean, factors), label
-    return fires_of_dry_matter(dry_matter(mean, "C", factors), factors), label
+        fires = fires_of_co2(mean, factors)
+    else:
+        fires = fires_of_dry_matter(dry_matter(mean, "C", factors), factors)
+    held = {gas: mean_of(name)[0] for gas, name in OTHER_GASES.items() if name in ds.data_vars}
+    return fires._replace(**held), label
 
 
 def fires_of_table(
