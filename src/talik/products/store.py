@@ -23,6 +23,7 @@ from talik.products.annual import annual_sums, period_mean
 from talik.products.seasons import seasonal_sums
 from talik.products.summary import Summary, summarise
 from talik.products.zonal import Zones
+from talik.records import json_rows
 from talik.regions.axes import grid_of
 from talik.regions.grid import LatLonGrid
 from talik.regions.masks import land_fraction
@@ -46,11 +47,7 @@ class Products:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
-        rows = [
-            {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
-            for row in self.yearly.to_dict("records")
-        ]
-        return {**self.summary.as_dict(), "yearly": rows, "influence": self.influence}
+        return {**self.summary.as_dict(), "yearly": json_rows(self.yearly), "influence": self.influence}
 
 
 def open_sums(path: Path) -> xr.Dataset:

@@ -25,6 +25,7 @@ from talik.products.indicators import (
 from talik.products.seasons import ANNUAL, MONTHS, Season, season
 from talik.products.spread import annual_statistics, nee_consistency
 from talik.products.zonal import RegionalSeries, Zones, regional_series
+from talik.records import json_rows
 
 COLUMNS = (
     "quantity",
@@ -77,8 +78,7 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: plain numbers and text, missing numbers as None."""
-        rows = [{str(k): _plain(v) for k, v in row.items()} for row in self.table.to_dict("records")]
-        return {**self.attrs, "rows": rows, "notes": list(self.notes)}
+        return {**self.attrs, "rows": json_rows(self.table), "notes": list(self.notes)}
 
 
 def summarise(
@@ -284,9 +284,3 @@ def _tidy(
             **{name: float(v[k]) if math.isfinite(float(values[k])) else math.nan for name, v in sd.items()},
             "n_years": about.attrs.get("n_years"),
         }
-
-
-def _plain(value: Any) -> Any:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)) or value is pd.NA:
-        return None
-    return value.item() if hasattr(value, "item") else value

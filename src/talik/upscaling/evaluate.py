@@ -16,6 +16,7 @@ import pandas as pd
 from talik.errors import ConfigError
 from talik.files import whole_file
 from talik.provenance import code_version, hash_bytes
+from talik.records import json_rows
 from talik.upscaling import scores
 from talik.upscaling.conformal import LEVELS, measured_coverage, quantile_levels
 from talik.upscaling.fast_loso import fast_leave_one_site_out
@@ -265,7 +266,7 @@ def _quantile_bias(
     observed: Float64, predicted: Float64, sites: npt.NDArray[np.int64]
 ) -> list[dict[str, Any]]:
     table = quantile_bias(observed, predicted, sites, by="predicted")
-    return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in table.to_dict("records")]
+    return json_rows(table)
 
 
 def _by_site(
