@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,17 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal; read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """Hash of name, size and time of every file (of a folder: those inside); files are not read."""
+    listed = []
+    for path in paths:
+        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for one in inside:
+            state = one.stat()
+            listed.append((str(one.relative_to(path.parent)), state.st_size, state.st_mtime_ns))
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
 
 
 def now() -> dt.datetime:

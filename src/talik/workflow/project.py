@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -23,6 +23,8 @@ ENTRY_POINTS = "talik.approaches"
 _BUILT_IN = {
     "budget": "talik.budget.section:SECTION",
     "calibration": "talik.tem.calibration.section:SECTION",
+    "compare": "talik.compare.section:SECTION",
+    "ensemble": "talik.ensembles.section:SECTION",
     "forcing": "talik.forcing.section:SECTION",
     "inventory": "talik.inventory.section:SECTION",
     "report": "talik.report.section:SECTION",
@@ -84,6 +86,10 @@ class Project:
     def output(self) -> Path:
         """The folder of the results."""
         return self.resolve(self.base.output)
+
+    def with_output(self, folder: Path) -> Project:
+        """The same project with its results in another folder."""
+        return replace(self, base=self.base.model_copy(update={"output": str(folder.absolute())}))
 
     def answer(self) -> dict[str, Any]:
         """Everything in the file that can change a result, as JSON values (not: name, title, output, run)."""

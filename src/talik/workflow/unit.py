@@ -31,6 +31,8 @@ class Job:
 
 
 Work = Callable[[Job], None]
+_LONGEST = 800
+"""Letters of an error that an outcome keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def run_unit(
             # first the hash, then the result: a kill between the two leaves no result without its hash
             write_text(_hash_record(final), f"{hash_file(part)}  {final.name}\n")
     except (Exception, SystemExit) as err:  # noqa: BLE001  (the one place: recorded, and judged by require_complete)
-        reason = f"{type(err).__name__}: {err}".splitlines()[0]
+        # one line, whole: an error that lists problems says nothing in its first line
+        reason = " ".join(f"{type(err).__name__}: {err}".split())[:_LONGEST]
         return Outcome(step, unit, "failed", time.perf_counter() - start, reason, _write_log(log))
     log.unlink(missing_ok=True)
     return Outcome(step, unit, "done", time.perf_counter() - start)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,17 +66,6 @@ def open_cube(
     if not any(f is not None and f.space is not None for f in fields):
         raise GridError(f"{grid_path}: no predictor of the model has rows and columns.")
     return Cube(tuple(fields), tuple(features), grid, months, calendar, tuple(_slow_chunks(fields)))
-
-
-def fingerprint(paths: Sequence[Path]) -> str:
-    """Hash of name, size and time of every file of a cube: changes when a file does, without reading terabytes."""
-    listed = []
-    for path in paths:
-        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for one in inside:
-            state = one.stat()
-            listed.append((str(one.relative_to(path.parent)), state.st_size, state.st_mtime_ns))
-    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
 
 
 def _one_grid(placed: Mapping[str, tuple[Path, xr.Dataset]]) -> tuple[Grid, Path]:

@@ -15,12 +15,11 @@ import xarray as xr
 
 from talik.errors import ConfigError, InputError
 from talik.files import remove_stale_parts
-from talik.provenance import code_version, hash_bytes, hash_file
+from talik.provenance import code_version, fingerprint, hash_bytes, hash_file
 from talik.regions.named import files_of, with_absolute_paths
 from talik.upscaling.cube import store
 from talik.upscaling.cube.budgets import write_budgets
 from talik.upscaling.cube.forests import bundle
-from talik.upscaling.cube.opening import fingerprint
 from talik.upscaling.cube.plan import TILE, PredictionPlan, make_plan, tile_edge
 from talik.upscaling.cube.predictors import Cube, Plane, Tile
 from talik.upscaling.cube.tile import FAIL, Spec, run_tile
