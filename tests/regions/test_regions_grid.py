@@ -187,6 +187,41 @@ def test_what_is_not_a_known_grid_is_refused(obj, message):
         grid_of(obj)
 
 
+def gaussian(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and edges of the rows of a Gaussian grid: Gauss-Legendre nodes, edges from their weights."""
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    sines = np.clip(np.r_[-1.0, -1.0 + np.cumsum(weights)], -1.0, 1.0)
+    return np.degrees(np.arcsin(nodes)), np.degrees(np.arcsin(sines))
+
+
+@pytest.mark.parametrize(("rows", "step"), [(32, 1), (96, -1), (256, 1)])
+def test_rows_of_a_gaussian_grid_come_from_their_bounds(rows, step):
+    lat, edges = gaussian(rows)
+    ds = field(lat, np.arange(0, 360, 5.625)).isel(lat=slice(None, None, step)).to_dataset()
+    ds["lat_bnds"] = (("lat", "bnds"), np.column_stack([edges[:-1], edges[1:]])[::step])
+    grid = grid_of(ds)
+    np.testing.assert_allclose(grid.y_edges, edges, atol=1e-9)
+    assert conform(ds, grid)["lat"].values.tolist() == grid.y.tolist()
+    carried = ds["f"].assign_coords(
+        lat_south=("lat", edges[:-1][::step]), lat_north=("lat", edges[1:][::step])
+    )
+    assert grid_of(carried) == grid
+    assert grid_of(conform(carried, grid)) == grid  # a second time, on the centres of the grid
+    north = carried.isel(lat=carried["lat"].values > 40)
+    np.testing.assert_allclose(grid_of(north).y_edges, np.append(edges[:-1][lat > 40], 90.0), atol=1e-9)
+    with pytest.raises(GridError, match="has centres"):
+        conform(carried.assign_coords(lat=carried["lat"] + 3.0), grid)
+
+
+def test_bounds_of_uneven_rows_must_hold_them():
+    lat, edges = gaussian(32)
+    ds = field(lat, np.arange(0, 360, 5.625)).to_dataset()
+    bounds = np.column_stack([edges[:-1], edges[1:]])
+    bounds[5, 1] -= 1.0
+    with pytest.raises(GridError, match="follow each other without gaps"):
+        grid_of(ds.assign(lat_bnds=(("lat", "bnds"), bounds)))
+
+
 def test_other_projections_are_refused():
     ds = field([1e5, 2e5], [1e5, 2e5], ("y", "x")).to_dataset()
     ds["crs"] = xr.DataArray(0, attrs=pyproj.CRS("EPSG:3571").to_cf())

@@ -13,8 +13,7 @@ from talik.errors import ConfigError, CoverageError, FluxError
 from talik.flux.units import period_seconds
 from talik.regions.axes import grid_of
 from talik.regions.grid import Grid
-from talik.regions.masks import covers_of, fraction_weights
-from talik.regions.named import FORMS, named_weights
+from talik.regions.named import FORMS, weights_on
 from talik.regions.totals import MIN_COVERAGE, regional_total
 
 Region = xr.DataArray | str
@@ -103,12 +102,7 @@ def mean_of_years(total: pd.Series, period: Period | None = None) -> tuple[float
 
 def _weights(region: Region, grid: Grid) -> xr.DataArray:
     """Weights of one region on a grid."""
-    if isinstance(region, str):
-        weights = named_weights([region], grid)
-    elif grid_of(region) == grid:
-        weights = region
-    else:
-        weights = fraction_weights(region, grid, covers=covers_of(region))
+    weights = weights_on(region, grid)
     if "region" not in weights.dims or weights.sizes["region"] != 1:
         names = (
             ", ".join(map(str, np.atleast_1d(weights["region"].values))) if "region" in weights.coords else ""

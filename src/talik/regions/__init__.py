@@ -8,6 +8,14 @@ from talik.lazy import lazy
 
 if TYPE_CHECKING:
     from talik.regions.axes import conform, grid_of
+    from talik.regions.eight import (
+        EIGHT,
+        UNASSIGNED,
+        eight_outlines,
+        eight_regions,
+        polygon_regions,
+        site_regions,
+    )
     from talik.regions.grid import CELL_1KM_AUTHORS_M, CELL_8KM_AUTHORS_M, EqualAreaGrid, Grid, LatLonGrid
     from talik.regions.masks import (
         SECTORS,
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "axes": ("conform", "grid_of"),
+    "eight": ("EIGHT", "UNASSIGNED", "eight_outlines", "eight_regions", "polygon_regions", "site_regions"),
     "grid": ("CELL_1KM_AUTHORS_M", "CELL_8KM_AUTHORS_M", "EqualAreaGrid", "Grid", "LatLonGrid"),
     "masks": (
         "SECTORS",
@@ -53,7 +62,9 @@ _WHERE = {
 __all__ = [
     "CELL_1KM_AUTHORS_M",
     "CELL_8KM_AUTHORS_M",
+    "EIGHT",
     "SECTORS",
+    "UNASSIGNED",
     "Country",
     "EqualAreaGrid",
     "Grid",
@@ -64,6 +75,8 @@ __all__ = [
     "countries",
     "country",
     "cross",
+    "eight_outlines",
+    "eight_regions",
     "flatten",
     "fraction_weights",
     "from_geojson",
@@ -75,12 +88,14 @@ __all__ = [
     "overlap",
     "polygon_area_m2",
     "polygon_fraction",
+    "polygon_regions",
     "region_weights",
     "regional_mean",
     "regional_total",
     "regrid",
     "sector_polygons",
     "sectors",
+    "site_regions",
 ]
 
 __getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -19,6 +19,8 @@ NAMES = {
     "x": ("x", "xc", "projection_x_coordinate"),
 }
 BOUNDS = ("{}_bnds", "{}_bounds", "bounds_{}")
+ROW_EDGES = ("lat_south", "lat_north")
+"""Coordinates on lat with the edges of uneven rows: a DataArray carries them, while it cannot carry ``lat_bnds``."""
 EVEN = 1e-3
 """Largest deviation from even spacing that is taken for rounding in the file, in cells."""
 LONGEST = 7200
@@ -31,9 +33,10 @@ def grid_of(obj: xr.DataArray | xr.Dataset, *, crs: str | None = None) -> Grid:
     """The grid of ``obj`` from its one-dimensional coordinates: lat and lon, or x and y on EPSG:6931.
 
     Latitude may descend, longitude may run 0..360, names may be ``latitude``, ``Longitude`` and the like. Cell edges
-    come from ``*_bnds`` if present, else from mid-points. For x and y the projection is read from the CF grid
+    come from ``*_bnds`` if present, else from mid-points. Rows of a Gaussian grid are not evenly spaced: their edges
+    must be there, as bounds or as the coordinates `ROW_EDGES`. For x and y the projection is read from the CF grid
     mapping; a file that has none needs ``crs="EPSG:6931"`` from the caller.
-    GridError: no such coordinates, uneven spacing (Gaussian, curvilinear), or another projection.
+    GridError: no such coordinates, uneven spacing (rows without edges, columns, curvilinear), or another projection.
     """
     names = _spatial(obj)
     if "lat" in names:
@@ -75,8 +78,8 @@ def even_axis(values: Array) -> Array | None:
 def conform(data: _Data, grid: Grid) -> _Data:
     """``data`` with the grid's dimension names last, ascending, on the grid's own coordinate values.
 
-    GridError if the coordinates of ``data`` are not the cell centres of ``grid`` (to a thousandth of a cell).
-    Nothing is computed for dask data.
+    GridError if the coordinates of ``data`` are not the cell centres of ``grid`` (to a thousandth of a cell; on uneven
+    rows, where a centre need not be the mid-point, each must lie in its own cell). Nothing is computed for dask data.
     """
     names = _spatial(data)
     first, second = grid.dims
@@ -90,7 +93,7 @@ def conform(data: _Data, grid: Grid) -> _Data:
             have = edges[0] + np.mod(have - edges[0] + 1e-9, 360.0) - 1e-9
         index = np.argsort(have, kind="stable")
         width = float(np.median(np.diff(edges)))
-        if have.size != centres.size or np.abs(have[index] - centres).max() > 2 * EVEN * width + 1e-6 * width:
+        if have.size != centres.size or not _same_cells(have[index], centres, edges, width):
             raise GridError(
                 f"{_where(data)}: {names[dim]} runs {have.min():.6g}..{have.max():.6g} in {have.size} steps, "
                 f"but {grid} has centres {centres[0]:.6g}..{centres[-1]:.6g} in {centres.size}. "
@@ -134,11 +137,18 @@ def _step(values: Array, name: str) -> float:
     if not step > 0 or worst > EVEN * step:
         widths = np.diff(ordered)
         raise GridError(
-            f"{name} is not evenly spaced: steps run {widths.min():.6g}..{widths.max():.6g}. Regular grids only; "
-            "regrid a Gaussian grid with its own bounds and weights first, or select one copy of repeated rows."
+            f"{name} is not evenly spaced: steps run {widths.min():.6g}..{widths.max():.6g}. Give the bounds of a "
+            "Gaussian grid (lat_bnds), regrid other uneven grids first, or select one copy of repeated rows."
         )
     simple = float(Fraction(step).limit_denominator(1000))
     return simple if abs(simple - step) < 1e-5 * step else step
+
+
+def _same_cells(have: Array, centres: Array, edges: Array, width: float) -> bool:
+    """Whether sorted coordinates are those of the cells between ``edges``."""
+    if np.abs(np.diff(edges) - width)[1:-1].max(initial=0.0) > EVEN * width:
+        return bool(((have > edges[:-1]) & (have < edges[1:])).all())
+    return bool(np.abs(have - centres).max() <= 2 * EVEN * width + 1e-6 * width)
 
 
 def _snap(value: float, step: float) -> float:
@@ -152,6 +162,8 @@ def _edges(obj: xr.DataArray | xr.Dataset, name: str, axis: str) -> Array:
     if axis == "lon":
         centres = _unbroken(centres)
     order = np.argsort(centres)
+    if axis == "lat" and (rows := _uneven_rows(obj, name, centres[order])) is not None:
+        return rows
     step = _step(centres, name)
     centres = centres[order]
     low, high = _snap(centres[0] - step / 2, step), _snap(centres[-1] + step / 2, step)
@@ -174,6 +186,30 @@ def _edges(obj: xr.DataArray | xr.Dataset, name: str, axis: str) -> Array:
                 f"(off by {np.abs(given - edges).max():g}). Check the bounds, or drop them to use mid-points."
             )
     return edges
+
+
+def _uneven_rows(obj: xr.DataArray | xr.Dataset, name: str, centres: Array) -> Array | None:
+    """Edges of rows that are not evenly spaced, from their bounds; None if they are even, or have no bounds."""
+    even = centres[0] + (centres[-1] - centres[0]) * np.arange(centres.size) / (centres.size - 1)
+    if np.abs(centres - even).max() <= EVEN * (even[1] - even[0]):
+        return None
+    bounds = _bounds(obj, name)
+    if bounds is None and all(c in obj.coords and obj[c].dims == (name,) for c in ROW_EDGES):
+        bounds = np.column_stack([np.asarray(obj[c].values, dtype=float) for c in ROW_EDGES])
+    if bounds is None:
+        return None
+    bounds = np.clip(bounds[np.argsort(bounds.mean(axis=1))], -90.0, 90.0)
+    low, high = bounds.min(axis=1), bounds.max(axis=1)
+    slack = EVEN * float(np.median(high - low))
+    wrong = (centres <= low) | (centres >= high) | (np.append(low[1:], high[-1]) - high > slack)
+    wrong |= high - np.append(low[1:], high[-1]) > slack
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise GridError(
+            f"{_where(obj)}: the row at {name} {centres[at]:.6g} has bounds {low[at]:.6g}..{high[at]:.6g}; expected "
+            "rows that hold their centres and follow each other without gaps. Correct the bounds."
+        )
+    return np.append(low, high[-1])
 
 
 def _bounds(obj: xr.DataArray | xr.Dataset, name: str) -> Array | None:

@@ -32,12 +32,22 @@ _SIBERIA_ACROSS_DATE_LINE = -100.0
 """Eurasian land west of this longitude is Chukotka, beyond the date line."""
 
 
+_LAND_KEPT = 4
+"""Grids whose land is kept: readers, regions and maps of one dataset all ask for it."""
+_land_of: dict[str, xr.DataArray] = {}
+
+
 def land_fraction(grid: Grid) -> xr.DataArray:
     """Share of each cell that is land (Natural Earth 1:50m; lakes and ice sheets count as land), without a region."""
-    weights = region_weights({"land": land()}, grid, covers="land").isel(region=0, drop=True)
-    return weights.rename("land_fraction").assign_attrs(
-        standard_name="land_area_fraction", long_name="land share of cell area"
-    )
+    key = grid.key()
+    if key not in _land_of:
+        weights = region_weights({"land": land()}, grid, covers="land").isel(region=0, drop=True)
+        _land_of[key] = weights.rename("land_fraction").assign_attrs(
+            standard_name="land_area_fraction", long_name="land share of cell area"
+        )
+        while len(_land_of) > _LAND_KEPT:
+            _land_of.pop(next(iter(_land_of)), None)
+    return _land_of[key].copy()
 
 
 def region_weights(regions: Mapping[str, BaseGeometry], grid: Grid, *, covers: Covers) -> xr.DataArray:

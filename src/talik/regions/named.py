@@ -10,10 +10,17 @@ import numpy as np
 import xarray as xr
 
 from talik.errors import ConfigError, GridError, InputError
-from talik.regions.axes import grid_of
+from talik.regions.axes import conform, grid_of
 from talik.regions.classes import classes_of
 from talik.regions.grid import EqualAreaGrid, Grid
-from talik.regions.masks import class_fractions, geojson_weights, latitude_bands, sectors
+from talik.regions.masks import (
+    class_fractions,
+    covers_of,
+    fraction_weights,
+    geojson_weights,
+    latitude_bands,
+    sectors,
+)
 
 FORMS = "sectors, bands, bands:49,60,90, FILE.geojson, FILE.geojson:PROPERTY or FILE.nc:VARIABLE"
 DOMAIN = "domain"
@@ -44,6 +51,37 @@ def named_weights(names: Sequence[str], grid: Grid) -> xr.DataArray:
     if twice:
         raise ConfigError(f"--regions: {', '.join(twice)} is named twice; rename or leave one out.")
     return xr.concat(parts, dim="region", coords="minimal", compat="override", combine_attrs="override")
+
+
+def weights_on(regions: xr.DataArray | str | Sequence[str], grid: Grid) -> xr.DataArray:
+    """(region, rows, columns) weights on `grid` of regions given by name (see `FORMS`) or as weights on any grid.
+
+    Weights of another grid are brought to this one by area, with their attribute `covers`; a flux is never brought to
+    theirs. GridError: weights that do not say what they cover.
+    """
+    if isinstance(regions, str):
+        return named_weights([regions], grid)
+    if not isinstance(regions, xr.DataArray):
+        return named_weights(regions, grid)
+    if grid_of(regions) == grid:
+        return regions
+    return fraction_weights(regions, grid, covers=covers_of(regions))
+
+
+def land_weights(regions: xr.DataArray | str | Sequence[str], grid: Grid, land: xr.DataArray) -> xr.DataArray:
+    """Weights of the land of regions on a grid; what lies outside the grid still counts as missing."""
+    weights = weights_on(regions, grid)
+    if covers_of(weights) == "land":
+        return weights
+    out: xr.DataArray = conform(weights, grid).fillna(0.0) * land
+    if "region_area" in weights.coords:
+        area = grid.cell_area()
+        inside = (conform(weights, grid).fillna(0.0) * area).sum(grid.dims)
+        share = inside / weights["region_area"]
+        out = out.assign_coords(
+            region_area=("region", ((out * area).sum(grid.dims) / share.clip(max=1.0)).values)
+        )
+    return out.assign_attrs({**weights.attrs, "covers": "land"})
 
 
 def lazy_weights(names: Sequence[str], grid: Grid, edge: int = 512, at_once: int = 4_000_000) -> xr.DataArray:
@@ -82,22 +120,31 @@ def files_of(names: Sequence[str]) -> list[Path]:
     return [path for name in names if (path := _split(name)[0]) is not None]
 
 
-def with_absolute_paths(names: Sequence[str]) -> list[str]:
-    """The same names, good in any working folder."""
+def with_absolute_paths(names: Sequence[str], folder: Path | None = None) -> list[str]:
+    """The same names, good in any working folder; relative ones are of `folder`, by default the present one."""
     out = []
     for name in names:
-        path, rest = _split(name)
-        out.append(name if path is None else f"{path.absolute()}{':' + rest if rest else ''}")
+        path, rest = _split(name, folder)
+        where = None if path is None else (folder or Path.cwd()) / path.expanduser()
+        out.append(name if where is None else f"{where.absolute()}{':' + rest if rest else ''}")
     return out
 
 
-def _split(name: str) -> tuple[Path | None, str]:
+def require_known(names: Sequence[str]) -> None:
+    """InputError for a name that is no form of `FORMS` and no file."""
+    for name in names:
+        path, _ = _split(name)
+        if path is not None and not path.exists():
+            raise InputError(f"region {name!r}: no file {path}. Give one of: {FORMS}.")
+
+
+def _split(name: str, folder: Path | None = None) -> tuple[Path | None, str]:
     """File and what stands behind the colon; no file for the forms without one."""
     kind = name.partition(":")[0]
     if kind in ("sectors", "bands"):
         return None, name.partition(":")[2]
     head, sep, tail = name.rpartition(":")
-    if sep and head and not Path(name).exists():
+    if sep and head and not ((folder or Path()) / name).exists():
         return Path(head), tail
     return Path(name), ""
 
