@@ -11,6 +11,10 @@ class UnitsError(TalikError):
     """Units, species, sign or area basis are missing, unknown or do not fit."""
 
 
+class UnitsSuspect(UnitsError):
+    """The numbers do not fit the units: a global total is far from what is known of the gas."""
+
+
 class FluxError(TalikError):
     """A dataset is not a valid flux dataset."""
 

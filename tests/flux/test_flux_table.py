@@ -42,7 +42,9 @@ def test_every_variable_is_fully_described():
 def test_directions_are_those_of_the_field():
     human = {"fFossil", "fAnthropogenicCh4", "fFossilCh4", "fAgriWasteCh4", "fAnthropogenicN2o"}
     up = {n for n, v in FLUXES.items() if v.positive == "up"}
-    assert up == {"nee", "reco", "ra", "rh", "fFire", "fch4", "fn2o", "fFireCh4", "fFireN2o"} | human
+    land_use = {"fLuc", "fHarvest", "fGrazing"}
+    natural = {"nee", "nbe", "reco", "ra", "rh", "fFire", "fch4", "fn2o", "fFireCh4", "fFireN2o"}
+    assert up == natural | land_use | human
     assert {n for n, v in FLUXES.items() if v.positive == "down"} == {"gpp", "npp", "nep", "nbp"}
 
 

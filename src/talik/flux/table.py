@@ -169,6 +169,30 @@ _BUILT_IN = (
         standard_name=f"{_CO2_AS_C}_emission_from_fires",
         part_of="nbp",
     ),
+    FluxVar(
+        name="nbe",
+        species="C",
+        positive="up",
+        long_name="net CO2 exchange of land with fire, land use and inland waters, without fossil fuel",
+        per="cell",
+    ),
+    FluxVar(
+        name="fLuc",
+        species="C",
+        positive="up",
+        long_name="net CO2 emission from land-use change",
+        part_of="nbp",
+    ),
+    FluxVar(
+        name="fHarvest",
+        species="C",
+        positive="up",
+        long_name="CO2 emission from crop harvesting",
+        part_of="nbp",
+    ),
+    FluxVar(
+        name="fGrazing", species="C", positive="up", long_name="CO2 emission from grazing", part_of="nbp"
+    ),
     FluxVar(name="fch4", species="C", positive="up", long_name="net CH4 exchange"),
     FluxVar(name="fn2o", species="N", positive="up", long_name="net N2O exchange"),
     FluxVar(name="fFireCh4", species="C", positive="up", long_name="CH4 emission from fires"),
