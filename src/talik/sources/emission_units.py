@@ -24,6 +24,11 @@ _SAME = {
     "y": "yr",
     "day": "d",
     "days": "d",
+    "hour": "h",
+    "hours": "h",
+    "hr": "h",
+    "mole": "mol",
+    "moles": "mol",
     "sec": "s",
     "second": "s",
 }
@@ -60,6 +65,6 @@ def check_units(
 def unit_words(units: str) -> set[str]:
     """Words of units: {'kg', 'co2', 'cell', 'month'} of 'kgCO2/month/cell', {'kg', 'm2', 's'} of 'kg m-2 s-1'."""
     text = re.sub(r"([a-z])(?:\*\*|\^)?\s*[{(]?-?(\d)[})]?", r"\1\2", units.lower())
-    text = re.sub(r"\b(kg|g|t|tonnes?)[\s_.]*(co2|ch4|n2o)", r"\1 \2", text)
+    text = re.sub(r"\b([pt]?g|kg|t|tonnes?|mol)[\s_.]*(co2|ch4|n2o|[cn](?![a-z0-9]))", r"\1 \2", text)
     words = (re.sub(r"(?<=[a-z])1$", "", word) for word in re.findall(r"[a-z]+\d*[a-z]*", text))
     return {_SAME.get(word, word) for word in words} - _EMPTY
