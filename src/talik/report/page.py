@@ -20,7 +20,7 @@ from talik.report.figures import FIGURES, alt_text
 from talik.report.html import data_uri, provenance_rows, template
 from talik.report.maps import region_map
 from talik.report.numbers import gas_name, label, number, post_quantity, quantity, sentence, unit_name
-from talik.report.style import INCHES, Width, look, png, svg
+from talik.report.style import Width, nothing_to_draw, png, svg
 
 DEFAULT_TITLE = "Greenhouse-gas budget of the northern permafrost region"
 FIGURE_FILES = tuple(f"{name}.{kind}" for name in (*FIGURES, "region_map") for kind in ("png", "svg"))
@@ -56,7 +56,7 @@ def draw_file(budget: Budget, name: str) -> bytes:
     """The bytes of one of `FIGURE_FILES`; where the budget has nothing to draw, a figure that says so."""
     stem, _, kind = name.partition(".")
     figure = region_map() if stem == "region_map" else FIGURES[stem][0](budget, "wide")
-    figure = figure or _nothing(FIGURES[stem][1])
+    figure = figure or nothing_to_draw(FIGURES[stem][1], "this budget has nothing to draw here")
     return png(figure) if kind == "png" else svg(figure).encode()
 
 
@@ -117,13 +117,6 @@ def _picture(name: str, budget: Budget) -> dict[str, str] | None:
 def _region_picture() -> dict[str, str]:
     uri = "data:image/png;base64," + base64.b64encode(png(region_map(), dpi=110)).decode()
     return {**_MAP, "wide": uri, "narrow": uri}
-
-
-def _nothing(title: str) -> Figure:
-    with look():
-        figure = Figure(figsize=(INCHES["wide"], 1.2))
-        figure.text(0.5, 0.5, f"{title}: this budget has nothing to draw here", ha="center", va="center")
-    return figure
 
 
 def _lede(budget: Budget) -> str:

@@ -97,6 +97,14 @@ def wrapped(text: str, columns: int) -> str:
     return "\n".join(textwrap.wrap(text, columns, break_on_hyphens=False)) or text
 
 
+def nothing_to_draw(title: str, why: str) -> Figure:
+    """A figure that says why there is none."""
+    with look():
+        figure = Figure(figsize=(INCHES["wide"], 1.2))
+        figure.text(0.5, 0.5, f"{title}: {why}", ha="center", va="center")
+    return figure
+
+
 def write_figures(figures: Iterable[tuple[str, Figure | None]], folder: Path) -> list[Path]:
     """Each named figure that there is as PNG and SVG in `folder`."""
     written = []

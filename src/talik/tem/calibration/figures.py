@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.projections.polar import PolarAxes
 
 from talik.report.style import (
     BLUE,
@@ -27,6 +26,7 @@ from talik.report.style import (
     Width,
     look,
 )
+from talik.report.taylor import taylor_axes, taylor_reach
 from talik.tem.calibration.validation import GROUND, INTERVAL, RUNS, USES
 
 NAMES = {
@@ -47,8 +47,6 @@ UNITS = {
 _COLOURS = dict(zip(NAMES, (GREEN, ORANGE, BLUE, RED, PURPLE, SKY, GREY), strict=True))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MONTHS = "JFMAMJJASOND"
-FARTHEST = 3.0
-"""Ratio of standard deviations at which the Taylor diagram ends; what lies beyond is drawn on its rim."""
 
 
 def taylor(rows: Sequence[Mapping[str, Any]], width: Width = "wide") -> Figure | None:
@@ -60,15 +58,12 @@ def taylor(rows: Sequence[Mapping[str, Any]], width: Width = "wide") -> Figure |
     if not points:
         return None
     negative = any(p[run][1] < 0.0 for p in points for run in RUNS)
-    reach = min(FARTHEST, max(1.5, *(0.25 * math.ceil(4.2 * p[run][0]) for p in points for run in RUNS)))
+    reach = taylor_reach([p[run][0] for p in points for run in RUNS])
     sites = list(dict.fromkeys(p["site_id"] for p in points))
     with look():
         height = (4.6 if negative else 6.2) if width == "wide" else (4.4 if negative else 5.2)
         figure = Figure(figsize=(INCHES[width], height), layout="constrained")
-        ax = figure.add_subplot(projection="polar")
-        if not isinstance(ax, PolarAxes):
-            raise TypeError("polar projection without polar axes")
-        _taylor_grid(ax, reach, negative)
+        ax = taylor_axes(figure, reach, negative=negative)
         for p in points:
             places = [(math.acos(p[run][1]), min(p[run][0], reach)) for run in RUNS]
             colour, marker = _COLOURS[p["variable"]], _MARKERS[sites.index(p["site_id"]) % len(_MARKERS)]
@@ -112,33 +107,6 @@ def taylor_points(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         held = {run: (ratio, max(-1.0, min(1.0, r))) for run, (ratio, r) in places.items()}
         out.append({"site_id": row["site_id"], "variable": row["variable"], **held})
     return out
-
-
-def _taylor_grid(ax: PolarAxes, reach: float, negative: bool) -> None:
-    """Correlation around, standard deviation outward, circles of the centred error around the observation."""
-    correlations = [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 1.0]
-    if negative:
-        correlations = [-c for c in correlations[:0:-1] if c not in (0.2, 0.6)] + correlations
-    ax.set_thetamin(0.0)
-    ax.set_thetamax(180.0 if negative else 90.0)
-    ax.set_rlim(0.0, reach)
-    ax.set_thetagrids(
-        [math.degrees(math.acos(c)) for c in correlations], [f"{c:g}".replace("-", "−") for c in correlations]
-    )
-    ax.set_rgrids(np.arange(0.5, reach + 0.01, 0.5).tolist(), angle=0.0)
-    ax.grid(color="#e6e9ed", lw=0.8)
-    around = np.linspace(0.0, np.pi, 200)
-    ax.plot(around, np.ones_like(around), color=INK, lw=0.9, ls="--", zorder=1)
-    for error in np.arange(0.5, reach + 1.0, 0.5):
-        x, y = 1.0 + error * np.cos(around), error * np.sin(around)
-        angle, radius = np.arctan2(y, x), np.hypot(x, y)
-        inside = radius <= reach
-        ax.plot(angle[inside], radius[inside], color=GREY, lw=0.6, ls=":", zorder=1)
-    ax.plot(0.0, 1.0, "*", ms=12, color=INK, zorder=4, clip_on=False)
-    ax.annotate("observed", (0.0, 1.0), xytext=(0, -24), textcoords="offset points", ha="center", fontsize=9)
-    ax.set_xlabel(
-        "angle: correlation; distance: standard deviation over that observed", labelpad=26, fontsize=9
-    )
 
 
 def seasons(months: pd.DataFrame, site: str, width: Width = "wide") -> Figure | None:
