@@ -1,0 +1,1 @@
+"""Process-model and inversion ensembles: harmonised, masked, summarised."""
