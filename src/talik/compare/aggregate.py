@@ -83,7 +83,7 @@ def common_months(first: xr.Dataset, second: xr.Dataset) -> tuple[xr.Dataset, xr
     Each keeps its own time bounds, so a noleap February keeps its 28 days. CoverageError: no common month. FluxError:
     steps that are not calendar months.
     """
-    keys = [_months(ds) for ds in (first, second)]
+    keys = [months_of(ds) for ds in (first, second)]
     common = sorted(set(keys[0]) & set(keys[1]))
     if not common:
         spans = [f"{min(k)[0]}-{min(k)[1]:02d}..{max(k)[0]}-{max(k)[1]:02d}" for k in keys]
@@ -123,14 +123,16 @@ def remove_fire(
 ) -> xr.Dataset:
     """NEE of an inversion: its land flux (up) minus the emission of `fire`, brought to its grid and months.
 
-    inversion : flux dataset with the whole land flux, ``nbp`` or ``nee`` (any sign that the table gives it). fire :
-        flux dataset with ``fFire``, monthly, 0 where nothing burned. land_fraction : land share of its cells.
+    inversion : flux dataset with the whole land flux, ``nbe``, ``nbp`` or ``nee`` (any sign that the table gives it);
+        one per area of the cell, such as ``nbe``, also needs `land_fraction` in the dataset, which is handed on.
+    fire : flux dataset with ``fFire``, monthly, 0 where nothing burned. land_fraction : land share of its cells.
+
     The result is a flux dataset with ``nee`` on the common months; its attribute ``fire_removed`` names the fire
     product, and `require_same_fire` refuses comparisons in which another fire product stands on the other side. It
     still holds CO2 of inland waters and lateral effects.
 
-    FluxError: fire was removed already, or no such variable. CoverageError: no common month, or no fire data where
-    the inversion has a flux.
+    FluxError: fire was removed already, no such variable, or no `land_fraction`. CoverageError: no common month, or
+    no fire data where the inversion has a flux.
     """
     if FIRE_REMOVED in inversion.attrs:
         raise FluxError(
@@ -141,16 +143,29 @@ def remove_fire(
             f"remove_fire: expected {variable!r}; found {', '.join(map(str, inversion.data_vars))}. Name the land flux."
         )
     grid = grid_of(inversion)
-    moved, _ = fire_on(fire, grid, land_fraction=land_fraction)
+    moved, share = fire_on(fire, grid, land_fraction=land_fraction)
     flux, burned = common_months(inversion, moved)
     land = conform(flux[variable], grid)
     fire_field = conform(burned[FIRE], grid).assign_coords(time=land["time"])
-    if bool((land.notnull() & fire_field.isnull()).any()):
+    per_cell = flux_var(variable).per == "cell"
+    if per_cell and "land_fraction" not in inversion.variables:
+        raise FluxError(f"remove_fire: {variable} is per area of the cell; add 'land_fraction' of its cells.")
+    own = conform(inversion["land_fraction"], grid) if per_cell else xr.ones_like(grid.cell_area())
+    if bool((land.notnull() & fire_field.isnull() & (own > 0.0)).any()):
         raise CoverageError(
             "remove_fire: no fire data in some cells and months where the inversion has a flux. Write 0 where nothing "
             "burned; NaN means no data."
         )
     upward = land * flux_var(variable).to_atmosphere
+    kept = {}
+    if per_cell:
+        kept = {"land_fraction": own}
+        # a finer product says which share of the cell it stands for; a coarser one has one density for all land in its
+        # cells, and its share of land is not that of the cell
+        coarser = np.median(grid_of(fire).row_area_m2) > np.median(grid.row_area_m2)
+        stands_for = own if share is None or coarser else share
+        fire_field = fire_field * stands_for  # per cell too, so that mass is kept on shores
+        upward, fire_field = (field / own.where(own > 0.0) for field in (upward, fire_field))
     nee = (upward - fire_field).assign_attrs(units=land.attrs.get("units", ""))
     out = make_flux_dataset(
         {"nee": nee.rename("nee")},
@@ -159,7 +174,7 @@ def remove_fire(
         coverage=inversion["coverage"] if "time" not in inversion["coverage"].dims else flux["coverage"],
         time_bounds=_bounds(flux),
     )
-    return out.assign_attrs({FIRE_REMOVED: str(fire.attrs.get("source", ""))})
+    return out.assign(kept).assign_attrs({FIRE_REMOVED: str(fire.attrs.get("source", ""))})
 
 
 def require_same_fire(inversion: xr.Dataset, fire: xr.Dataset) -> None:
@@ -177,8 +192,8 @@ def _bounds(ds: xr.Dataset) -> xr.DataArray | None:
     return ds[name] if name in ds.variables else None
 
 
-def _months(ds: xr.Dataset) -> list[tuple[int, int]]:
-    """(year, month) of each step; FluxError if a step is not one calendar month."""
+def months_of(ds: xr.Dataset) -> list[tuple[int, int]]:
+    """(year, month) of each time step of `ds`; FluxError if a step is not one calendar month."""
     from talik.products.steps import steps_of, window
 
     steps = steps_of(ds)
