@@ -6,6 +6,8 @@ import typer
 
 from talik.cli.budget import audit, budget
 from talik.cli.check import check
+from talik.cli.compare import compare
+from talik.cli.ensemble import app as ensemble
 from talik.cli.inventory import app as inventory
 from talik.cli.report import demo, report
 from talik.cli.tem import app as tem
@@ -47,7 +49,9 @@ app.command()(audit)
 app.command()(report)
 app.command()(check)
 app.command()(trends)
+app.command()(compare)
 app.add_typer(upscale, name="upscale")
 app.add_typer(tem, name="tem")
 app.add_typer(inventory, name="inventory")
 app.add_typer(thaw, name="thaw")
+app.add_typer(ensemble, name="ensemble")
