@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -36,6 +37,8 @@ PEAK = {"nee": "min", "fch4": "max"}
 _SITE_DEGREES = 0.25
 _MOSTLY = 0.5
 _PLACE_DECIMALS = 4
+_COARSEST = 30.0
+_EVEN = 1e-6
 
 
 def of_dataset(
@@ -215,15 +218,14 @@ def annual_map(ds: xr.Dataset, name: str, variable: str, years: Years, grids: Se
 
 
 def comparison_grids(degrees: float, south: float) -> list[Grid]:
-    """Regular grids from `degrees` up, whose cells fill the globe and the rows from `south` to the pole."""
-    steps = [degrees * k for k in range(1, int(45.0 / degrees) + 1)]
-    rows = 90.0 - south
-    fits = [
-        s
-        for s in steps
-        if abs(rows / s - round(rows / s)) < 1e-6 and abs(360.0 / s - round(360.0 / s)) < 1e-6
-    ]
-    return [LatLonGrid.regular(s, lat=(south, 90.0)) for s in fits]
+    """Regular grids of `degrees` and of its multiples that divide the circle, from the pole to `south` or beyond."""
+    steps = [degrees * k for k in range(1, int(_COARSEST / degrees) + 1)]
+    out: list[Grid] = []
+    for step in steps:
+        if abs(360.0 / step - round(360.0 / step)) < _EVEN:
+            rows = min(math.ceil((90.0 - south) / step - _EVEN), int(180.0 / step + _EVEN))
+            out.append(LatLonGrid.regular(step, lat=(90.0 - rows * step, 90.0)))
+    return out
 
 
 def year_bounds(years: Iterable[int]) -> xr.DataArray:

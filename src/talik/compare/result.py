@@ -81,7 +81,9 @@ def result_of(
         ]
     )
     require_once(rows)
-    regions = list(dict.fromkeys(rows["region"]))
+    # datasets know the order of their regions, a site table has them by name
+    ordered = rows.sort_values("year", kind="stable", na_position="last")
+    regions = list(dict.fromkeys(ordered["region"]))
     found = combine(rows, regions=regions)
     notes = [
         f"{source.approach}, {source.model}: {note}"

@@ -68,12 +68,8 @@ class CompareSettings(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> CompareSettings:
-        rows = (90.0 - self.map_south) / self.grid_degrees
-        if abs(rows - round(rows)) > 1e-6 or abs(360.0 / self.grid_degrees % 1.0) > 1e-6:
-            raise ValueError(
-                f"grid_degrees {self.grid_degrees:g} does not divide 360 and the {90.0 - self.map_south:g} degrees "
-                f"from map_south {self.map_south:g} to the pole; change one"
-            )
+        if abs(360.0 / self.grid_degrees - round(360.0 / self.grid_degrees)) > 1e-6:
+            raise ValueError(f"grid_degrees {self.grid_degrees:g} does not divide the circle of 360")
         if EIGHT in self.regions and len(self.regions) > 1:
             raise ValueError("regions: eight stands alone; the eight regions fill the land")
         if (EIGHT in self.regions) != (self.tundra is not None):
