@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +14,8 @@ from talik.workflow.conventions import (
     SchedulerOption,
     WorkersOption,
     bad_input_exits,
-    plan_text,
+    plan_and_run,
     print_json,
-    run_planned,
     show,
 )
 
@@ -46,19 +44,21 @@ def summarise(
     with bad_input_exits():
         from talik.ensembles.section import RESULT, read_result, settings_of, steps
         from talik.workflow.project import load_project
-        from talik.workflow.run import plan_project
 
         loaded = load_project(project)
         settings = settings_of(loaded)
-        plan = plan_project(loaded, [step.name for step in steps(loaded, settings)])
-        if not as_json:
-            sys.stderr.write(plan_text(plan))
-        if dry_run:
-            if as_json:
-                print_json({"plan": plan.rows()})
+        result = plan_and_run(
+            loaded,
+            [step.name for step in steps(loaded, settings)],
+            workers=workers,
+            scheduler=scheduler,
+            resume=resume,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+        if result is None:
             return
-        result = run_planned(loaded, plan, workers=workers, scheduler=scheduler, resume=resume)
-        found = read_result(plan.output / RESULT)
+        found = read_result(loaded.output / RESULT)
         if as_json:
             print_json({**found, "published": [str(path) for path in result.published]})
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +15,8 @@ from talik.workflow.conventions import (
     SchedulerOption,
     WorkersOption,
     bad_input_exits,
-    plan_text,
+    plan_and_run,
     print_json,
-    run_planned,
 )
 
 
@@ -42,23 +40,30 @@ def forcing(
         from talik.forcing.section import AUDIT, check, files_of
         from talik.forcing.settings import ForcingSettings
         from talik.workflow.project import load_project
-        from talik.workflow.run import plan_project
 
         loaded = load_project(project)
         settings = loaded.sections.get("forcing")
         if not isinstance(settings, ForcingSettings):
             raise ConfigError(f"{project}: has no section forcing. Add one; see the guide on forcing.")
-        plan = plan_project(loaded, ["forcing"])
-        told = check(settings, {name: loaded.resolve(name) for name in files_of(settings)})
-        if not as_json:
-            sys.stderr.write(f"{checked_text(told)}\n{plan_text(plan)}")
-        if dry_run:
-            if as_json:
-                print_json({**told, "plan": plan.rows()})
+
+        def checked() -> tuple[dict[str, Any], str]:
+            told = check(settings, {name: loaded.resolve(name) for name in files_of(settings)})
+            return told, f"{checked_text(told)}\n"
+
+        result = plan_and_run(
+            loaded,
+            ["forcing"],
+            workers=workers,
+            scheduler=scheduler,
+            resume=resume,
+            dry_run=dry_run,
+            as_json=as_json,
+            check=checked,
+        )
+        if result is None:
             return
-        result = run_planned(loaded, plan, workers=workers, scheduler=scheduler, resume=resume)
         if as_json:
-            audit = json.loads((plan.output / AUDIT).read_text(encoding="utf-8"))
+            audit = json.loads((loaded.output / AUDIT).read_text(encoding="utf-8"))
             print_json({**audit, "published": [str(p) for p in result.published]})
         else:
             typer.echo("\n".join(str(p) for p in result.published))

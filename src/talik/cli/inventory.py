@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,8 @@ from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
     bad_input_exits,
-    plan_text,
+    plan_and_run,
     print_json,
-    run_planned,
     show,
 )
 
@@ -46,22 +44,29 @@ def run(
         from talik.inventory.settings import InventorySettings
         from talik.inventory.settings_base import lookup
         from talik.workflow.project import load_project
-        from talik.workflow.run import plan_project
 
         loaded = load_project(project)
         settings = loaded.sections.get("inventory")
         if not isinstance(settings, InventorySettings):
             raise ConfigError(f"{project}: has no section inventory. Add one; see the guide on inventories.")
-        plan = plan_project(loaded, [step.name for step in steps(loaded, settings)])
-        check(settings, lookup(files_in(loaded, settings)), loaded.base.seed)
-        if not as_json:
-            sys.stderr.write(plan_text(plan))
-        if dry_run:
-            if as_json:
-                print_json({"plan": plan.rows()})
+
+        def checked() -> tuple[dict[str, Any], str]:
+            check(settings, lookup(files_in(loaded, settings)), loaded.base.seed)
+            return {}, ""
+
+        result = plan_and_run(
+            loaded,
+            [step.name for step in steps(loaded, settings)],
+            workers=None,
+            scheduler=None,
+            resume=False,
+            dry_run=dry_run,
+            as_json=as_json,
+            check=checked,
+        )
+        if result is None:
             return
-        result = run_planned(loaded, plan, workers=None, scheduler=None, resume=False)
-        found = read_result(plan.output / RESULT)
+        found = read_result(loaded.output / RESULT)
         if as_json:
             print_json({**found, "published": [str(path) for path in result.published]})
             return

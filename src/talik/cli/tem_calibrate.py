@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,9 +16,8 @@ from talik.workflow.conventions import (
     SchedulerOption,
     WorkersOption,
     bad_input_exits,
-    plan_text,
+    plan_and_run,
     print_json,
-    run_planned,
 )
 
 
@@ -51,7 +49,6 @@ def calibrate(
         from talik.tem.calibration.section import RESULT, check, files_of
         from talik.tem.calibration.settings import CalibrationSettings
         from talik.workflow.project import load_project
-        from talik.workflow.run import plan_project
 
         loaded = load_project(project)
         settings = loaded.sections.get("calibration")
@@ -64,15 +61,19 @@ def calibrate(
         settings = settings.model_copy(update={k: v for k, v in asked.items() if v is not None})
         loaded = dataclasses.replace(loaded, sections={**loaded.sections, "calibration": settings})
         told = check(settings, {name: loaded.resolve(name) for name in files_of(settings)})
-        plan = plan_project(loaded, ["calibration"])
-        if not as_json:
-            sys.stderr.write(f"{checked_text(told)}\n{plan_text(plan)}")
-        if dry_run:
-            if as_json:
-                print_json({**told, "plan": plan.rows()})
+        result = plan_and_run(
+            loaded,
+            ["calibration"],
+            workers=workers,
+            scheduler=scheduler,
+            resume=resume,
+            dry_run=dry_run,
+            as_json=as_json,
+            check=lambda: (told, f"{checked_text(told)}\n"),
+        )
+        if result is None:
             return
-        result = run_planned(loaded, plan, workers=workers, scheduler=scheduler, resume=resume)
-        found = json.loads((plan.output / RESULT).read_text(encoding="utf-8"))
+        found = json.loads((loaded.output / RESULT).read_text(encoding="utf-8"))
         if as_json:
             print_json({**told, "found": found, "published": [str(p) for p in result.published]})
         else:

@@ -11,20 +11,10 @@ import xarray as xr
 from talik.errors import TalikError
 from talik.flux.units import as_units, names_species
 from talik.regions.axes import BOUNDS, NAMES
+from talik.sources.model_profiles import CALENDARS
 from talik.sources.predictors import PREDICTORS
 from talik.sources.problem import Problem
 
-CALENDARS = (
-    "standard",
-    "gregorian",
-    "proleptic_gregorian",
-    "noleap",
-    "365_day",
-    "all_leap",
-    "366_day",
-    "360_day",
-    "julian",
-)
 HUGE = 1e19
 """Values beyond this are an undeclared fill value."""
 EVEN = 1e-3

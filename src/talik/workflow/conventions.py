@@ -114,6 +114,35 @@ def run_shown(
     return run_planned(project, plan, workers=workers, scheduler=scheduler, resume=resume)
 
 
+def plan_and_run(
+    project: Project,
+    steps: list[str],
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+    check: Callable[[], tuple[dict[str, Any], str]] = lambda: ({}, ""),
+) -> RunResult | None:
+    """Plan these steps, check the input, show the plan and run it; None after a dry run.
+
+    `check` says what the input holds, for the JSON of a dry run and as text above the plan; it is called when the plan
+    was made, so that missing files are named all at once.
+    """
+    from talik.workflow.run import plan_project
+
+    plan = plan_project(project, steps)
+    told, text = check()
+    if not as_json:
+        sys.stderr.write(f"{text}{plan_text(plan)}")
+    if dry_run:
+        if as_json:
+            print_json({**told, "plan": plan.rows()})
+        return None
+    return run_planned(project, plan, workers=workers, scheduler=scheduler, resume=resume)
+
+
 def run_planned(
     project: Project, plan: Plan, *, workers: int | None, scheduler: str | None, resume: bool
 ) -> RunResult:
