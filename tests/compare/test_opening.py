@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from talik.compare.of_source import annual_map, comparison_grids, sites_inside
+from talik.compare.contribution import annual_map, comparison_grids, sites_inside
 from talik.compare.opening import land_regions, open_source, read_tundra, within
 from talik.errors import ConfigError, FluxError, GridError, InputError
 from talik.flux import make_flux_dataset, write_netcdf

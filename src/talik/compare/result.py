@@ -13,8 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from talik.compare.agreement import agreement_by_region, coarsest_grid, on_coarser, sign_agreement
+from talik.compare.contribution import PEAK, year_bounds
 from talik.compare.coverage import COMPONENTS, explain_differences
-from talik.compare.of_source import PEAK, year_bounds
 from talik.compare.opening import Source
 from talik.compare.regional import UNITS, single_models
 from talik.compare.settings import CompareSettings
@@ -29,7 +29,7 @@ from talik.records import json_rows
 from talik.regions.grid import Grid
 
 Parts = Mapping[Source, Mapping[str, Any]]
-"""What `of_source` says of each dataset and site table."""
+"""What `contribution` says of each dataset and site table."""
 Weights = Callable[[Grid], xr.DataArray]
 MEDIAN_NEE = "median NEE over approaches"
 """What the published table of regions calls its medians."""

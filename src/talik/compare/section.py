@@ -224,7 +224,7 @@ def _regions(settings: CompareSettings, inputs: Inputs) -> Callable[[Grid], xr.D
 
 
 def _source(job: Job, settings: CompareSettings, inputs: Inputs) -> None:
-    from talik.compare.of_source import of_dataset, of_sites
+    from talik.compare.contribution import of_dataset, of_sites
     from talik.sources.site_table import read_sites
 
     source = next(s for s in inputs.sources if s.unit == job.unit)
@@ -253,7 +253,7 @@ def _source(job: Job, settings: CompareSettings, inputs: Inputs) -> None:
 
 
 def _map(job: Job, settings: CompareSettings, inputs: Inputs) -> None:
-    from talik.compare.of_source import annual_map, comparison_grids
+    from talik.compare.contribution import annual_map, comparison_grids
     from talik.flux import write_netcdf
 
     source = next(s for s in inputs.sources if s.unit == job.unit)
