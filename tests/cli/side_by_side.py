@@ -71,7 +71,7 @@ def write_world(folder: Path, **changes: Any) -> Path:
         },
     }
     for section, keys in changes.items():
-        content[section] = {**content[section], **keys} if isinstance(keys, dict) else keys
+        content[section] = {**content.get(section, {}), **keys} if isinstance(keys, dict) else keys
     path = folder / "project.yaml"
     path.write_text(yaml.safe_dump({k: v for k, v in content.items() if v is not None}, sort_keys=False))
     return path

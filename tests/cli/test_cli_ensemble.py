@@ -217,3 +217,19 @@ def test_a_mistyped_region_is_named_with_the_forms(tmp_path: Path):
     )
     assert result.exit_code == 2
     assert "Give one of: sectors, bands" in result.stderr
+
+
+def test_the_budget_of_the_project_takes_the_posts(tmp_path: Path):
+    world = write_world(
+        tmp_path,
+        compare=None,
+        ensemble={"inversions": {}},
+        budget={"posts": "ensemble", "draws": 1000},
+        report={"figures": False},
+    )
+    result = call("report", world, "--out", tmp_path / "report.html")
+    assert result.exit_code == 0, result.stderr
+    budget = json.loads((tmp_path / "output" / "budget.json").read_text())
+    ids = {row["id"] for row in budget["posts"]}
+    assert {"process.nee", "total.process"} <= ids
+    assert "2 process models" in (tmp_path / "report.html").read_text()
