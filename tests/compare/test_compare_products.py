@@ -13,11 +13,10 @@ from talik.compare import (
     remove_fire,
     require_same_fire,
     theil_sen_map,
-    to_coarse,
 )
 from talik.errors import CoverageError, FluxError, GridError
 from talik.flux import make_flux_dataset
-from talik.products import Zones, budgets
+from talik.products import Zones, budgets, to_coarse
 from talik.regions import EqualAreaGrid, LatLonGrid, latitude_bands
 
 COARSE = LatLonGrid.regular(10.0, lat=(50, 90))

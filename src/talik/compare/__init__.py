@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from talik.lazy import lazy
 
 if TYPE_CHECKING:
-    from talik.compare.aggregate import common_cells, common_months, remove_fire, require_same_fire, to_coarse
+    from talik.compare.aggregate import common_cells, common_months, remove_fire, require_same_fire
     from talik.compare.agreement import agreement_by_region, coarsest_grid, sign_agreement
     from talik.compare.correlation import Correlation, correlate
     from talik.compare.coverage import components_of, coverage_table, explain_differences
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
 
 _WHERE = {
-    "aggregate": ("common_cells", "common_months", "remove_fire", "require_same_fire", "to_coarse"),
+    "aggregate": ("common_cells", "common_months", "remove_fire", "require_same_fire"),
     "agreement": ("agreement_by_region", "coarsest_grid", "sign_agreement"),
     "correlation": ("Correlation", "correlate"),
     "coverage": ("components_of", "coverage_table", "explain_differences"),
@@ -76,7 +76,6 @@ __all__ = [
     "spatial_skill",
     "taylor",
     "theil_sen_map",
-    "to_coarse",
 ]
 
 __getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from talik.compare.aggregate import MIN_LAND
 from talik.compare.regional import (
     Datasets,
     require_no_fire_in,
@@ -19,6 +18,7 @@ from talik.errors import CoverageError, GridError, InputError
 from talik.flux import flux_var
 from talik.products import annual_sums, period_mean
 from talik.products.annual import Years
+from talik.products.coarse import MIN_LAND
 from talik.products.zonal import Zones, zone_area, zone_mean
 from talik.regions import conform, grid_of, land_fraction, regrid
 from talik.regions.ellipsoid import band_area_m2

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from talik.compare.aggregate import FIRE_REMOVED
 from talik.compare.agreement import cell_size, on_coarser
 from talik.compare.coverage import coverage_table
 from talik.compare.regional import region_means, single_models, site_region_means
@@ -21,6 +20,7 @@ from talik.errors import CoverageError, GridError, InputError
 from talik.flux import flux_var, make_flux_dataset, rate_from_amount
 from talik.products import annual_sums
 from talik.products.annual import chosen_years
+from talik.products.fire import FIRE_REMOVED
 from talik.products.insitu import MONTHLY, site_years
 from talik.records import json_rows
 from talik.regions import conform, grid_of, land_fraction

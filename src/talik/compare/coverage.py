@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from talik.compare.aggregate import FIRE_REMOVED
 from talik.compare.regional import (
     Datasets,
     Weights,
@@ -22,6 +21,7 @@ from talik.compare.regional import (
 )
 from talik.errors import ConfigError, CoverageError
 from talik.products.annual import Years
+from talik.products.fire import FIRE_REMOVED
 from talik.products.steps import steps_of, window
 from talik.regions import conform, grid_of
 from talik.regions.grid import Grid

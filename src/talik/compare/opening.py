@@ -54,7 +54,7 @@ def open_source(path: Path, variable: str, fire: Path | None) -> xr.Dataset:
     if grid.size > MOST_CELLS:
         raise GridError(
             f"{path}: {grid} has {grid.size:,} cells, more than {MOST_CELLS:,}. Make it coarser first: "
-            "talik.compare.to_coarse keeps the mass."
+            "talik.products.to_coarse keeps the mass."
         )
     if "quantile" in ds.dims:
         ds = _median(ds, path)

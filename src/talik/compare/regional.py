@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from talik.compare.aggregate import FIRE_REMOVED
 from talik.errors import CoverageError, FluxError, InputError
 from talik.flux import flux_var
 from talik.flux.table import FLUXES
 from talik.products import annual_sums
 from talik.products.annual import Years, period_label
+from talik.products.fire import FIRE_REMOVED
 from talik.products.insitu import site_means, site_years
 from talik.products.zonal import MIN_COVERAGE, RATE
 from talik.regions import conform, grid_of, regional_mean

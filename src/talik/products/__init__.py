@@ -11,6 +11,7 @@ from talik.lazy import lazy
 
 if TYPE_CHECKING:
     from talik.products.annual import annual_sums, period_mean, step_amounts
+    from talik.products.coarse import to_coarse
     from talik.products.fire import burned_share, domain_of, fire_on, fire_series, fire_shares, with_fire
     from talik.products.indicators import (
         amplitude_change,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "annual": ("annual_sums", "period_mean", "step_amounts"),
+    "coarse": ("to_coarse",),
     "fire": ("burned_share", "domain_of", "fire_on", "fire_series", "fire_shares", "with_fire"),
     "indicators": ("amplitude_change", "decadal_shift", "monthly_means", "source_fraction", "uptake_ratio"),
     "insitu": ("site_means", "site_years", "summary_by_group", "trend_sites"),
@@ -87,6 +89,7 @@ __all__ = [
     "step_amounts",
     "summarise",
     "summary_by_group",
+    "to_coarse",
     "trend_sites",
     "uptake_ratio",
     "with_fire",

@@ -12,6 +12,8 @@ from talik.regions.grid import Grid
 from talik.regions.regridding import VALID
 
 FIRE = "fFire"
+FIRE_REMOVED = "fire_removed"
+"""Attribute that names the fire product that was subtracted from a dataset."""
 
 
 def fire_on(

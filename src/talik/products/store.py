@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from talik.compare import to_coarse
 from talik.errors import InputError
 from talik.files import whole_file, write_text
 from talik.flux.dataset import make_flux_dataset
 from talik.flux.io import COMPLETE, open_flux, open_store, sums_path, write_netcdf
 from talik.flux.table import FLUXES
 from talik.products.annual import annual_sums, period_mean
+from talik.products.coarse import to_coarse
 from talik.products.seasons import seasonal_sums
 from talik.products.summary import Summary, summarise
 from talik.products.zonal import Zones
