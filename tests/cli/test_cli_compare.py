@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
 from side_by_side import write_world
 from typer.testing import CliRunner
 
@@ -298,3 +299,29 @@ def test_one_system_in_two_places_and_an_approach_without_values(tmp_path: Path)
     rows = [{**r, "approach": "x", "model": m} for r in found["rows"][:1] for m in ("GCB/CTE", "CTE")]
     with pytest.raises(ConfigError, match="GCB/CTE and CTE are one system by their names"):
         require_once(pd.DataFrame(rows))
+
+
+def test_groups_count_once_and_satellite_runs_stand_aside(tmp_path: Path):
+    """ORCHIDEE takes up 30; two submissions of one group take up 20 each: -25, not -23."""
+    world = write_world(tmp_path, compare={"figures": False})
+    content = yaml.safe_load(world.read_text())
+    ensemble, compare = content["ensemble"], content["compare"]
+    ensemble["models"]["JULES"]["group"] = "Exeter"
+    second = {**ensemble["models"]["JULES"], "files": list(ensemble["models"]["JULES"]["files"])}
+    ensemble["models"]["JULES-b"] = second
+    cte = ensemble["inversions"].pop("CTE")
+    ensemble["inversions"] = {
+        "CTE": cte,
+        "CTE-sat": {**cte, "files": list(cte["files"]), "satellite_of": "CTE"},
+    }
+    compare["approaches"] = {"inversions": {"members": ["inversions"]}, "models": {"members": ["TRENDY"]}}
+    world.write_text(yaml.safe_dump(content))
+    result = call("compare", world, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    models = cell(found, "canada", "models")
+    assert models["mean"] == pytest.approx(-25.0, rel=1e-5)
+    assert models["models"] == 3
+    assert cell(found, "canada", "inversions")["models"] == 1
+    with xr.open_dataset(tmp_path / "output" / "compare-agreement.nc") as ds:
+        assert int(ds["n_models"].sel(approach="models").max()) == 2

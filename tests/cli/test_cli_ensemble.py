@@ -98,7 +98,7 @@ def test_tables_and_maps(done: tuple[Path, dict]):
         assert float(cells["sd"].mean()) == pytest.approx(10.0 / math.sqrt(2.0), rel=1e-5)
 
 
-def test_a_model_that_is_added_is_all_that_is_read_anew(tmp_path: Path):
+def test_what_is_there_is_not_made_again(tmp_path: Path):
     world = write_world(tmp_path, ensemble={"inversions": {}}, compare=None)
     first = call("ensemble", "summarise", world, "--json")
     assert first.exit_code == 0, first.stderr

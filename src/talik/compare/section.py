@@ -70,7 +70,8 @@ def inputs_of(project: Project, settings: CompareSettings) -> Inputs:
             sources.append(Source(approach, SITES, path=held.sites))
         sources += [Source(approach, name, path=path) for name, path in held.fluxes.items()]
         sources += [
-            Source(approach, name, member=name) for name in _members(approach, held.members, ensemble)
+            Source(approach, name, member=name, group=group)
+            for name, group in _members(approach, held.members, ensemble).items()
         ]
     units = [source.unit for source in sources]
     if twice := sorted({u for u in units if units.count(u) > 1}):
@@ -99,10 +100,10 @@ def inputs_of(project: Project, settings: CompareSettings) -> Inputs:
     return Inputs(tuple(sources), files, (period.first_year, period.last_year), regions, fire, towers)
 
 
-def _members(approach: str, wanted: Sequence[str], ensemble: Any) -> list[str]:
-    """Names of members of the ensemble section: by name, by project, or all models or inversions."""
+def _members(approach: str, wanted: Sequence[str], ensemble: Any) -> dict[str, str]:
+    """Members of the ensemble section and their groups: by name, by project, or all models or inversions."""
     if not wanted:
-        return []
+        return {}
     if ensemble is None:
         raise ConfigError(
             f"compare.approaches.{approach}: members are of a section ensemble; the project has none."
@@ -120,15 +121,16 @@ def _members(approach: str, wanted: Sequence[str], ensemble: Any) -> list[str]:
         elif projects:
             out += projects
         else:
-            known = [
-                *ensemble.members,
-                *dict.fromkeys(m.project for m in ensemble.models.values() if m.project),
-            ]
+            known = dict.fromkeys(m.project for m in ensemble.models.values() if m.project)
             raise ConfigError(
                 f"compare.approaches.{approach}: {one!r} is no member and no project of section ensemble; known are "
-                f"{', '.join([*known, 'models', 'inversions'])}."
+                f"{', '.join([*ensemble.members, *known, 'models', 'inversions'])}."
             )
-    return out
+    if twice := sorted({name for name in out if out.count(name) > 1}):
+        raise ConfigError(
+            f"compare.approaches.{approach}: {', '.join(twice)} is named twice. Name each member once."
+        )
+    return {name: ensemble.members[name].group for name in out}
 
 
 def steps(project: Project, settings: CompareSettings) -> list[Step]:
