@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from side_by_side import UPSCALED, write_world
+from model_world import trendy
+from side_by_side import G_YEAR, UPSCALED, write_world
 from typer.testing import CliRunner
 
 from talik.cli import app
@@ -233,3 +234,28 @@ def test_the_budget_of_the_project_takes_the_posts(tmp_path: Path):
     ids = {row["id"] for row in budget["posts"]}
     assert {"process.nee", "total.process"} <= ids
     assert "2 process models" in (tmp_path / "report.html").read_text()
+
+
+def test_runs_without_the_years_of_the_period_are_named(tmp_path: Path):
+    world = write_world(tmp_path, compare=None, ensemble={"inversions": {}})
+    content = yaml.safe_load(world.read_text())
+    for name, years in (("LPJ", (2001, 2001)), ("OLD", (1990, 1991))):
+        for variable, value in (("npp", 150.0), ("rh", 120.0)):
+            trendy(tmp_path / "models", variable, value * G_YEAR, model=name, years=years)
+        model = {**content["ensemble"]["models"]["JULES"], "files": [f"models/{name}_S3_*.nc"]}
+        content["ensemble"]["models"][name] = model
+    world.write_text(yaml.safe_dump(content))
+    result = call("ensemble", "summarise", world, "--json")
+    assert result.exit_code == 0, result.stderr
+    notes = json.loads(result.stdout)["notes"]
+    assert any(note.startswith("LPJ is left out: 1 years, 50% of the period") for note in notes)
+    assert "OLD is left out: it has 1990-1991, no year of the period" in notes
+
+
+def test_a_store_of_fires_is_read_and_its_change_is_seen(tmp_path: Path):
+    world = write_world(tmp_path, compare=None, ensemble={"fire": "fire.zarr", "inversions": {}})
+    with xr.open_dataset(tmp_path / "fire.nc") as ds:
+        ds.load().to_zarr(tmp_path / "fire.zarr", zarr_format=3, consolidated=False)
+    result = call("ensemble", "summarise", world, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert {row["variable"] for row in json.loads(result.stdout)["fire"]} == {"fFire"}

@@ -65,14 +65,14 @@ def summarise(
         of_models = members_table(settings, yearly)
         notes += _holes(yearly, settings.least_coverage)
         ensembles["process models"] = _of_models(settings, yearly, of_models, found)
-        spreads["process models"] = _spread(yearly, of_models)
+        spreads["process models"] = _spread(_within(yearly, found.years), of_models)
         notes += _short(ensembles["process models"], of_models, yearly)
         if {"nbp", *POOLS} & set(yearly["variable"]) >= {"nbp"} and set(POOLS) & set(yearly["variable"]):
             closed += json_rows(closure(yearly))
     if settings.tables.reccap2_cmip6 is not None:
         table = _cmip6_table(found.named[settings.tables.reccap2_cmip6])
         ensembles[CMIP6] = _of_models(settings, table, cmip6_members(), found)
-        spreads[CMIP6] = _spread(_once(table), cmip6_members())
+        spreads[CMIP6] = _spread(_within(_once(table), found.years), cmip6_members())
         closed += json_rows(closure(_once(table)))
     inversions = _inversions(settings, members, found, notes)
     region = _budget_region(settings, ensembles, inversions)
@@ -322,6 +322,10 @@ def _posts(
             notes.append(f"no posts of inversions, {variable}: {err}")
     taken: set[tuple[str, str]] = set()
     return [p for p in posts if p.key not in taken and not taken.add(p.key)]  # type: ignore[func-returns-value]
+
+
+def _within(table: pd.DataFrame, years: tuple[int, int] | None) -> pd.DataFrame:
+    return table if years is None else table[table["year"].between(*years)]
 
 
 def _spread(table: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:

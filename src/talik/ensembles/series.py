@@ -38,6 +38,8 @@ def annual_spread(
         held = annual_values(data, variable).dropna().rename("value").reset_index()
         years = held.groupby(["region", "scenario"])["year"].transform("nunique")
         whole = held[held.groupby(RUN)["year"].transform("size") == years]
+        if whole.empty:
+            continue
         by = ["region", "scenario", "year"]
         groups = group_means(whole, known, by).groupby(by)["value"]
         levels = np.array([LOWER / 100, 0.25, 0.5, 0.75, UPPER / 100])
@@ -45,9 +47,9 @@ def annual_spread(
         one.columns = pd.Index(["low", "q1", "median", "q3", "high"])
         one = one.assign(mean=groups.mean(), n_members=groups.size()).reset_index()
         parts.append(one.assign(variable=variable, units=data.units.get(variable, "")))
-    out = pd.concat(parts, ignore_index=True)
     columns = ["variable", "region", "scenario", "year", "units", "n_members"]
-    return out[[*columns, "mean", "median", "low", "high", "q1", "q3"]]
+    columns += ["mean", "median", "low", "high", "q1", "q3"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def trend_rows(
