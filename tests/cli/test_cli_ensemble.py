@@ -259,3 +259,16 @@ def test_a_store_of_fires_is_read_and_its_change_is_seen(tmp_path: Path):
     result = call("ensemble", "summarise", world, "--json")
     assert result.exit_code == 0, result.stderr
     assert {row["variable"] for row in json.loads(result.stdout)["fire"]} == {"fFire"}
+
+
+def test_the_terminal_says_what_the_files_say(done: tuple[Path, dict]):
+    path, found = done
+    result = call("ensemble", "summarise", path)
+    assert result.exit_code == 0, result.stderr
+    line = next(x for x in result.stdout.splitlines() if x.split()[:2] == ["siberia", "nep"])
+    assert line.split()[2:6] == ["historical", "2000-2001", "Tg", "year-1"]
+    assert f"{rows(found, 'siberia')['nep']['mean']:.0f}" in line
+    assert "inversions, nbe, Tg yr-1" in result.stdout
+    assert "note: nbe: alaska, 2000-2001: 3 groups" in result.stdout
+    assert result.stdout.rstrip().endswith("boxes.svg")
+    assert "ensemble-members: 4 units, 4 done" in result.stderr

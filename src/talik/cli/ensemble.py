@@ -118,12 +118,14 @@ def print_ensemble(found: dict[str, Any], console: Console) -> None:
         more = len(rows) > MOST_ROWS
         shown = table(
             f"{name}: mean (2.5 and 97.5 % of members){', ' + here if more else ''}",
-            ("region", "quantity", "scenario", "units", "members", "mean", "median", "limits"),
+            ("region", "quantity", "scenario", "years", "units", "members", "mean", "median", "limits"),
         )
         for row in rows:
             if not more or row["region"] == here:
                 shown.add_row(
-                    *(escape(str(row[k])) for k in ("region", "variable", "scenario", "units", "n_members")),
+                    *(escape(str(row[k])) for k in ("region", "variable", "scenario")),
+                    f"{row['first_year']}-{row['last_year']}",
+                    *(escape(str(row[k])) for k in ("units", "n_members")),
                     number(row["mean"]),
                     number(row["median"]),
                     f"({number(row['low'])}, {number(row['high'])})",
