@@ -88,10 +88,22 @@ def test_json_is_the_contract(reccap2):
 
 
 def test_options_reach_the_result():
-    done = talik("budget", "reccap2", "--combine", "independent", "--horizon", "20", "--seed", "5", "--json")
+    done = talik(
+        "budget",
+        "reccap2",
+        "--combine",
+        "independent",
+        "--horizon",
+        "20",
+        "--seed",
+        "5",
+        "--draws",
+        "20000",
+        "--json",
+    )
     result = json.loads(done.stdout)
     assert result["settings"]["horizon"] == 20
-    assert result["settings"]["seed"] == 5
+    assert (result["settings"]["seed"], result["settings"]["draws"]) == (5, 20_000)
     post = next(p for p in result["posts"] if (p["id"], p["gas"]) == ("bottom_up.natural", "CO2"))
     assert post["low"] == post["limits"]["independent"]["low"] > post["limits"]["linear"]["low"]
 
@@ -180,7 +192,7 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path):
 
 
 def test_a_terminal_without_unicode_keeps_every_sign():
-    done = talik("budget", "reccap2", "--markdown", PYTHONIOENCODING="ascii", LC_ALL="C")
+    done = talik("budget", "reccap2", "--draws", "20000", "--markdown", PYTHONIOENCODING="ascii", LC_ALL="C")
     assert done.returncode == 0, done.stderr
     assert "| -29 | (-708, 455) |" in done.stdout
     assert "?" not in done.stdout

@@ -31,6 +31,10 @@ def budget(
         float | None, typer.Option(help="One warming potential for all CH4 (e.g. 29.8).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the Monte Carlo draws.")] = 0,
+    draws: Annotated[
+        int | None,
+        typer.Option(help="Monte Carlo draws; fewer are quicker and coarser. A million by default."),
+    ] = None,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with full precision.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
@@ -50,8 +54,9 @@ def budget(
 
         if as_json + as_csv + as_markdown + as_latex > 1:
             raise ConfigError("choose one of --json, --csv, --markdown, --latex.")
+        asked = {} if draws is None else {"draws": draws}
         settings = settings_from(
-            posts=source, combine=combine.value, horizon=horizon, ch4_gwp=ch4_gwp, seed=seed
+            posts=source, combine=combine.value, horizon=horizon, ch4_gwp=ch4_gwp, seed=seed, **asked
         )
         result = compute(source, settings)
         if as_json:
