@@ -113,6 +113,19 @@ def _products(folder: Path) -> None:
     write_netcdf(dataset("fFire", fires, "inventory", "made fires"), folder / "fire.nc")
 
 
+def field(folder: Path, name: str, variable: str, grams: float, years: tuple[int, int] = YEARS) -> None:
+    """A flux dataset of a constant flux, g m-2 in a year of 365 days."""
+    grid = LatLonGrid.regular(5.0, lat=(45.0, 90.0))
+    n = 12 * (years[1] - years[0] + 1)
+    time = xr.date_range(f"{years[0]}-01-01", periods=n, freq="MS", calendar="noleap", use_cftime=True)
+    data = np.full((n, *grid.shape), grams * G_YEAR)
+    da = xr.DataArray(data, dims=("time", "lat", "lon"), coords={"time": time, **grid.coords()})
+    ds = make_flux_dataset(
+        {variable: da.assign_attrs(units="kg m-2 s-1")}, approach="process", source=name, coverage=1.0
+    )
+    write_netcdf(ds, folder / f"{name}.nc")
+
+
 def towers() -> pd.DataFrame:
     """Five sites of two whole years, and one that was measured in summer only."""
     places = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +24,7 @@ from talik.products.insitu import MONTHLY, site_years
 from talik.records import json_rows
 from talik.regions import conform, grid_of, land_fraction
 from talik.regions.eight import site_regions
-from talik.regions.grid import Grid, LatLonGrid
+from talik.regions.grid import Grid, LatLonGrid, northern_grid
 from talik.regions.named import named_weights
 from talik.sources.site_table import SiteTable
 
@@ -220,12 +219,7 @@ def annual_map(ds: xr.Dataset, name: str, variable: str, years: Years, grids: Se
 def comparison_grids(degrees: float, south: float) -> list[Grid]:
     """Regular grids of `degrees` and of its multiples that divide the circle, from the pole to `south` or beyond."""
     steps = [degrees * k for k in range(1, int(_COARSEST / degrees) + 1)]
-    out: list[Grid] = []
-    for step in steps:
-        if abs(360.0 / step - round(360.0 / step)) < _EVEN:
-            rows = min(math.ceil((90.0 - south) / step - _EVEN), int(180.0 / step + _EVEN))
-            out.append(LatLonGrid.regular(step, lat=(90.0 - rows * step, 90.0)))
-    return out
+    return [northern_grid(s, south) for s in steps if abs(360.0 / s - round(360.0 / s)) < _EVEN]
 
 
 def year_bounds(years: Iterable[int]) -> xr.DataArray:

@@ -22,7 +22,7 @@ from talik.compare.regional import (
 from talik.errors import ConfigError, CoverageError
 from talik.products.annual import Years
 from talik.products.fire import FIRE_REMOVED
-from talik.products.steps import steps_of, window
+from talik.products.steps import starting_years, steps_of, window
 from talik.regions import conform, grid_of
 from talik.regions.grid import Grid
 
@@ -153,7 +153,7 @@ def _time_shares(ds: xr.Dataset, years: Years) -> dict[str, float]:
 def _area_share(ds: xr.Dataset, variable: str, weights: xr.DataArray, years: Years) -> xr.DataArray:
     """Share of each region's land with data in every step within `years`; 0 without a step."""
     grid = grid_of(ds)
-    year = ds["time"].dt.year.to_numpy()
+    year = starting_years(ds)
     flux = conform(ds[variable], grid).isel(time=np.flatnonzero((year >= years[0]) & (year <= years[1])))
     seen = flux.notnull().all("time") & (flux.sizes["time"] > 0)
     field = xr.ones_like(seen, dtype=np.float64).where(seen)

@@ -13,6 +13,7 @@ from talik.compare.aggregate import remove_fire
 from talik.compare.settings import EIGHT
 from talik.errors import ConfigError, FluxError, GridError, InputError
 from talik.flux import open_flux
+from talik.products.steps import starting_years
 from talik.regions import grid_of, land_fraction
 from talik.regions.eight import eight_regions
 from talik.regions.grid import Grid
@@ -22,8 +23,6 @@ LAND_FLUX = "nbe"
 """The land flux of an inversion, fire in it."""
 MOST_CELLS = 4_000_000
 """A grid with more cells is to be made coarser first: region weights of all of it stand in memory."""
-
-
 _HALF, _SAME = 0.5, 1e-6
 
 
@@ -103,9 +102,9 @@ def without_fire(ds: xr.Dataset, fire: Path | None, path: Path) -> xr.Dataset:
 
 
 def within(ds: xr.Dataset, years: tuple[int, int]) -> xr.Dataset:
-    """The steps whose stamps lie in the years from first to last."""
-    year = ds["time"].dt.year
-    return ds.isel(time=((year >= years[0]) & (year <= years[1])).values)
+    """The steps that begin in the years from first to last."""
+    year = starting_years(ds)
+    return ds.isel(time=np.flatnonzero((year >= years[0]) & (year <= years[1])))
 
 
 def land_regions(names: Sequence[str], tundra: xr.DataArray | None) -> Callable[[Grid], xr.DataArray]:

@@ -26,6 +26,7 @@ from talik.posts.published_numbers import published_numbers
 from talik.products import annual_sums
 from talik.products.annual import chosen_years
 from talik.records import json_rows
+from talik.regions import grid_of
 from talik.regions.grid import Grid
 
 Parts = Mapping[Source, Mapping[str, Any]]
@@ -47,7 +48,7 @@ _MEANS = (
 
 
 def agreement_of(maps: Mapping[Source, Path], settings: CompareSettings) -> xr.Dataset:
-    """`agreement` of all maps on the coarsest of their grids."""
+    """`sign_agreement` of all maps on the coarsest of their grids."""
     with ExitStack() as open_files:
         approaches = _by_approach(maps, settings.variable, open_files)
         return sign_agreement(
@@ -241,8 +242,6 @@ def _by_approach(
 
 
 def _agreement_rows(path: Path, weights: Weights) -> list[dict[str, Any]]:
-    from talik.regions import grid_of
-
     with xr.open_dataset(path, engine="netcdf4") as ds:
         held = ds.load()
     return json_rows(agreement_by_region(held, weights(grid_of(held["share"]))))

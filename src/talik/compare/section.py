@@ -137,26 +137,33 @@ def steps(project: Project, settings: CompareSettings) -> list[Step]:
     """A unit for each dataset, twice: its numbers and its map; then agreement, result, page and figures."""
     inputs = inputs_of(project, settings)
     gridded = [source for source in inputs.sources if source.model != SITES]
-    config = {
-        **settings.model_dump(mode="json", exclude={"draws", "figures"}),
+    # each step by what changes its result: another neutral band reads no dataset again
+    chosen = settings.model_dump(mode="json")
+    read = {
+        "approaches": chosen["approaches"],
+        "variable": settings.variable,
         "years": list(inputs.years),
         "stores": {name: fingerprint([path]) for name, path in inputs.files.items() if path.is_dir()},
     }
+    placed = {**read, **{k: chosen[k] for k in ("regions", "tundra", "towers", "least_coverage")}}
+    mapped = {**read, **{k: chosen[k] for k in ("grid_degrees", "map_south")}}
+    agreed = {**mapped, "neutral": settings.neutral_band, "fewest_approaches": settings.fewest_approaches}
+    whole = {**placed, **agreed, "draws": settings.draws, "seed": project.base.seed}
     files = {n: path / "zarr.json" if path.is_dir() else path for n, path in inputs.files.items()}
     files |= {
         name: path for path in files_of([r for r in inputs.regions if r != EIGHT]) if (name := str(path))
     }
     needs = (MEMBERS,) if any(source.member for source in inputs.sources) else ()
-    common: dict[str, Any] = {"config": config, "inputs": files, "needs": needs}
+    common: dict[str, Any] = {"inputs": files, "needs": needs}
     sources = Step(
         name=SOURCES,
         units=tuple(source.unit for source in inputs.sources),
         work=partial(_source, settings=settings, inputs=inputs),
         suffix=".json",
         cost=Cost(seconds=20.0, memory_bytes=1.5e9, disk_bytes=2e5),
+        config=placed,
         **common,
     )
-    whole = {**config, "draws": settings.draws, "seed": project.base.seed}
     result = Step(
         name=RESULT,
         units=("compare",),
@@ -177,6 +184,7 @@ def steps(project: Project, settings: CompareSettings) -> list[Step]:
                 work=partial(_map, settings=settings, inputs=inputs),
                 suffix=".nc",
                 cost=Cost(seconds=20.0, memory_bytes=1.5e9, disk_bytes=2e6),
+                config=mapped,
                 **common,
             )
         )
@@ -185,7 +193,7 @@ def steps(project: Project, settings: CompareSettings) -> list[Step]:
                 name=AGREEMENT,
                 units=("agreement",),
                 work=partial(_agreement, settings=settings, inputs=inputs),
-                config=config,
+                config=agreed,
                 needs=(MAPS,),
                 suffix=".nc",
                 publish={"agreement": FILES[AGREEMENT]},

@@ -10,7 +10,7 @@ import xarray as xr
 
 from talik.ensembles.inversion_months import monthly_totals
 from talik.ensembles.inversion_parts import natural_flux
-from talik.ensembles.settings import EnsembleSettings, Inversion, Model
+from talik.ensembles.settings import NATURAL_EARTH, EnsembleSettings, Inversion, Model
 from talik.ensembles.totals import member_totals
 from talik.errors import ConfigError, CoverageError, FluxError
 from talik.flux import FLUXES, open_flux
@@ -113,7 +113,7 @@ def _model(member: Model, settings: EnsembleSettings, paths: Paths, files: Files
 
 
 def _land(named: str, files: Files) -> str | Path:
-    return named if named == "natural-earth" else files[named]
+    return named if named == NATURAL_EARTH else files[named]
 
 
 def _inversion(member: Inversion, paths: Paths, files: Files) -> xr.Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -130,7 +130,6 @@ def summarise_inversions(
                 f"{name}: expected approach 'inversion'; found {ds.attrs.get('approach')!r}. Ensembles of process "
                 "models have other limits."
             )
-    decades = _adjacent(periods or PERIODS[GAS_OF[variable]])
     given = {m for name, ds in systems.items() for m in _names(ds, name)}
     if unknown := sorted(set(groups or {}) - given):
         raise ConfigError(
@@ -148,22 +147,60 @@ def summarise_inversions(
         raise CoverageError(
             f"no inversion has {variable!r} in the regions; notes: {'; '.join(notes) or 'none'}."
         )
-    months = _grouped(pd.concat([t for t in tables if len(t)], ignore_index=True), groups or {})
-    by_group = _period_means(months, decades, fewest_years, notes)
-    summary = _summary(by_group, list(dict.fromkeys(months["region"])), decades, recipe, notes)
     if natural is None:
-        natural = variable in ("nbe", "nee", *FIRES) or all(ds.attrs.get(NATURAL) for ds in systems.values())
+        natural = is_natural(variable, systems.values())
+    return summarise_months(
+        pd.concat([t for t in tables if len(t)], ignore_index=True),
+        variable,
+        groups=groups,
+        periods=periods,
+        recipe=recipe,
+        fewest_years=fewest_years,
+        natural=natural,
+        sources="; ".join(dict.fromkeys(str(ds.attrs.get("source", name)) for name, ds in systems.items())),
+        notes=notes,
+    )
+
+
+def is_natural(variable: str, systems: Iterable[xr.Dataset]) -> bool:
+    """Whether no human emissions are in a flux: by its meaning, or because `natural_flux` made every dataset."""
+    return variable in ("nbe", "nee", *FIRES) or all(ds.attrs.get(NATURAL) for ds in systems)
+
+
+def summarise_months(
+    months: pd.DataFrame,
+    variable: str,
+    *,
+    groups: Mapping[str, str] | None = None,
+    periods: Sequence[Period] | None = None,
+    recipe: Recipe = "t",
+    fewest_years: int | None = None,
+    natural: bool = False,
+    sources: str = "",
+    notes: Sequence[str] = (),
+) -> InversionEnsemble:
+    """The ensemble of rows of `monthly_totals`; all else as in `summarise_inversions`, with what it says on errors.
+
+    natural : whether no human emissions are in the rows. sources : the products, in words. notes : what was found
+    before.
+    """
+    if recipe not in RECIPES:
+        raise ConfigError(f"recipe {recipe!r} is unknown; choose one of: {', '.join(RECIPES)}.")
+    decades = _adjacent(periods or PERIODS[GAS_OF[variable]])
+    told = list(notes)
+    grouped = _grouped(months, groups or {})
+    by_group = _period_means(grouped, decades, fewest_years, told)
     return InversionEnsemble(
         variable=variable,
         gas=GAS_OF[variable],
-        months=months,
+        months=grouped,
         groups=by_group,
-        summary=summary,
+        summary=_summary(by_group, list(dict.fromkeys(grouped["region"])), decades, recipe, told),
         periods=decades,
         recipe=recipe,
         natural=natural,
-        sources="; ".join(dict.fromkeys(str(ds.attrs.get("source", name)) for name, ds in systems.items())),
-        notes=tuple(dict.fromkeys(notes)),
+        sources=sources,
+        notes=tuple(dict.fromkeys(told)),
     )
 
 
@@ -319,8 +356,9 @@ def _grouped(months: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
         raise ConfigError(
             f"member {twice['member'].iloc[0]!r} stands in two datasets; rename it or leave one out."
         )
-    months.insert(1, "group", [groups.get(m, m) for m in months["member"]])
-    return months
+    out = months.copy()
+    out.insert(1, "group", [groups.get(m, m) for m in months["member"]])
+    return out
 
 
 def _period_means(

@@ -19,8 +19,9 @@ from talik.ensembles.inversions import (
     GAS_OF,
     InversionEnsemble,
     inversion_posts,
+    is_natural,
     satellite_check,
-    summarise_inversions,
+    summarise_months,
 )
 from talik.ensembles.process_posts import process_posts
 from talik.ensembles.section import Found
@@ -29,19 +30,20 @@ from talik.ensembles.settings import EnsembleSettings
 from talik.ensembles.statistics import EnsembleSummary, summarise_members
 from talik.ensembles.totals import member_totals
 from talik.errors import ConfigError, CoverageError, PostError
-from talik.flux import FLUXES, open_flux
+from talik.flux import open_flux
 from talik.posts import Post
 from talik.posts.rows import row_of
 from talik.records import json_rows
 from talik.regions import grid_of, land_fraction
-from talik.regions.grid import LatLonGrid
+from talik.regions.grid import northern_grid
 from talik.regions.named import named_weights
 from talik.sources.reccap2_cmip6 import cmip6_members, read_reccap2_cmip6, to_totals
 
 Rows = Sequence[Mapping[str, Any]]
 CMIP6 = "reccap2-cmip6"
 """What the ensemble of the regional CMIP6 table is called in results."""
-POOLS = ("cLand", "cVeg")
+STORES = ("cLand", "cVeg")
+"""Without one of these there is nothing to check against NBP."""
 
 
 def summarise(
@@ -67,14 +69,15 @@ def summarise(
         ensembles["process models"] = _of_models(settings, yearly, of_models, found)
         spreads["process models"] = _spread(_within(yearly, found.years), of_models)
         notes += _short(ensembles["process models"], of_models, yearly)
-        if {"nbp", *POOLS} & set(yearly["variable"]) >= {"nbp"} and set(POOLS) & set(yearly["variable"]):
+        have = set(yearly["variable"])
+        if "nbp" in have and have.intersection(STORES):
             closed += json_rows(closure(yearly))
     if settings.tables.reccap2_cmip6 is not None:
         table = _cmip6_table(found.named[settings.tables.reccap2_cmip6])
         ensembles[CMIP6] = _of_models(settings, table, cmip6_members(), found)
         spreads[CMIP6] = _spread(_within(_once(table), found.years), cmip6_members())
         closed += json_rows(closure(_once(table)))
-    inversions = _inversions(settings, members, found, notes)
+    inversions = _inversions(settings, totals, members, found, notes)
     region = _budget_region(settings, ensembles, inversions)
     posts = _posts(ensembles, inversions, region, settings.budget_label, notes)
     return {
@@ -114,9 +117,7 @@ def cells_of(
         grids = {grid_of(ds).key() for name, ds in held.items() if name not in lacking}
     if len(grids) == 0:
         raise CoverageError(f"ensemble.cells: no model has {variable!r}.")
-    degrees = settings.cell_degrees
-    south = degrees * (settings.north_of // degrees)
-    grid = LatLonGrid.regular(degrees, lat=(south, 90.0)) if len(grids) > 1 else None
+    grid = northern_grid(settings.cell_degrees, settings.north_of) if len(grids) > 1 else None
     out = summarise_cells(
         {name: partial(open_flux, path) for name, path in paths.items() if name not in lacking},
         variable,
@@ -198,36 +199,45 @@ def _cmip6_table(path: Path) -> pd.DataFrame:
 
 
 def _inversions(
-    settings: EnsembleSettings, members: Mapping[str, Path], found: Found, notes: list[str]
+    settings: EnsembleSettings,
+    totals: Mapping[str, Rows],
+    members: Mapping[str, Path],
+    found: Found,
+    notes: list[str],
 ) -> dict[str, InversionEnsemble]:
-    """By flux, the ensemble of the inversions that have it."""
+    """By flux, the ensemble of the inversions that have it, from their monthly totals."""
+    wanted = [name for name, one in settings.inversions.items() if one.satellite_of is None]
     out: dict[str, InversionEnsemble] = {}
     with ExitStack() as open_files:
-        systems = {
-            name: open_files.enter_context(open_flux(members[name]))
-            for name, one in settings.inversions.items()
-            if one.satellite_of is None
-        }
+        systems = {name: open_files.enter_context(open_flux(members[name])) for name in wanted}
         for name in [n for n, ds in systems.items() if ds.attrs["approach"] != "inversion"]:
-            notes.append(
-                f"{name} is of approach {systems.pop(name).attrs['approach']}: in no ensemble of inversions"
-            )
+            approach = systems.pop(name).attrs["approach"]
+            notes.append(f"{name} is of approach {approach}: in no ensemble of inversions")
         groups = _groups(settings, systems)
-        for variable in (v for v in GAS_OF if v in FLUXES):
+        for variable in GAS_OF:
             held = {name: ds for name, ds in systems.items() if variable in ds.data_vars}
-            if not held:
+            rows = [row for name in held for row in totals[name] if row["variable"] == variable]
+            if not rows:
+                notes += [f"{name}, {variable}: no month with data in any region" for name in held]
                 continue
-            here = {m: g for m, g in groups.items() if any(m in _labels(ds, n) for n, ds in held.items())}
+            months = pd.DataFrame(rows).drop(columns="variable")
+            there = set(months["member"])
             try:
-                out[variable] = summarise_inversions(
-                    held,
+                out[variable] = summarise_months(
+                    months,
                     variable,
-                    list(found.regions),
-                    groups=here,
+                    groups=groups,
                     periods=[(p.first_year, p.last_year) for p in settings.decades]
                     or ([found.years] if found.years else None),
                     recipe=settings.interval,
-                    min_coverage=settings.least_coverage,
+                    natural=is_natural(variable, held.values()),
+                    sources="; ".join(dict.fromkeys(str(ds.attrs["source"]) for ds in held.values())),
+                    notes=[
+                        f"{name}: {label}: no month with data in any region"
+                        for name, ds in held.items()
+                        for label in _labels(ds, name)
+                        if label not in there
+                    ],
                 )
             except CoverageError as err:
                 notes.append(f"inversions, {variable}: {err}")
@@ -320,8 +330,7 @@ def _posts(
             posts += inversion_posts(one, region, label=label)
         except PostError as err:
             notes.append(f"no posts of inversions, {variable}: {err}")
-    taken: set[tuple[str, str]] = set()
-    return [p for p in posts if p.key not in taken and not taken.add(p.key)]  # type: ignore[func-returns-value]
+    return posts
 
 
 def _within(table: pd.DataFrame, years: tuple[int, int] | None) -> pd.DataFrame:

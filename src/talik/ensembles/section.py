@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from talik.ensembles.settings import EnsembleSettings, Resolve, expand
+from talik.ensembles.settings import NATURAL_EARTH, EnsembleSettings, Resolve, expand
 from talik.errors import ConfigError
 from talik.files import write_text
 from talik.flux.table import flux_var
@@ -43,6 +43,8 @@ WHOLE = {
     "inversion": ("inversion.natural", "inversion.total"),
 }
 """Of each approach, posts that are all of it; the first that there is counts."""
+LABELS = {"family", "group", "project", "scenario", "soil_carbon", "litter_in_soil", "fire", "satellite_of"}
+"""What is said of a member and changes nothing in its dataset: a new family does not read gigabytes again."""
 TABLE_NAMES = ("regions", "members", "yearly")
 
 
@@ -57,12 +59,14 @@ class Found:
     regions: tuple[str, ...]
     years: tuple[int, int] | None
 
-    @property
-    def inputs(self) -> dict[str, Path]:
-        """Every file that a step reads."""
-        all_members = {str(path): path for paths in self.members.values() for path in paths}
-        named = {name: path / "zarr.json" if path.is_dir() else path for name, path in self.named.items()}
-        return {**all_members, **named, **{str(p): p for p in files_of(self.regions)}}
+    def inputs(
+        self, names: Iterable[str | None], *, members: bool = True, regions: bool = True
+    ) -> dict[str, Path]:
+        """Files that a step reads: of members, of regions, and those named."""
+        out = {str(path): path for paths in self.members.values() for path in paths} if members else {}
+        held = {name: self.named[name] for name in names if name is not None and name in self.named}
+        out |= {name: path / "zarr.json" if path.is_dir() else path for name, path in held.items()}
+        return {**out, **{str(p): p for p in files_of(self.regions)}} if regions else out
 
     @property
     def stores(self) -> dict[str, str]:
@@ -71,7 +75,9 @@ class Found:
 
     def inputs_of(self, member: str) -> dict[str, Path]:
         """The files of a member, by name."""
-        return {path.name: path for path in self.members[member]}
+        paths = self.members[member]
+        names = [path.name for path in paths]
+        return {str(p) if names.count(p.name) > 1 else p.name: p for p in paths}
 
 
 def files_found(project: Project, settings: EnsembleSettings) -> Found:
@@ -86,7 +92,7 @@ def files_found(project: Project, settings: EnsembleSettings) -> Found:
     beside = [settings.profiles, settings.fire, settings.tables.reccap2_cmip6]
     beside += [model.land_fraction for model in settings.models.values()]
     beside += [name for inversion in settings.inversions.values() for name in inversion.human]
-    named = {name: resolve(name) for name in beside if name}
+    named = {name: resolve(name) for name in beside if name and name != NATURAL_EARTH}
     for name in (model.profile for model in settings.models.values()):
         model_profile(name, None if settings.profiles is None else named[settings.profiles])
     for name in (inversion.layout for inversion in settings.inversions.values()):
@@ -107,12 +113,26 @@ def files_found(project: Project, settings: EnsembleSettings) -> Found:
 def steps(project: Project, settings: EnsembleSettings) -> list[Step]:
     """A harmonised dataset and a table of totals for each member, then the summary, its posts and its tables."""
     found = files_found(project, settings)
-    config = {
-        **settings.model_dump(mode="json"),
+    reading = {
+        "models": {n: m.model_dump(mode="json", exclude=LABELS) for n, m in settings.models.items()},
+        "inversions": {n: m.model_dump(mode="json", exclude=LABELS) for n, m in settings.inversions.items()},
+        "profiles": settings.profiles,
+        "north_of": settings.north_of,
+        "stores": found.stores,
+    }
+    beside = [settings.profiles, *(m.land_fraction for m in settings.models.values())]
+    beside += [name for m in settings.inversions.values() for name in m.human]
+    totalling = {
+        **reading,
+        "regions": list(found.regions),
+        "least_coverage": settings.least_coverage,
+        "scenarios": {name: model.scenario for name, model in settings.models.items()},
+    }
+    whole = {
+        **settings.model_dump(mode="json", exclude={"keep"}),
         "years": found.years and list(found.years),
         "stores": found.stores,
     }
-    shared: dict[str, Any] = {"config": config, "inputs": found.inputs}
     out = []
     if found.members:
         units = tuple(found.members)
@@ -125,7 +145,8 @@ def steps(project: Project, settings: EnsembleSettings) -> list[Step]:
                 suffix=".nc",
                 publish={name: f"ensemble/{name}.nc" for name in units} if settings.keep else {},
                 cost=Cost(seconds=10.0 + 5e-8 * max(sizes), memory_bytes=1e9, disk_bytes=float(max(sizes))),
-                **shared,
+                config=reading,
+                inputs=found.inputs(beside, regions=False),
             )
         )
         out.append(
@@ -136,7 +157,8 @@ def steps(project: Project, settings: EnsembleSettings) -> list[Step]:
                 needs=(MEMBERS,),
                 suffix=".json",
                 cost=Cost(seconds=10.0, memory_bytes=1e9, disk_bytes=1e6),
-                **shared,
+                config=totalling,
+                inputs=found.inputs(beside),
             )
         )
     if settings.cells and settings.models:
@@ -149,7 +171,7 @@ def steps(project: Project, settings: EnsembleSettings) -> list[Step]:
                 suffix=".nc",
                 publish={name: f"ensemble-cells-{name}.nc" for name in settings.cells},
                 cost=Cost(seconds=60.0, memory_bytes=1.6e9, disk_bytes=5e7),
-                **shared,
+                config=whole,
             )
         )
     out.append(
@@ -161,7 +183,10 @@ def steps(project: Project, settings: EnsembleSettings) -> list[Step]:
             suffix=".json",
             publish={"ensemble": RESULT},
             cost=Cost(seconds=20.0, memory_bytes=8e8, disk_bytes=2e6),
-            **shared,
+            config=whole,
+            inputs=found.inputs(
+                [n for n in (settings.fire, settings.tables.reccap2_cmip6) if n], members=False
+            ),
         )
     )
     out.append(

@@ -13,6 +13,7 @@ from talik.config import Frozen
 from talik.errors import InputError
 from talik.workflow.project import Period
 
+NATURAL_EARTH = "natural-earth"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.=-]*$", max_length=100)]
 Resolve = Callable[[str], Path]
 Gas = Literal["CO2", "CH4", "N2O"]
@@ -42,7 +43,7 @@ class Model(Frozen):
     litter_in_soil: bool = False
     """Whether soil carbon holds all litter, so that an absent litter pool is no hole."""
     land_fraction: str | None = None
-    """File with the land share of the cells, where the format keeps it apart."""
+    """File with the land share of the cells, where the format keeps it apart; `natural-earth` for that coast."""
 
 
 class Inversion(Frozen):
@@ -113,6 +114,8 @@ class EnsembleSettings(Frozen):
     def _some_members(self) -> EnsembleSettings:
         if not (self.models or self.inversions or self.tables.reccap2_cmip6):
             raise ValueError("names no models, no inversions and no tables; name at least one")
+        if abs(360.0 / self.cell_degrees - round(360.0 / self.cell_degrees)) > 1e-6:
+            raise ValueError(f"cell_degrees {self.cell_degrees:g} does not divide the circle of 360")
         if twice := sorted(set(self.models) & set(self.inversions)):
             raise ValueError(f"{', '.join(twice)} is both a model and an inversion; rename one")
         for name, one in self.inversions.items():

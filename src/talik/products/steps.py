@@ -81,6 +81,13 @@ class Window:
         return not self.missing
 
 
+def starting_years(ds: xr.Dataset) -> NDArray[np.int64]:
+    """Calendar year in which each step begins, (time,): a stamp may lie at the end of its step, in the next year."""
+    bounds = ds[str(ds["time"].attrs.get("bounds", "time_bnds"))].transpose("time", ...)
+    first = xr.DataArray(bounds.values[:, 0], dims="time")
+    return np.asarray(first.dt.year.values, np.int64)
+
+
 def steps_of(ds: xr.Dataset) -> Steps:
     """The steps of `ds`, from the bounds that its time names.
 

@@ -134,6 +134,10 @@ class _Cells(ABC):
         return digest.hexdigest()[:12]
 
 
+_WHOLE = 1e-6
+"""Slack when rows are counted."""
+
+
 @dataclass(frozen=True)
 class LatLonGrid(_Cells):
     """Cells between parallels and meridians; degrees, ascending.
@@ -355,3 +359,12 @@ def _short(edges: tuple[float, ...]) -> str:
 def _freeze(values: Array) -> Array:
     values.flags.writeable = False
     return values
+
+
+def northern_grid(step: float, south: float) -> LatLonGrid:
+    """Cells of `step` degrees from the pole to `south`, or to the first whole row beyond it.
+
+    GridError if `step` does not divide the circle.
+    """
+    rows = min(math.ceil((90.0 - south) / step - _WHOLE), int(180.0 / step + _WHOLE))
+    return LatLonGrid.regular(step, lat=(90.0 - rows * step, 90.0))
