@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from talik.jax64 import keep_compiled
 from talik.sources.site_table import read_sites
 from talik.tem.calibration.free import FreeParameters, free_parameters
 from talik.tem.calibration.observations import read_observations
@@ -29,7 +30,6 @@ from talik.tem.calibration.site_model import (
 )
 from talik.tem.calibration.tower_run import TowerRun
 from talik.tem.calibration.towers import PUBLISHED_TOWERS, Tower
-from talik.tem.run import keep_compiled
 from talik.tem.settings import TemSettings
 from talik.tem.thermal.grid import SOIL_THICKNESS_M
 

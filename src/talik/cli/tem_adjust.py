@@ -76,9 +76,9 @@ def _soil_carbon(
     import yaml
 
     from talik.files import write_text
+    from talik.jax64 import keep_compiled
     from talik.tem.calibration.adjustment import adjusted_parameters, check_target, factor_for, settle, trial
     from talik.tem.inputs import read_columns, read_run
-    from talik.tem.run import keep_compiled
     from talik.workflow.project import load_project
 
     check_target(target, within)

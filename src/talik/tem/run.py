@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
 import sys
 from functools import partial
 from pathlib import Path
@@ -17,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from talik.errors import ConfigError, InputError
+from talik.jax64 import keep_compiled
 from talik.provenance import hash_file
 from talik.tem import model, phases
 from talik.tem.biogeochemistry import Settings as BiogeochemistrySettings
@@ -251,24 +249,3 @@ def open_restart(path: Path, columns: Columns, climate: Climate) -> xr.Dataset:
             "these cells from the start, or leave them out."
         )
     return held.isel(column=[place[k] for k in keys])
-
-
-def keep_compiled() -> None:
-    """Keep compiled functions in the user's cache, unless JAX was told where: the next run starts at once."""
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(_cache_folder()))  # type: ignore[no-untyped-call]
-
-
-def _cache_folder() -> Path:
-    """A folder for this kind of processor: code compiled for another may not run here."""
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    info = Path("/proc/cpuinfo")
-    about = platform.processor() + platform.machine()
-    if info.exists():
-        about = next((line for line in info.read_text().splitlines() if line.startswith("flags")), about)
-    return root / "talik" / f"jax-{hashlib.sha256(about.encode()).hexdigest()[:12]}"

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talik.errors import ConfigError, InputError
+from talik.jax64 import keep_compiled
 from talik.tem import phases
 from talik.tem.calibration.adjustment import (
     LOWEST,
@@ -30,7 +31,7 @@ from talik.tem.calibration.adjustment import (
 from talik.tem.communities import COMMUNITIES, TABLE
 from talik.tem.diagnose.region import factorial_run
 from talik.tem.inputs import Climate, Columns, parameters_of
-from talik.tem.run import keep_compiled, model_settings
+from talik.tem.run import model_settings
 from talik.tem.settings import TemSettings
 
 _spec = importlib.util.spec_from_file_location("sites_world", Path(__file__).with_name("sites_world.py"))

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from talik.errors import ConfigError
+from talik.jax64 import keep_compiled
 from talik.tem import model
 from talik.tem.acceleration import repeat
 from talik.tem.calibration.forward import ANNUAL, POOLS, Fixed, Predicted, Sites, balance, predict, prepare
 from talik.tem.calibration.free import Free, FreeParameters, free_parameters, with_values
-from talik.tem.run import keep_compiled
 
 _spec = importlib.util.spec_from_file_location("sites_world", Path(__file__).with_name("sites_world.py"))
 world = importlib.util.module_from_spec(_spec)

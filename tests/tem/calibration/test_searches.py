@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from talik.jax64 import keep_compiled
 from talik.tem.calibration import gml
 from talik.tem.calibration.differences import finite_differences
 from talik.tem.calibration.forward import prepare
 from talik.tem.calibration.free import Free, FreeParameters, free_parameters
 from talik.tem.calibration.site_model import BALANCE, BalanceTargets, SiteModel, Targets
 from talik.tem.inputs import Climate
-from talik.tem.run import keep_compiled
 from talik.tem.thermal.grid import SOIL_THICKNESS_M
 
 _spec = importlib.util.spec_from_file_location("sites_world", Path(__file__).with_name("sites_world.py"))

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from talik.errors import ConfigError, InputError
+from talik.jax64 import keep_compiled
 from talik.tem.calibration import gml
 from talik.tem.calibration.forward import ANNUAL, POOLS, Predicted, Sites, predict, prepare
 from talik.tem.calibration.free import Free, free_parameters
@@ -22,7 +23,6 @@ from talik.tem.calibration.site_model import (
     modelled,
     targets_of,
 )
-from talik.tem.run import keep_compiled
 
 _spec = importlib.util.spec_from_file_location("sites_world", Path(__file__).with_name("sites_world.py"))
 world = importlib.util.module_from_spec(_spec)

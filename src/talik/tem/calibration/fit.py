@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from talik.errors import InputError
+from talik.jax64 import keep_compiled
 from talik.sources.site_table import read_sites
 from talik.tem.calibration import gml, nuts
 from talik.tem.calibration.forward import Fixed, predict
@@ -35,7 +36,6 @@ from talik.tem.calibration.site_model import (
 )
 from talik.tem.calibration.tower_run import TowerRun
 from talik.tem.calibration.towers import Tower, Use
-from talik.tem.run import keep_compiled
 
 Array = npt.NDArray[np.float64]
 Tell = Callable[[str], None]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from talik.errors import InputError
+from talik.jax64 import keep_compiled
 from talik.sources.climate_cells import Points, nearest
 from talik.sources.permafrost_maps import read_yearly_active_layers, read_yearly_ground_temperatures
 from talik.tem.calibration.forward import Predicted
@@ -19,7 +20,6 @@ from talik.tem.calibration.tower_run import TowerRun
 from talik.tem.calibration.towers import Tower
 from talik.tem.calibration.validation import GROUND, RUNS, Calibration
 from talik.tem.diagnose.observed import FILES
-from talik.tem.run import keep_compiled
 from talik.tem.thermal.grid import SOIL_THICKNESS_M, interpolation
 
 Array = npt.NDArray[np.float64]

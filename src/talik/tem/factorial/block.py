@@ -9,13 +9,14 @@ import numpy as np
 import xarray as xr
 
 from talik.errors import ConfigError, InputError
+from talik.jax64 import keep_compiled
 from talik.tem.factorial.annual import MONTHLY, VARIABLES
 from talik.tem.factorial.design import reference_of
 from talik.tem.factorial.run import Experiments, Plan
 from talik.tem.inputs import Climate, Columns, read_columns, read_run
 from talik.tem.output import audit_of
 from talik.tem.permafrost.setup import read_stock
-from talik.tem.run import inputs_read, keep_compiled, sign_of_life, spun_of, state_at
+from talik.tem.run import inputs_read, sign_of_life, spun_of, state_at
 from talik.tem.settings import Factorial, Files, PermafrostCarbon, TemSettings
 
 
