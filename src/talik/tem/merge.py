@@ -9,21 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from talik.flux.dataset import CONVENTIONS, make_flux_dataset
 from talik.flux.io import write_netcdf
 from talik.provenance import stamp
-from talik.regions.axes import even_axis
+from talik.regions.scattered import on_axes
 from talik.sources.climate_months import month_number, month_stamps
 from talik.tem.model import CLOSURES
 from talik.tem.output import ANNUAL, FLUX_NAMES, LAND, Variable
 
 SOURCE = "Terrestrial Ecosystem Model of talik (TEM 4.3 with an enthalpy soil column)"
 STEP = "tem"
-SPARSEST = 10
-"""A grid that has more points for each cell that ran is written as a list of cells."""
 
 
 def write_fluxes(parts: Sequence[Path], out: Path, *, title: str, key: str, grid: bool) -> None:
@@ -147,26 +144,7 @@ def _placed(ds: xr.Dataset, grid: bool) -> xr.Dataset:
     ds["lon"].attrs.update(standard_name="longitude", units="degrees_east")
     if "depth" in ds.coords:
         ds["depth"].attrs.update(standard_name="depth", units="m", positive="down", axis="Z")
-    if not grid:
-        return ds
-    lat, lon = (even_axis(ds[name].to_numpy()) for name in ("lat", "lon"))
-    if lat is None or lon is None or min(lat.size, lon.size) < 3:  # any two are even
-        return ds
-    if lat.size * lon.size > SPARSEST * ds.sizes["cell"]:
-        return ds
-    nearest = [
-        axis[axis.get_indexer(pd.Index(ds[axis.name].to_numpy()), method="nearest")]
-        for axis in (pd.Index(lat, name="lat"), pd.Index(lon, name="lon"))
-    ]
-    cells = pd.MultiIndex.from_arrays(nearest)
-    if cells.has_duplicates:
-        return ds
-    attrs = {name: ds[name].attrs for name in ("lat", "lon")}
-    placed = ds.drop_vars(attrs).assign_coords(xr.Coordinates.from_pandas_multiindex(cells, "cell"))
-    spread = placed.unstack("cell").reindex(lat=lat, lon=lon)
-    for name, of in attrs.items():
-        spread[name].attrs = of
-    return spread
+    return on_axes(ds) if grid else ds
 
 
 def _write(ds: xr.Dataset, out: Path, table: Mapping[str, Variable], title: str, key: str) -> None:

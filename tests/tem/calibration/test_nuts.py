@@ -13,9 +13,10 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from pydantic import ValidationError
 from scipy import stats
 
+from talik.convergence import bulk_ess, rhat, tail_ess
 from talik.errors import InputError
 from talik.tem.calibration.laplace import laplace
-from talik.tem.calibration.nuts import Chains, Settings, bulk_ess, rhat, sample, tail_ess
+from talik.tem.calibration.nuts import Chains, Settings, sample
 from talik.tem.calibration.posterior import Noise, Posterior, Prior
 
 SHORT = Settings(warmup=300, draws=700, seed=5)

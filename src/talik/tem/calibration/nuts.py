@@ -11,13 +11,12 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from numpyro.diagnostics import effective_sample_size, split_gelman_rubin  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 from numpyro.infer import MCMC, NUTS  # type: ignore[import-untyped]
 from pydantic import Field
-from scipy.stats import norm, rankdata
 
 from talik.config import Frozen
+from talik.convergence import bulk_ess, rhat, tail_ess
 from talik.errors import InputError
 from talik.tem.calibration.laplace import Laplace
 from talik.tem.calibration.posterior import Array, Posterior, Prior
@@ -84,7 +83,7 @@ class Chains:
 
     @cached_property
     def rhat(self) -> Array:
-        """Rank-normalised split R-hat of each coordinate (n,); see the function `rhat`."""
+        """Rank-normalised split R-hat of each coordinate (n,); see `talik.convergence.rhat`."""
         return rhat(self.draws)
 
     @cached_property
@@ -283,43 +282,6 @@ def _starts(posterior: Posterior, spread: Array, chains: int) -> Array:
             f"{chains} chains need a start each; narrow the limits to where the model runs."
         )
     return np.asarray(tried[finite[:chains]])
-
-
-def rhat(draws: ArrayLike) -> Array:
-    """Rank-normalised split R-hat (n,) of draws (chain, draw, n): the larger of bulk and folded (Vehtari et al., 2021).
-
-    1 where chains agree; NaN or infinite where a coordinate never moves within its chains.
-    """
-    found = np.asarray(draws, np.float64)
-    folded = np.abs(found - np.median(found, axis=(0, 1)))
-    bulk, spread = (np.asarray(split_gelman_rubin(_normal_scores(a)), np.float64) for a in (found, folded))
-    return np.fmax(bulk, spread)
-
-
-def bulk_ess(draws: ArrayLike) -> Array:
-    """Effective sample size (n,) of the ranks of draws (chain, draw, n), chains split; NaN if nothing moves."""
-    return _ess(_normal_scores(np.asarray(draws, np.float64)))
-
-
-def tail_ess(draws: ArrayLike) -> Array:
-    """The smaller of the effective sample sizes (n,) of being below the 5 % and the 95 % quantile."""
-    found = np.asarray(draws, np.float64)
-    ends = np.quantile(found, [0.05, 0.95], axis=(0, 1))
-    return np.minimum(*(_ess((found <= end).astype(np.float64)) for end in ends))
-
-
-def _ess(draws: Array) -> Array:
-    """By Geyer's initial monotone sequence over the halves of all chains (chain, draw, n)."""
-    half = draws.shape[1] // 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(effective_sample_size(np.concatenate([draws[:, :half], draws[:, -half:]])))
-
-
-def _normal_scores(draws: Array) -> Array:
-    """Draws (chain, draw, n) replaced by the normal quantiles of their ranks (Blom, 1958)."""
-    flat = draws.reshape(-1, draws.shape[-1])
-    score = norm.ppf((rankdata(flat, axis=0) - 0.375) / (len(flat) + 0.25))
-    return np.asarray(score.reshape(draws.shape))
 
 
 def _number(value: float) -> float | None:
