@@ -52,6 +52,27 @@ def test_run_and_run_again(project_at, monkeypatch, tmp_path):
     assert verify(project.output) == []
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_workers_end_with_the_main_process(project_at, tmp_path, wait_for):
+    """SIGKILL to the main process alone, while each of two workers has minutes to go."""
+    project = project_at("toy: {units: 2}", "orphans")
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(tmp_path / "orphans.yaml"), "2"],
+        env={**os.environ, "TOY_SLEEP": "170"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: len(list((project.output / "work").rglob("*.part"))) == 2)
+    workers = [
+        int(p.name.rpartition("-")[2].removesuffix(".part"))
+        for p in (project.output / "work").rglob("*.part")
+    ]
+    assert all(is_alive(pid) for pid in workers)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(is_alive(pid) for pid in workers))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_mid_run_then_resumed(project_at, monkeypatch, tmp_path, wait_for, workers):
     """SIGKILL to the whole process group once two units are done; the rest follows, nothing is redone."""

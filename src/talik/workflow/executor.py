@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
+from multiprocessing.connection import wait as wait_for
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -163,9 +165,23 @@ def choose_executor(workers: int = 1, scheduler: str | None = None) -> Executor:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # on Ctrl-C workers end at once and in silence; the main process says what happened
-    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=quiet)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start)
+
+
+def _start() -> None:
+    """Begin a worker. On Ctrl-C it ends at once and in silence, as the main process says what happened.
+
+    It ends with the main process too: after a `kill -9` of that one nothing goes on beside the next run.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    main = multiprocessing.parent_process()
+    if main is not None:
+        threading.Thread(target=_end_after, args=(main.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
