@@ -107,6 +107,8 @@ PARAMETERS = (
     Parameter("combustion_litter", "combustion completeness of litter", "1", (0.01, 0.99)),
 )
 """Rows of a parameter array; `P` numbers them."""
+SHAREABLE = tuple(PARAMETERS[p].name for p in P if p not in (*INITIAL, P.D_ON, P.D_OFF))
+"""Parameters that pixels can have from one population: no stock of a place, and no day of a cycle."""
 
 
 def bounds_of(which: BoundsName) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
