@@ -1,0 +1,375 @@
+"""Simulation-based calibration and recovery of twins: is the posterior of the fusion the right one?
+
+`python -m benchmarks.fusion_calibration run FOLDER [--count 200] [--sd-factor 1] [--rounds 1]` draws true parameters
+from the prior with its constraints (by importance, without a sampler), observes five years of them with exactly the
+errors that the likelihood assumes, samples each posterior, and writes one file a block of 4 twins into FOLDER; what is
+there is skipped. `--sd-factor 0.5` assumes errors half as large as they are: a wrong posterior, which must be found
+out. `--count 20 --rounds 10` samples until convergence, to judge recovery.
+`nothing FOLDER --rounds 10` samples the posterior without observations, to be compared with the prior.
+`summary FOLDER [--figure FILE]` prints the tables of what is finished, says how much that is, and draws the ranks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, chisquare
+
+from talik.convergence import bulk_ess, kish_share, rhat
+from talik.files import whole_file
+from talik.fusion.axis import Pixels, TimeAxis
+from talik.fusion.calibration import inside_band, ranks, same
+from talik.fusion.coordinates import CIRCULAR
+from talik.fusion.drivers import Drivers
+from talik.fusion.infer import Posterior, sample, systematic
+from talik.fusion.observations import Observations
+from talik.fusion.parameters import P
+from talik.fusion.phenology import YEAR
+from talik.fusion.posterior import block_data
+from talik.fusion.posterior_draws import NAMES, examine
+from talik.fusion.prior_draws import prior_draws, weighted_prior
+from talik.fusion.settings import InferOptions, Sampler
+from talik.fusion.switches import BEST
+from talik.fusion.twin import (
+    Climate,
+    Noise,
+    Twin,
+    climate_drivers,
+    observe_exactly,
+    without_values,
+)
+from talik.jax64 import keep_compiled
+from talik.rng import named_rng
+
+Floats = NDArray[np.float64]
+Found = dict[str, NDArray[np.generic]]
+
+AXIS = TimeAxis.of_years(2001, 2005)
+CLIMATES = tuple(
+    Climate(latitude, mean, half_range, burned_per_year=burned)
+    for latitude, mean, half_range, burned in (
+        (55.0, 1.0, 14.0, 0.002),
+        (57.0, 0.0, 16.0, 0.005),
+        (58.0, -1.0, 17.0, 0.008),
+        (59.0, -2.0, 16.0, 0.003),
+    )
+)
+"""The pixels of every block, each with a truth of its own."""
+SWITCHES, NOISE, SEED = BEST, Noise(), 10
+SAMPLER = Sampler(chains=16, draws=250, particles=48)
+SHORT, LONG = 1, 10
+"""Rounds at most: for ranks, and for recovery."""
+TRUTHS, PROPOSALS = 25, 3_000_000
+"""Of each climate."""
+MEMBERS = 99
+"""Draws of equal weight that the truth is ranked among."""
+QUANTITIES = tuple(name for name in NAMES if name != "cue")
+MARGINALS = (P.K_LS, P.F_A, P.F_F, P.L_F, P.K_W, P.C_EFF, P.D_ON, P.LCMA, P.C_FOL, P.C_SOM)
+"""Compared between the posterior of nothing and the prior."""
+WEIGHTED = 300
+"""Effective draws of the prior for that."""
+LEVEL = 0.01
+"""Of chi-square, before it is divided by the number of quantities."""
+
+
+def drivers() -> Drivers:
+    return climate_drivers(AXIS, list(CLIMATES), SEED)
+
+
+def pixels(label: str) -> Pixels:
+    """Names decide the random numbers of the samplers."""
+    latitude = np.array([c.latitude for c in CLIMATES])
+    return Pixels(
+        tuple(f"{label} {k}" for k in range(len(CLIMATES))), latitude, np.full(latitude.size, np.nan)
+    )
+
+
+def options(rounds: int) -> InferOptions:
+    return InferOptions(sampler=SAMPLER.model_copy(update={"rounds": rounds}), switches=SWITCHES, seed=SEED)
+
+
+def observed(theta: Floats, block: int, sd_factor: float) -> Twin:
+    """Twins of true parameters (28, pixel)."""
+    seed = 1000 * SEED + block
+    return observe_exactly(AXIS, drivers(), jnp.asarray(theta)[..., None], SWITCHES, NOISE, seed, sd_factor)
+
+
+def truths(folder: Path) -> Floats:
+    """True parameters (28, pixel, block), from the folder or drawn."""
+    data, found = block_data(drivers(), Observations()), []
+    for k in range(len(CLIMATES)):
+        file = folder / f"truths-{k}.npz"
+        if not file.exists():
+            begun = time.process_time()
+            theta = prior_draws(data.pixel(k), SWITCHES, TRUTHS, SEED + k, PROPOSALS)
+            save(file, {"theta": theta, "seconds": np.array(time.process_time() - begun)})
+            print(f"truths of pixel {k}: {time.process_time() - begun:.0f} CPU-s", flush=True)
+        with np.load(file) as there:
+            found.append(np.asarray(there["theta"]))
+    return np.concatenate(found, axis=1)
+
+
+def run(folder: Path, count: int, sd_factor: float, rounds: int) -> None:
+    keep_compiled()
+    theta = truths(folder)
+    blocks = -(-count // len(CLIMATES))
+    if blocks > theta.shape[2]:
+        raise SystemExit(f"{count} twins are wanted; there are truths for {theta.shape[2] * len(CLIMATES)}")
+    for block in range(blocks):
+        file = blocks_of(folder, sd_factor, rounds) / f"block-{block:03d}.npz"
+        if file.exists():
+            continue
+        begun = time.process_time()
+        twin = observed(theta[:, :, block], block, sd_factor)
+        data = block_data(twin.drivers, twin.observations)
+        found = sample(data, AXIS, pixels(f"block {block}"), options(rounds))
+        true = examine(
+            np.moveaxis(np.asarray(twin.theta), 0, -1)[:, None], data, AXIS, SWITCHES, coordinates=False
+        )
+        told = {
+            **of_posterior(found, block),
+            "truth": turned(true.values)[:, 0, 0],
+            "true_score": true.score[:, 0, 0],
+        }
+        save(file, {**told, **diagnostics(found, time.process_time() - begun)})
+        print(f"block {block + 1} of {blocks}: {time.process_time() - begun:.0f} CPU-s", flush=True)
+
+
+def run_nothing(folder: Path, rounds: int) -> None:
+    """The posterior of nothing by the sampler, and the prior with its constraints by importance."""
+    keep_compiled()
+    theta = truths(folder)
+    file = folder / f"nothing-rounds-{rounds}.npz"
+    if not file.exists():
+        begun = time.process_time()
+        twin = observed(theta[:, :, 0], 0, 1.0)  # lends its shapes, so that compiled code serves both
+        data = block_data(twin.drivers, without_values(twin.observations))
+        found = sample(data, AXIS, pixels("nothing"), options(rounds), print)
+        save(
+            file,
+            {
+                "values": turned(found.seen.values[..., : len(P)]),
+                "log_weights": found.log_weights,
+                **diagnostics(found, time.process_time() - begun),
+            },
+        )
+    data = block_data(drivers(), Observations())
+    for k in range(len(CLIMATES)):
+        file = folder / f"weighted-prior-{k}.npz"
+        if not file.exists():
+            prior = weighted_prior(data.pixel(k), SWITCHES, SEED + 100 + k, WEIGHTED, PROPOSALS)
+            save(file, {"theta": prior.theta, "weights": prior.weights})
+
+
+def nothing(folder: Path, rounds: int) -> list[str]:
+    """Rows: Kolmogorov's and Smirnov's p of ten marginals, all pixels side by side."""
+    file = folder / f"nothing-rounds-{rounds}.npz"
+    if not file.exists():
+        return ["posterior of nothing: not done"]
+    with np.load(file) as there:
+        values, logs, r = there["values"], there["log_weights"], there["rhat"]
+    lines = [f"posterior of nothing, {len(values)} pixels, R-hat {r.min():.3f} to {r.max():.3f}"]
+    for p in MARGINALS:
+        told = []
+        for k in range(len(values)):
+            with np.load(folder / f"weighted-prior-{k}.npz") as there:
+                theta, weights = there["theta"][p], there["weights"]
+            if p in CIRCULAR:
+                theta = np.mod(theta, YEAR)
+            own = np.exp(logs[k] - logs[k].max())
+            worth = float(bulk_ess(values[k : k + 1, ..., p : p + 1])[0, 0]) * float(kish_share(logs[k]))
+            other = float(weights.sum() ** 2 / np.square(weights).sum())
+            told.append(same(values[k, ..., p].ravel(), own, worth, theta, weights, other))
+        lines.append(f"  {NAMES[p]}: p {', '.join(f'{x:.2f}' for x in told)}")
+    return lines
+
+
+def of_posterior(found: Posterior, block: int) -> Found:
+    """Members of equal weight, mean, sd and share of the score, of each pixel of a block."""
+    values, weights = turned(found.seen.values), found.log_weights
+    flat = values.reshape(len(values), -1, values.shape[-1])
+    score = found.seen.score.reshape(len(values), -1)
+    members = np.full((len(values), MEMBERS, len(NAMES)), np.nan)
+    mean, sd = np.full((2, len(values), len(NAMES)), np.nan)
+    top = np.full(len(values), np.nan)
+    for k in np.flatnonzero(found.alive):
+        rng = named_rng(SEED, f"members of twin {block} {k}")
+        members[k] = flat[k][systematic(weights[k], MEMBERS, rng)]
+        share = np.exp(weights[k] - weights[k].max())
+        mean[k] = np.average(flat[k], axis=0, weights=share)
+        sd[k] = np.sqrt(np.average((flat[k] - mean[k]) ** 2, axis=0, weights=share))
+        top[k] = np.quantile(score[k][np.isfinite(weights[k])], 0.999)
+    return {"members": members, "mean": mean, "sd": sd, "top_score": top}
+
+
+def turned(values: Floats) -> Floats:
+    """Values (..., name) with days counted from the first of January, so that ranks have a fixed origin."""
+    out = np.array(values)
+    out[..., list(CIRCULAR)] = np.mod(out[..., list(CIRCULAR)], YEAR)
+    return out
+
+
+def diagnostics(found: Posterior, seconds: float) -> Found:
+    worst = [np.nanmax(rhat(one)) for one in found.seen.values]
+    return {
+        "alive": found.alive,
+        "converged": np.array([not found.reasons(k) for k in range(len(found.alive))]),
+        "rhat": np.array(worst),
+        "ess": np.array([min(v.bulk_ess, v.tail_ess) for v in found.verdicts]),
+        "kept": found.kept,
+        "kish": found.kish,
+        "pareto_k": found.pareto_k,
+        "divergent": found.draws.divergent,
+        "gradients": found.draws.gradients,
+        "seconds": np.array(seconds),
+    }
+
+
+def save(file: Path, arrays: Found) -> None:
+    with whole_file(file) as part, part.open("wb") as out:
+        np.savez_compressed(out, **arrays)
+
+
+def blocks_of(folder: Path, sd_factor: float, rounds: int) -> Path:
+    return folder / f"sd-{sd_factor:g}-rounds-{rounds}"
+
+
+def finished(folder: Path, sd_factor: float, rounds: int) -> Found:
+    """The blocks that are done, one after another (twin, ...)."""
+    files = sorted(blocks_of(folder, sd_factor, rounds).glob("block-*.npz"))
+    blocks = []
+    for file in files:
+        with np.load(file) as there:
+            blocks.append({name: there[name] for name in there.files})
+    if not blocks:
+        return {}
+    seconds = np.array([float(b["seconds"]) for b in blocks])
+    joined = {n: np.concatenate([b[n] for b in blocks]) for n in blocks[0] if n != "seconds"}
+    return {**joined, "seconds": seconds}
+
+
+def ranks_of(found: Found) -> dict[str, Floats]:
+    """Rank 0-1 of the truth in each posterior, by quantity; twins that the sampler lost are left out."""
+    alive = found["alive"]
+    truth, members = found["truth"][alive], np.swapaxes(found["members"][alive], 1, 2)
+    by_name = ranks(truth, members, SEED)
+    return {name: by_name[:, NAMES.index(name)] for name in QUANTITIES}
+
+
+def chi_square(values: Floats) -> float:
+    """p of equal counts in bins that expect 8 ranks or more."""
+    bins = min(20, values.size // 8)
+    return float(chisquare(np.histogram(values, bins, (0, 1))[0]).pvalue)
+
+
+def verdict(by_name: dict[str, Floats]) -> dict[str, object]:
+    """Whether the ranks are uniform: chi-square and bands, each for all quantities together."""
+    p = {name: chi_square(values) for name, values in by_name.items()}
+    number = len(by_name)
+    outside = [name for name, values in by_name.items() if not inside_band(values)]
+    far = [name for name, values in by_name.items() if not inside_band(values, probability=1 - 0.05 / number)]
+    worst = min(p, key=lambda name: p[name])
+    # each band alone is left by 5 % of right posteriors: more than this many, in 1 % if they were independent
+    allowed = int(binom.ppf(0.99, number, 0.05))
+    return {
+        "worst": worst,
+        "p": p[worst],
+        "uniform": p[worst] > LEVEL / number and not far and len(outside) <= allowed,
+        "outside": outside,
+        "far": far,
+        "allowed": allowed,
+    }
+
+
+def recovery(found: Found) -> dict[str, float]:
+    """How often truths lie inside, how far NEE is off, and modes that were not found."""
+    alive = found["alive"]
+    place = np.stack(list(ranks_of(found).values()), axis=1)
+    nee = NAMES.index("nee")
+    bias = ((found["mean"] - found["truth"])[alive, nee]) / found["sd"][alive, nee]
+    return {
+        "twins": int(alive.size),
+        "converged": int(found["converged"].sum()),
+        "lost": int((~alive).sum()),
+        "inside 50 %": float((np.abs(place - 0.5) < 0.25).mean()),
+        "inside 90 %": float((np.abs(place - 0.5) < 0.45).mean()),
+        "NEE, median of error / posterior sd": float(np.median(bias)),
+        "NEE, median of |error| / posterior sd": float(np.median(np.abs(bias))),
+        "truth scores above the 99.9 % quantile of draws": int(
+            (found["true_score"] > found["top_score"])[alive].sum()
+        ),
+    }
+
+
+def told(name: str, found: Found, wanted: int) -> list[str]:
+    """Rows of the table of one set of twins."""
+    if not found:
+        return [f"{name}: 0 of {wanted} twins done"]
+    by_name, alive = ranks_of(found), found["alive"]
+    judged, worth = verdict(by_name), (found["kish"] * found["ess"])[alive]
+    least, low, middle = np.quantile(worth, [0.0, 0.1, 0.5])
+    rhats = found["rhat"][alive]
+    heavy = int((found["pareto_k"][alive] > 0.7).sum())
+    return [
+        f"{name}: {alive.size} of {wanted} twins done, {int((~alive).sum())} lost by the sampler; "
+        f"{'UNIFORM' if judged['uniform'] else 'NOT UNIFORM'}",
+        f"  smallest chi-square p of {len(by_name)} quantities {judged['p']:.2g} ({judged['worst']}; limit "
+        f"{LEVEL / len(by_name):.2g})",
+        f"  outside their own 95 % band ({judged['allowed']} allowed): {', '.join(judged['outside']) or 'none'}",
+        f"  outside the band for all quantities together: {', '.join(judged['far']) or 'none'}",
+        f"  R-hat median {np.median(rhats):.3f}, 90 % {np.quantile(rhats, 0.9):.3f}, largest {rhats.max():.3f}; "
+        f"effective draws with hard constraints, least {least:.0f}, 10 % {low:.0f}, median {middle:.0f}; "
+        f"Pareto k above 0.7: {heavy}",
+        f"  {found['seconds'].sum() / alive.size:.1f} CPU-s and {found['gradients'].mean():.2g} gradients a twin",
+    ]
+
+
+def summary(folder: Path, count: int, wrong: int, long: int, figure: Path | None) -> None:
+    right = finished(folder, 1.0, SHORT)
+    half = finished(folder, 0.5, SHORT)
+    for line in told("right errors", right, count) + told("errors assumed half as large", half, wrong):
+        print(line)
+    recovered = finished(folder, 1.0, LONG)
+    print(f"recovery: {recovered['alive'].size if recovered else 0} of {long} twins done")
+    for name, value in (recovery(recovered) if recovered else {}).items():
+        print(f"  {name}: {value:.3g}")
+    for line in nothing(folder, LONG):
+        print(line)
+    if figure is not None and right:
+        from talik.fusion.figures import alt_calibration_bands, calibration_bands
+
+        drawn = calibration_bands(ranks_of(right))
+        assert drawn is not None
+        drawn.savefig(figure, dpi=100)
+        print(alt_calibration_bands(ranks_of(right)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("task", choices=("run", "nothing", "summary"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--sd-factor", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=SHORT)
+    parser.add_argument(
+        "--wrong", type=int, default=60, help="twins wanted with errors assumed half as large"
+    )
+    parser.add_argument("--long", type=int, default=20, help="twins wanted whose recovery is judged")
+    parser.add_argument("--figure", type=Path)
+    asked = parser.parse_args()
+    if asked.task == "run":
+        run(asked.folder, asked.count, asked.sd_factor, asked.rounds)
+    elif asked.task == "nothing":
+        run_nothing(asked.folder, asked.rounds)
+    else:
+        summary(asked.folder, asked.count, asked.wrong, asked.long, asked.figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
