@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.fusion_speed import bench_fusion_speed
 from benchmarks.tem import bench_tem
 from benchmarks.tem_biogeochemistry import bench_tem_biogeochemistry
 from benchmarks.timing import Row, median_seconds
@@ -135,6 +136,7 @@ BENCHES = {
     "regrid": bench_regrid,
     "monte_carlo": bench_monte_carlo,
     "demo": bench_demo,
+    "fusion_speed": bench_fusion_speed,
     "tem": bench_tem,
     "tem_biogeochemistry": bench_tem_biogeochemistry,
     "trends": bench_trends,

@@ -159,6 +159,7 @@ def test_an_inversion_without_fires_is_refused(tmp_path: Path):
     assert "is the land flux of an inversion, which holds fire" in result.stderr
 
 
+@pytest.mark.science
 def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, done: tuple[Path, dict], wait_for):
     """Killed after the first unit, then run with two workers."""
     world = write_world(tmp_path, compare={"figures": False})

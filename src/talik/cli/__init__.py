@@ -8,6 +8,7 @@ from talik.cli.budget import audit, budget
 from talik.cli.check import check
 from talik.cli.compare import compare
 from talik.cli.ensemble import app as ensemble
+from talik.cli.fuse import app as fuse
 from talik.cli.inventory import app as inventory
 from talik.cli.report import demo, report
 from talik.cli.tem import app as tem
@@ -55,3 +56,4 @@ app.add_typer(tem, name="tem")
 app.add_typer(inventory, name="inventory")
 app.add_typer(thaw, name="thaw")
 app.add_typer(ensemble, name="ensemble")
+app.add_typer(fuse, name="fuse")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,9 +52,15 @@ def budget(
         from talik.budget.settings import settings_from
         from talik.errors import ConfigError
         from talik.report import tables
+        from talik.yamlio import load_yaml
 
         if as_json + as_csv + as_markdown + as_latex > 1:
             raise ConfigError("choose one of --json, --csv, --markdown, --latex.")
+        path = Path(source)
+        if path.suffix in (".yaml", ".yml") and path.is_file() and "talik" in (load_yaml(path) or {}):
+            raise ConfigError(
+                f"{source}: is a project file, no table of posts. Use talik report {source}, which makes its budget."
+            )
         asked = {} if draws is None else {"draws": draws}
         settings = settings_from(
             posts=source, combine=combine.value, horizon=horizon, ch4_gwp=ch4_gwp, seed=seed, **asked

@@ -27,12 +27,11 @@ def check(files: FilesArgument, as_json: JsonOption = False) -> None:
     """
     with bad_input_exits():
         from talik.errors import InputError
-        from talik.sources.doctor import diagnose
 
         lost = [str(path) for path in files if not path.exists()]
         if lost:
             raise InputError(f"{', '.join(lost)}: no such file. Check the path.")
-        found = {str(path): diagnose(path) for path in files}
+        found = {str(path): _examined(path) for path in files}
         if as_json:
             print_json({path: e.to_dict() for path, e in found.items()})
         else:
@@ -40,6 +39,21 @@ def check(files: FilesArgument, as_json: JsonOption = False) -> None:
                 show(lambda console, p=path, e=examination: _print(console, p, e))  # type: ignore[misc]
         if not all(e.usable for e in found.values()):
             raise typer.Exit(EXIT_FAILED_UNITS)
+
+
+def _examined(path: Path) -> Examination:
+    """What a file is and what is wrong with it; of a project with a section fusion, what its input is."""
+    from talik.sources.doctor import YAML_ENDINGS, diagnose
+
+    if path.is_file() and path.suffix.lower() in YAML_ENDINGS:
+        from talik.yamlio import load_yaml
+
+        content = load_yaml(path)
+        if isinstance(content, dict) and {"talik", "fusion"} <= set(content):
+            from talik.fusion.check import diagnose_project
+
+            return diagnose_project(path)
+    return diagnose(path)
 
 
 def _print(console: Console, path: str, examination: Examination) -> None:

@@ -42,7 +42,7 @@ def compare(
     Writes compare.html, compare.json, the map of agreement and figures. Each dataset is a unit of work that is kept.
     """
     with bad_input_exits():
-        from talik.compare.section import FILES, RESULT, read_result, steps
+        from talik.compare.section import FILES, RESULT, inputs_of, read_result, require_grids, steps
         from talik.compare.settings import CompareSettings
         from talik.errors import ConfigError
         from talik.workflow.project import load_project
@@ -55,6 +55,11 @@ def compare(
             raise ConfigError(
                 f"{project}: has no section compare. Add one; see the guide on comparing approaches."
             )
+
+        def check() -> tuple[dict[str, Any], str]:
+            require_grids(inputs_of(loaded, settings))
+            return {}, ""
+
         result = plan_and_run(
             loaded,
             [step.name for step in steps(loaded, settings)],
@@ -63,6 +68,7 @@ def compare(
             resume=resume,
             dry_run=dry_run,
             as_json=as_json,
+            check=check,
         )
         if result is None:
             return

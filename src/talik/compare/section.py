@@ -133,6 +133,21 @@ def _members(approach: str, wanted: Sequence[str], ensemble: Any) -> dict[str, s
     return {name: ensemble.members[name].group for name in out}
 
 
+def require_grids(inputs: Inputs) -> None:
+    """ConfigError for a flux dataset that holds a list of cells: regions and maps are made of grids."""
+    for source in inputs.sources:
+        path = inputs.files.get(source.path) if source.path and source.model != SITES else None
+        if path is None or not path.is_file():
+            continue
+        with xr.open_dataset(path, decode_times=False) as ds:
+            if "cell" in ds.dims and not {"lat", "lon"} & set(ds.dims):
+                raise ConfigError(
+                    f"compare: {source.path} ({source.approach}) holds a list of {ds.sizes['cell']} cells, as of "
+                    "towers or of a few pixels; expected axes lat and lon. Give pixels of an even grid of 3 rows and "
+                    "columns or more, or towers as sites."
+                )
+
+
 def steps(project: Project, settings: CompareSettings) -> list[Step]:
     """A unit for each dataset, twice: its numbers and its map; then agreement, result, page and figures."""
     inputs = inputs_of(project, settings)

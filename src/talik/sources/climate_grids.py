@@ -148,7 +148,7 @@ def monthly(piece: Piece, index: IntArray) -> xr.DataArray:
         UnitsError: units that do not fit.
     """
     months, starts = complete_months(piece.axis, piece.where())
-    rectangle, flat = _rectangle(piece.points, index)
+    rectangle, flat = rectangle_of(piece.points, index)
     data = piece.data.isel(rectangle)
     blocks = _blocks(starts, data.shape[0], int(np.prod(data.shape[1:])))
     sizes = tuple(end - start for start, end in blocks.steps)
@@ -203,7 +203,7 @@ def _blocks(starts: IntArray, steps: int, width: int) -> _Blocks:
     return _Blocks(tuple(months), tuple((int(starts[a]), int(ends[b - 1])) for a, b in months))
 
 
-def _rectangle(points: Points, index: IntArray) -> tuple[dict[str, slice], IntArray]:
+def rectangle_of(points: Points, index: IntArray) -> tuple[dict[str, slice], IntArray]:
     """The smallest range of each dimension that holds the points, and their flat index inside it."""
     places = np.unravel_index(index, points.shape)
     ranges = [(int(p.min()), int(p.max()) + 1) for p in places]

@@ -26,6 +26,7 @@ _BUILT_IN = {
     "compare": "talik.compare.section:SECTION",
     "ensemble": "talik.ensembles.section:SECTION",
     "forcing": "talik.forcing.section:SECTION",
+    "fusion": "talik.fusion.section:SECTION",
     "inventory": "talik.inventory.section:SECTION",
     "report": "talik.report.section:SECTION",
     "tem": "talik.tem.section:SECTION",
@@ -207,7 +208,9 @@ def _check(model: type[Frozen], content: Any, prefix: str, found: list[str]) -> 
             elif problem["type"] == "missing":
                 found.append(f"{place}: is missing")
             else:
-                found.append(f"{place}: {problem['msg']}; found {problem['input']!r:.80}")
+                told = problem["msg"].removeprefix("Value error, ")
+                seen = "" if isinstance(problem["input"], Mapping) else f"; found {problem['input']!r:.80}"
+                found.append(f"{place}: {told}{seen}")
     return None
 
 
