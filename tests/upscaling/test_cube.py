@@ -451,6 +451,7 @@ def _fine_grid():
     return EqualAreaGrid.epsg6931(25_000.0, x=(-1.5e6, 1.0e6), y=(-1.2e6, 0.9e6))
 
 
+@pytest.mark.science
 def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(
     world, product, dask_cluster, tmp_path
 ) -> None:
