@@ -17,7 +17,7 @@ SMALLEST_TAIL = 5
 
 
 def rhat(draws: ArrayLike) -> Array:
-    """Rank-normalised split R-hat (*batch, n) of draws (*batch, chain, draw, n): the larger of bulk and folded.
+    """Rank-normalised split R-hat (..., n) of draws (..., chain, draw, n): the larger of bulk and folded.
 
     1 where chains agree; NaN or infinite where a coordinate never moves within its chains. Vehtari et al. (2021).
     """
@@ -25,7 +25,7 @@ def rhat(draws: ArrayLike) -> Array:
 
 
 def bulk_ess(draws: ArrayLike) -> Array:
-    """Effective sample size (*batch, n) of the ranks of draws (*batch, chain, draw, n), chains split.
+    """Effective sample size (..., n) of the ranks of draws (..., chain, draw, n), chains split.
 
     NaN if nothing moves. Vehtari et al. (2021).
     """
@@ -33,15 +33,15 @@ def bulk_ess(draws: ArrayLike) -> Array:
 
 
 def tail_ess(draws: ArrayLike) -> Array:
-    """The smaller of the effective sample sizes of being below the 5 % and the 95 % quantile (*batch, n).
+    """The smaller of the effective sample sizes of being below the 5 % and the 95 % quantile (..., n).
 
-    Draws are (*batch, chain, draw, n). Vehtari et al. (2021).
+    Draws are (..., chain, draw, n). Vehtari et al. (2021).
     """
     return _each(_tail_ess, draws)
 
 
 def kish_share(log_weights: ArrayLike) -> Array:
-    """Effective share 0-1 of weights exp(log_weights) (*batch, member): (sum w)^2 / (members sum w^2) (Kish, 1965).
+    """Effective share 0-1 of weights exp(log_weights) (..., member): (sum w)^2 / (members sum w^2) (Kish, 1965).
 
     NaN where all weights are 0 or one is NaN.
     """
@@ -53,7 +53,7 @@ def kish_share(log_weights: ArrayLike) -> Array:
 
 
 def pareto_k(log_weights: ArrayLike) -> Array:
-    """Shape of the tail of importance weights exp(log_weights) (*batch, member); weighted means fail above 0.7.
+    """Shape of the tail of importance weights exp(log_weights) (..., member); weighted means fail above 0.7.
 
     The generalised Pareto distribution is fitted to the largest min(members/5, 3 sqrt(members)) weights as Zhang and
     Stephens (2009) say, with the weak prior of Vehtari et al. (2024) that draws k to 0.5. Minus infinity where these

@@ -22,7 +22,7 @@ _STOP_AT, _STOP_SLOPE, _STOP_WIDTH = -6.991, 0.1408, 0.5
 
 
 class Sky(NamedTuple):
-    """What ACM1 needs of the drivers, each (time, *batch)."""
+    """What ACM1 needs of the drivers, each (time, ...)."""
 
     light: jax.Array
     uptake: jax.Array

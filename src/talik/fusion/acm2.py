@@ -31,7 +31,7 @@ _NEWTON, _REFERENCE_HALVINGS, _REFERENCE_TOLERANCE = 12, 8, 10.0
 
 
 class Sky(NamedTuple):
-    """What ACM2 needs of the drivers, each (time, *batch); K, Pa, m, s and J where not said otherwise."""
+    """What ACM2 needs of the drivers, each (time, ...); K, Pa, m, s and J where not said otherwise."""
 
     lit: jax.Array
     daylight: jax.Array

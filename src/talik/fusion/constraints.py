@@ -44,7 +44,7 @@ _FACTOR_2, _FACTOR_5, _FACTOR_10 = np.log(2.0), np.log(5.0), np.log(10.0)
 class Margins:
     """By how much each constraint is violated, in log units; positive fails, 0 or less passes.
 
-    static : of the parameters alone, (n, *batch).     dynamic : of the trajectory, (m, *batch). Names such as
+    static : of the parameters alone, (n, ...).     dynamic : of the trajectory, (m, ...). Names such as
     "S3" and "D2 wood high" are in the same order; a limit on both sides is two constraints.
     """
 
@@ -73,7 +73,7 @@ def margins(
 ) -> Margins:
     """Signed log violations of the constraints that `switches` asks for.
 
-    theta : (28, *batch).     rounding : 0 for the verdict; `ROUNDING` where a gradient is wanted: tips of absolute
+    theta : (28, ...).     rounding : 0 for the verdict; `ROUNDING` where a gradient is wanted: tips of absolute
     values are rounded, and balances are taken from stocks, which costs less.
     ConfigError: the run is too short for a constraint.
     """
@@ -105,17 +105,17 @@ def margins(
 
 
 def hard_pass(found: Margins) -> Array:
-    """Whether every constraint holds (*batch); not where one is NaN."""
+    """Whether every constraint holds (...); not where one is NaN."""
     return jnp.logical_and((found.static <= 0).all(axis=0), (found.dynamic <= 0).all(axis=0))
 
 
 def n_failed(found: Margins) -> Array:
-    """Number of constraints that fail (*batch)."""
+    """Number of constraints that fail (...)."""
     return (~(found.static <= 0)).sum(axis=0) + (~(found.dynamic <= 0)).sum(axis=0)
 
 
 def log_penalty(found: Margins, scales: Scales = Scales()) -> Array:  # noqa: B008  (immutable)
-    """Sum of log sigmoid(-margin / scale) over the constraints (*batch), 0 or less: a smooth verdict."""
+    """Sum of log sigmoid(-margin / scale) over the constraints (...), 0 or less: a smooth verdict."""
     total = jnp.zeros(found.dynamic.shape[1:])
     for values, names in ((found.static, found.static_names), (found.dynamic, found.dynamic_names)):
         scale = np.array([scales.of(name) for name in names]).reshape((-1,) + (1,) * (values.ndim - 1))
@@ -124,7 +124,7 @@ def log_penalty(found: Margins, scales: Scales = Scales()) -> Array:  # noqa: B0
 
 
 class Totals(Protocol):
-    """Carbon that enters and leaves each pool in each window, (window, 6, *batch) each."""
+    """Carbon that enters and leaves each pool in each window, (window, 6, ...) each."""
 
     def __call__(
         self, trajectory: Trajectory, drivers: Drivers, windows: Sequence[Window]
@@ -133,7 +133,7 @@ class Totals(Protocol):
 
 
 def pool_totals(trajectory: Trajectory, drivers: Drivers, windows: Sequence[Window]) -> tuple[Array, Array]:
-    """All carbon that enters and leaves each pool in each window, g C m-2, (window, 6, *batch) each.
+    """All carbon that enters and leaves each pool in each window, g C m-2, (window, 6, ...) each.
 
     Fire counts on both sides, cut carbon and the SOM lost with it as output; what a cut leaves on the site is not
     counted as input of litter and SOM (as in the reference).
@@ -165,7 +165,7 @@ def pool_totals(trajectory: Trajectory, drivers: Drivers, windows: Sequence[Wind
 def balance_ratios(
     trajectory: Trajectory, drivers: Drivers, windows: Sequence[Window], totals: Totals = pool_totals
 ) -> Array:
-    """ln of input to output of each pool in each window (window, 6, *batch)."""
+    """ln of input to output of each pool in each window (window, 6, ...)."""
     entering, leaving = totals(trajectory, drivers, windows)
     return jnp.log(entering) - jnp.log(leaving)
 

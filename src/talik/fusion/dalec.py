@@ -24,7 +24,7 @@ from talik.fusion.trajectory import Fluxes, Trajectory
 
 
 class Allocation(NamedTuple):
-    """Share of GPP by destination (*batch); together 1."""
+    """Share of GPP by destination (...); together 1."""
 
     ra: Array
     foliage: Array
@@ -34,7 +34,7 @@ class Allocation(NamedTuple):
 
 
 class _Plant(NamedTuple):
-    """What a step needs of the parameters (*batch)."""
+    """What a step needs of the parameters (...)."""
 
     part: Allocation
     onset: Season
@@ -51,7 +51,7 @@ class _Plant(NamedTuple):
 
 
 class _Moment(NamedTuple):
-    """What a step needs of the drivers (time, *batch)."""
+    """What a step needs of the drivers (time, ...)."""
 
     sky: Any
     sine: jax.Array
@@ -63,7 +63,7 @@ class _Moment(NamedTuple):
 
 
 def allocation(theta: Array) -> Allocation:
-    """Ra, then foliage, labile and root of what is left after each, and wood the rest, from parameters (28, *batch)."""
+    """Ra, then foliage, labile and root of what is left after each, and wood the rest, from parameters (28, ...)."""
     ra = theta[P.F_A]
     foliage = (1.0 - ra) * theta[P.F_F]
     labile = (1.0 - ra - foliage) * theta[P.F_L]
@@ -74,7 +74,7 @@ def allocation(theta: Array) -> Allocation:
 def simulate(theta: Array, drivers: Drivers, switches: Switches) -> Trajectory:
     """Pools and fluxes of every step, differentiable in `theta`.
 
-    theta : parameters (28, *batch) in the order of `P`.     drivers : (time, *batch), steps of whole days (1-31; else
+    theta : parameters (28, ...) in the order of `P`.     drivers : (time, ...), steps of whole days (1-31; else
     NaN comes back).     switches : static.     Batch axes broadcast. Biology comes first in a step, then forest loss,
     then fire, each on the pools that the one before left (Bloom and Williams 2015; Smallman et al. 2021).
     InputError: theta has another number of rows.

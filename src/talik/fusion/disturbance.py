@@ -51,7 +51,7 @@ SCENARIOS = {
 
 
 class Pools(NamedTuple):
-    """Carbon, g m-2, each (*batch)."""
+    """Carbon, g m-2, each (...)."""
 
     labile: jax.Array
     foliage: jax.Array
@@ -106,7 +106,7 @@ def cut_forest(pools: Pools, loss: Array, scenario: Scenario) -> tuple[Pools, Cu
 
 
 def burn_shares(theta: Array, switches: Switches) -> Burn:
-    """Shares that burn and that die in a fire, from combustion completeness and resilience (28, *batch)."""
+    """Shares that burn and that die in a fire, from combustion completeness and resilience (28, ...)."""
     resilience: Array | float
     completeness: tuple[Array | float, ...]
     if switches.fire == "fixed":
@@ -123,7 +123,7 @@ def burn_shares(theta: Array, switches: Switches) -> Burn:
 
 
 def burnt_area(burned: Array, loss: Array, scenario: Scenario, switches: Switches) -> Array:
-    """Share of the pixel that burns, with what burns after clearing (time, *batch)."""
+    """Share of the pixel that burns, with what burns after clearing (time, ...)."""
     if not scenario.burns:
         return burned
     if switches.cleared_burns == "pixel":

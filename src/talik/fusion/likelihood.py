@@ -23,7 +23,7 @@ STREAMS = ("lai", "wood", "biomass", "nbe", "nee", "gpp")
 
 
 def equivalents(theta: Array, trajectory: Trajectory) -> dict[str, Array]:
-    """What the model says of each stream (time, *batch), in the units and signs of `Observations`.
+    """What the model says of each stream (time, ...), in the units and signs of `Observations`.
 
     LAI, wood and biomass (labile, foliage, root and wood together) are means of the start and the end of a step.
     """

@@ -43,7 +43,8 @@ class NbeStream:
     """Monthly net biome exchange by calendar year, and what makes its residuals independent with sd 1.
 
     value : (year, 12, pixel), g C m-2 d-1, to the atmosphere; any number where nothing was observed.     whitening :
-    (year, 12, 12, pixel); the log-likelihood of residuals r of a year is -|whitening r|^2 / 2. Months without an
+    (year, 12, 12, pixel); the log-likelihood of residuals r of a year is minus half the squared length of
+    ``whitening r``. Months without an
     observation have no weight.     n : months observed (pixel,).     before : months of the first year that are
     before the first step.
     """

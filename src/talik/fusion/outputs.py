@@ -32,9 +32,9 @@ class Outputs(NamedTuple):
 
 
 def period_outputs(trajectory: Trajectory, dt: Array, years: NDArray[np.int64]) -> Outputs:
-    """Mean annual outputs of all steps (*batch).
+    """Mean annual outputs of all steps (...).
 
-    dt : days of each step (time, *batch).     years : calendar year of each step (time,); a step is the share of a
+    dt : days of each step (time, ...).     years : calendar year of each step (time,); a step is the share of a
     year that its days are of the 365 or 366 days of its year.
     """
     weights = _by_time(dt, trajectory) / _by_time(_days_of(years), trajectory)
@@ -44,9 +44,9 @@ def period_outputs(trajectory: Trajectory, dt: Array, years: NDArray[np.int64]) 
 def annual_outputs(
     trajectory: Trajectory, dt: Array, years: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Outputs]:
-    """Calendar years (year,), and their outputs (year, *batch); NaN in years that the steps do not cover whole.
+    """Calendar years (year,), and their outputs (year, ...); NaN in years that the steps do not cover whole.
 
-    dt : days of each step (time, *batch).     years : calendar year of each step (time,).
+    dt : days of each step (time, ...).     years : calendar year of each step (time,).
     """
     labels, index, counts = np.unique(years, return_inverse=True, return_counts=True)
 

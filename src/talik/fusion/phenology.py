@@ -18,7 +18,7 @@ from talik.fusion.parameters import P
 
 Array: TypeAlias = jax.Array | NDArray[np.float64]
 Parameters: TypeAlias = Array | Mapping[P, jax.Array]
-"""Parameters (28, *batch), or some of them by name."""
+"""Parameters (28, ...), or some of them by name."""
 
 YEAR = 365.25
 """Days of the phenological year."""
@@ -55,10 +55,10 @@ def width_of(period: Array) -> jax.Array:
 
 
 class Season(NamedTuple):
-    """Bell curve of a daily rate over the year, from the parameters alone (*batch).
+    """Bell curve of a daily rate over the year, from the parameters alone (...).
 
     The rate is 2/sqrt(pi) m/w exp(-(S/w sin((day - peak)/S))^2). sin(a - b) is expanded, so that no sine of
-    (time, *batch) is computed: the days of a pixel have few sines.
+    (time, ...) is computed: the days of a pixel have few sines.
     """
 
     along: jax.Array
@@ -77,14 +77,14 @@ def sines(day: Array) -> tuple[jax.Array, jax.Array]:
 
 
 def onset(theta: Parameters) -> Season:
-    """Release of labile carbon to leaves, from parameters (28, *batch)."""
+    """Release of labile carbon to leaves, from parameters (28, ...)."""
     width = width_of(theta[P.W_ON])
     magnitude = jnp.log(LABILE_LIFE) - jnp.log(LABILE_LIFE - 1.0)
     return _season(theta[P.D_ON] - offset(LABILE_LIFE, width), width, magnitude / 2.0)
 
 
 def fall(theta: Parameters) -> Season:
-    """Fall of leaves, from parameters (28, *batch)."""
+    """Fall of leaves, from parameters (28, ...)."""
     width, life = width_of(theta[P.W_OFF]), jnp.asarray(theta[P.L_F])
     magnitude = jnp.log(life) - jnp.log(life - 1.0)
     return _season(theta[P.D_OFF] - offset(life, width), width, magnitude / 2.0)

@@ -56,7 +56,7 @@ def log_priors(
 
 
 def inside(theta: Array, switches: Switches) -> Array:
-    """Whether all parameters lie within their bounds (*batch); theta (28, *batch).
+    """Whether all parameters lie within their bounds (...); theta (28, ...).
 
     Any finite day of onset or fall does: it counts modulo a cycle, and the bounds hold three whole cycles.
     """

@@ -10,7 +10,7 @@ Array = jax.Array
 
 
 class Fluxes(NamedTuple):
-    """Fluxes of each step (time, *batch), g C m-2 d-1, positive in the direction named; by pool (time, n, *batch).
+    """Fluxes of each step (time, ...), g C m-2 d-1, positive in the direction named; by pool (time, n, ...).
 
     fall : foliage to litter.     emission : to the atmosphere by fire, 6 pools.     mortality : killed by fire and
     not burnt, pools 1-5.     cut : carbon cut in forest loss, pools 1-4 (wood: stem and coarse root).     residue :
@@ -64,7 +64,7 @@ class Fluxes(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """Pools (time + 1, 6, *batch), g C m-2, at the start of each step and at the end; fluxes of each step."""
+    """Pools (time + 1, 6, ...), g C m-2, at the start of each step and at the end; fluxes of each step."""
 
     pools: Array
     fluxes: Fluxes
