@@ -339,9 +339,12 @@ def _diagnostics(found: Posterior, rhat: Floats, reasons: Sequence[str]) -> dict
 
 
 def systematic(log_weights: Floats, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draws (count,) chosen in proportion to their weights, with one random number; any where no weight is left."""
-    top = log_weights.max()
-    weights = np.exp(log_weights - top) if np.isfinite(top) else np.ones_like(log_weights)
+    """Draws (count,) chosen in proportion to their weights (chain, draw), with one random number.
+
+    What comes back are places in the flat array; any where no weight is left.
+    """
+    logs = log_weights.ravel()
+    weights = np.exp(logs - logs.max()) if np.isfinite(logs.max()) else np.ones_like(logs)
     ticks = (rng.random() + np.arange(count)) / count
     # draws of a chain stand side by side: shuffled, so that no chain is favoured by where its draws lie
     order = rng.permutation(weights.size)
