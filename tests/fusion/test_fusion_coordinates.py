@@ -29,7 +29,7 @@ from talik.fusion.coordinates import (
 from talik.fusion.dalec import simulate
 from talik.fusion.drivers import Drivers
 from talik.fusion.observations import Observations
-from talik.fusion.parameters import N_PARAMETERS, P, bounds_of
+from talik.fusion.parameters import N_PARAMETERS, P
 from talik.fusion.phenology import LABILE_LIFE, YEAR, offset
 from talik.fusion.posterior import block_data, judge_states, smoothed
 from talik.fusion.prior import inside
@@ -70,7 +70,7 @@ def test_parameters_lead_back_to_their_coordinates(year: Drivers, warmth: jax.Ar
     near = np.abs(np.asarray(somewhere)).max(axis=1) < 8.0  # beyond, a share of 1 - 1e-16 is 1
     assert near.mean() > 0.3
     moved = np.moveaxis(np.asarray(again), 1, 2)[near] - np.moveaxis(np.asarray(somewhere), 1, 2)[near]
-    assert np.abs(moved).max() < 1e-5  # a pool squeezed against its bound has lost digits
+    assert np.abs(moved).max() < 1e-8
 
 
 def test_jacobian_is_that_of_differentiation(year: Drivers, warmth: jax.Array, somewhere: jax.Array):
@@ -102,22 +102,19 @@ def test_constraints_on_parameters_hold_everywhere(
 
 def test_zero_distance_is_a_cycle_that_repeats_itself(drivers: Drivers, year: Drivers, warmth: jax.Array):
     """Ten years of the mean year bring the fast pools back to where they began, with the leaf area asked for."""
-    u = draw_reference(pixel_keys(1, [0, 1]), 400).at[:, np.array(DISTANCES)].set(0.0)
+    u = draw_reference(pixel_keys(1, [0, 1]), 30).at[:, np.array(DISTANCES)].set(0.0)
     placed = place(u, year, warmth, switches=BEST)
     repeated = jax.tree.map(
         lambda x: jnp.tile(x, (10,) + (1,) * (x.ndim - 1)) if x.shape[0] == 12 else x, year
     )
     repeated = dataclasses.replace(repeated, latitude=year.latitude)
     run = jax.jit(simulate, static_argnames="switches")(placed.theta, repeated, switches=BEST)
-    low, high = (np.log(b)[list(DISTANCES), None, None] for b in bounds_of("c1"))
-    ln = np.log(np.asarray(placed.theta)[list(DISTANCES)])
-    free = ((ln > low + 0.7) & (ln < high - 0.7)).all(axis=0)  # nothing is squeezed
-    assert free.sum() > 5
-    change = np.log(np.asarray(run.pools[-1]) / np.asarray(run.pools[0]))[:3, free]
-    assert np.median(np.abs(change)) < 0.1
-    lai = np.asarray(run.pools[-12:, 1] / placed.theta[P.LCMA])[:, free]
-    level = SPREAD * np.asarray(u)[:, P.C_FOL][free]
-    assert np.median(np.abs(np.log(lai.mean(axis=0)) - level)) < 0.1
+    after, before = np.asarray(run.pools[-1]), np.asarray(run.pools[0])
+    change = np.log(after / before)
+    fast = change[[0, 1, 2]]
+    assert np.median(np.abs(fast)) < 0.05
+    lai = np.asarray(run.pools[-12:, 1]) / np.asarray(placed.theta[P.LCMA])
+    assert np.median(np.abs(np.log(lai.mean(axis=0)))) < 0.1
 
 
 def days_of_onset_a_unit(u: np.ndarray) -> np.ndarray:
@@ -128,7 +125,9 @@ def days_of_onset_a_unit(u: np.ndarray) -> np.ndarray:
 
 def test_draws_of_the_reference_have_its_entropy():
     u = draw_reference(pixel_keys(2, [0]), 20_000)
-    entropy = 2.0 * len(BOXES) + len(DISTANCES) * (0.5 + np.log(np.sqrt(2 * np.pi))) + 2 * np.log(CYCLE)
+    entropy = (
+        2.0 * len(BOXES) + len(DISTANCES) * (0.5 + np.log(SPREAD * np.sqrt(2 * np.pi))) + 2 * np.log(CYCLE)
+    )
     entropy -= np.log(days_of_onset_a_unit(np.asarray(u)) / DAYS).mean()
     found = -np.asarray(log_reference(u))
     assert found.mean() == pytest.approx(entropy, abs=4 * found.std() / np.sqrt(found.size))

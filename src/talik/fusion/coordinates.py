@@ -9,9 +9,8 @@ That is what observations fix, to a part of a day where the release is short, so
 that grow with the squared width, from the turn of the month in which spring comes. Pools: logarithms of how far each
 is from the seasonal cycle that the other parameters would keep under the mean months of the first two years; for
 foliage the level of that cycle's leaf area, because leaf area feeds photosynthesis and leaf carbon per area (LCMA)
-does not matter without it. These distances are counted in units of what the balance constraints leave of them, which
-changes tenfold with the turnover of a pool, and are squeezed between the bounds of the pool, so that there is no wall.
-Photosynthesis of the cycle is that of ACM1 whatever the model uses: coordinates need only be near.
+does not matter without it. Photosynthesis of the cycle is that of ACM1 whatever the model uses: coordinates need only
+be near.
 """
 
 from __future__ import annotations
@@ -55,11 +54,9 @@ SHAPE_LAI = 2.0
 LEAST_KEPT = 1e-6
 """A pool of the seasonal cycle keeps at least this share of itself in a step."""
 SPREAD = 0.8
-"""Standard deviation of the reference density of the level of leaf area, and of distances that nothing constrains."""
-SQUEEZE = 0.3
-"""Within how much of its bounds a pool is squeezed, in ln units."""
-BALANCED = 0.6
-"""About what the constraint on the balance leaves of a distance that does not decay, ln 2."""
+"""Standard deviation of the reference density of the coordinates of pools and leaf area."""
+EDGE = 0.02
+"""Softness of the bounds of pools and LCMA, in ln units."""
 
 DISTANCES = (P.LCMA, P.C_LAB, P.C_FOL, P.C_ROO, P.C_WOO, P.C_LIT, P.C_SOM)
 """Parameters whose coordinates are distances from the seasonal cycle."""
@@ -72,10 +69,12 @@ class Placed(NamedTuple):
     """Parameters at some coordinates.
 
     theta : (28, pixel, chain).     log_jacobian : (pixel, chain), ln of d ln(theta) / d u (days for phenology).
+    edge : (pixel, chain), ln of the soft bounds of pools and LCMA, near 0 inside.
     """
 
     theta: Array
     log_jacobian: Array
+    edge: Array
 
 
 def mean_year(drivers: Drivers) -> Drivers:
@@ -115,26 +114,16 @@ def to_parameters(u: Array, year: Drivers, mean_temperature: Array, switches: Sw
     log_jacobian += jnp.log(unit / DAYS)
     theta[P.D_ON] = _spring(year) + unit * coordinate[P.D_ON] + offset(LABILE_LIFE, width_of(theta[P.W_ON]))
     theta[P.D_OFF] = FALL_DAY + DAYS * coordinate[P.D_OFF] + offset(theta[P.L_F], width_of(theta[P.W_OFF]))
-    level = SPREAD * coordinate[P.C_FOL]
-    cycle = seasonal_cycle(theta, level, year, switches)
-    widths = _widths(_kept(theta, year), switches)
-    low, high = (dict(zip(P, np.log(b).tolist(), strict=True)) for b in bounds(switches))
-    log_jacobian += np.log(SPREAD)
-    ln: dict[P, Array] = {}
-
-    def place(p: P, wished: Array) -> None:
-        nonlocal log_jacobian
-        ln[p], slope = _squeezed(wished, low[p], high[p])
-        log_jacobian += slope
-
-    place(P.LCMA, widths[P.LCMA] * coordinate[P.LCMA] - jnp.log(cycle.area_per_carbon))
-    place(P.C_FOL, ln[P.LCMA] + level + jnp.log(cycle.first_share))
+    cycle = seasonal_cycle(theta, coordinate[P.C_FOL], year, switches)
+    theta[P.LCMA] = jnp.exp(coordinate[P.LCMA]) / cycle.area_per_carbon
+    theta[P.C_FOL] = theta[P.LCMA] * jnp.exp(coordinate[P.C_FOL]) * cycle.first_share
     for p, start in cycle.starts.items():
-        place(p, jnp.log(start) + widths[p] * coordinate[p])
-    for p in widths:
-        log_jacobian += jnp.log(widths[p])
-    theta |= {p: jnp.exp(x) for p, x in ln.items()}
-    return Placed(jnp.stack([theta[p] for p in P]), log_jacobian)
+        theta[p] = start * jnp.exp(coordinate[p])
+    whole = jnp.stack([theta[p] for p in P])
+    low, high = (np.log(b)[list(DISTANCES), None, None] for b in bounds(switches))
+    ln = jnp.log(whole[np.array(DISTANCES)])
+    edge = jax.nn.log_sigmoid((ln - low) / EDGE) + jax.nn.log_sigmoid((high - ln) / EDGE)
+    return Placed(whole, log_jacobian, edge.sum(axis=0))
 
 
 def from_parameters(theta: Array, year: Drivers, mean_temperature: Array, switches: Switches) -> Array:
@@ -142,44 +131,27 @@ def from_parameters(theta: Array, year: Drivers, mean_temperature: Array, switch
     rows = {p: jnp.asarray(theta)[p] for p in P}
     out = {}
     for p in BOXES:
-        least, most = _limits(p, rows, mean_temperature, switches)
-        share = (jnp.log(rows[p]) - least) / (most - least)
+        low, high = _limits(p, rows, mean_temperature, switches)
+        share = (jnp.log(rows[p]) - low) / (high - low)
         out[p] = jnp.log(share) - jnp.log1p(-share)
     peak = rows[P.D_ON] - offset(LABILE_LIFE, width_of(rows[P.W_ON]))
     out[P.D_ON] = (peak - _spring(year)) / _onset_unit(rows[P.W_ON])
     out[P.D_OFF] = (rows[P.D_OFF] - FALL_DAY - offset(rows[P.L_F], width_of(rows[P.W_OFF]))) / DAYS
-    widths = _widths(_kept(rows, year), switches)
-    low, high = (dict(zip(P, np.log(b).tolist(), strict=True)) for b in bounds(switches))
-    wished = {p: _wished(jnp.log(rows[p]), low[p], high[p]) for p in DISTANCES}
     first_share = seasonal_cycle(rows, jnp.zeros(()), year, switches).first_share
-    level = wished[P.C_FOL] - jnp.log(rows[P.LCMA]) - jnp.log(first_share)
-    cycle = seasonal_cycle(rows, level, year, switches)
-    out[P.C_FOL] = level / SPREAD
-    out[P.LCMA] = (wished[P.LCMA] + jnp.log(cycle.area_per_carbon)) / widths[P.LCMA]
+    out[P.C_FOL] = jnp.log(rows[P.C_FOL] / rows[P.LCMA] / first_share)
+    cycle = seasonal_cycle(rows, out[P.C_FOL], year, switches)
+    out[P.LCMA] = jnp.log(rows[P.LCMA] * cycle.area_per_carbon)
     for p, start in cycle.starts.items():
-        out[p] = (wished[p] - jnp.log(start)) / widths[p]
+        out[p] = jnp.log(rows[p] / start)
     return jnp.moveaxis(jnp.stack([jnp.broadcast_to(out[p], rows[P.F_A].shape) for p in P]), 0, 1)
 
 
-def _squeezed(wished: Array, low: float, high: float) -> tuple[Array, Array]:
-    """A value between the bounds, equal to the one that is wished for except near them, and ln of its slope."""
-    a, span = (wished - low) / SQUEEZE, (high - low) / SQUEEZE
-    above, beyond = jax.nn.softplus(a), jax.nn.softplus(a - span)
-    return low + SQUEEZE * (above - beyond), a + np.log1p(-np.exp(-span)) - above - beyond
-
-
-def _wished(value: Array, low: float, high: float) -> Array:
-    """What `_squeezed` makes this value of."""
-    z, span = (value - low) / SQUEEZE, (high - low) / SQUEEZE
-    return low + SQUEEZE * (jnp.log(jnp.expm1(z)) - jnp.log1p(-jnp.exp(z - span)))
-
-
 def log_reference(u: Array) -> Array:
-    """Log density (pixel, chain) where tempering starts: flat in boxes and on circles, standard normal elsewhere."""
+    """Log density (pixel, chain) from which tempering starts: flat in boxes and on circles, normal in distances."""
     boxes = u[:, np.array(BOXES)]
     distances = u[:, np.array(DISTANCES)]
     flat = _log_slope(boxes)
-    normal = -0.5 * distances**2 - np.log(np.sqrt(2.0 * np.pi))
+    normal = -0.5 * (distances / SPREAD) ** 2 - np.log(SPREAD * np.sqrt(2.0 * np.pi))
     circles = len(CIRCULAR) * np.log(CYCLE) - jnp.log(_onset_unit(_release(u)) / DAYS)
     found: Array = flat.sum(axis=1) + normal.sum(axis=1) - circles
     return found
@@ -191,7 +163,7 @@ def draw_reference(keys: Array, chains: int) -> Array:
     def of_pixel(key: Array) -> Array:
         of_boxes, of_distances, of_circles = jax.random.split(key, 3)
         boxes = jax.random.logistic(of_boxes, (len(BOXES), chains))
-        distances = jax.random.normal(of_distances, (len(DISTANCES), chains))
+        distances = SPREAD * jax.random.normal(of_distances, (len(DISTANCES), chains))
         circles = CYCLE * (jax.random.uniform(of_circles, (len(CIRCULAR), chains)) - 0.5)
         u = jnp.zeros((len(P), chains)).at[np.array(BOXES)].set(boxes)
         u = u.at[np.array(DISTANCES)].set(distances).at[np.array(CIRCULAR)].set(circles)
@@ -251,7 +223,8 @@ def seasonal_cycle(
 
     The path of leaf area is passed on twice, from its shape at LAI 2 to the one that its own photosynthesis makes.
     """
-    above, kept = sky(year, switches.winter_stop), _kept(theta, year)
+    above = sky(year, switches.winter_stop)
+    kept = _kept(theta, year)
     level = jnp.exp(log_level)
 
     def made_by(lai: Array, _: None) -> tuple[Array, tuple[Array, _FastPools]]:
@@ -285,7 +258,7 @@ def seasonal_cycle(
 _TRIANGLE = np.tril(np.ones((12, 12)))
 
 
-class Kept(NamedTuple):
+class _Kept(NamedTuple):
     """Share of each pool that a step leaves (12, pixel, chain), and share of litter that becomes SOM."""
 
     labile: Array
@@ -306,16 +279,16 @@ class _FastPools(NamedTuple):
     to_wood: Array
 
 
-def _kept(theta: dict[P, Array], year: Drivers) -> Kept:
+def _kept(theta: dict[P, Array], year: Drivers) -> _Kept:
     length, day = length_of(year.dt), sines(year.mid_day)
 
     def left(rate: Array) -> Array:
-        return jnp.maximum(1.0 - step_share(rate, length), LEAST_KEPT)
+        return 1.0 - step_share(rate, length)
 
     warm = jnp.exp(theta[P.THETA] * year.mean_temperature)
     respired = step_share(warm * theta[P.K_L], length)
     turned = step_share(warm * theta[P.K_LS], length)
-    return Kept(
+    return _Kept(
         labile=left(onset(theta).rate(*day)),
         foliage=left(fall(theta).rate(*day)),
         root=left(theta[P.K_R]),
@@ -326,36 +299,7 @@ def _kept(theta: dict[P, Array], year: Drivers) -> Kept:
     )
 
 
-def _widths(kept: Kept, switches: Switches) -> dict[P, Array]:
-    """About what the constraints leave of the distance of each pool from its cycle, in ln units.
-
-    A distance decays with the turnover K of a year. The balance after two years feels exp(-2 K) of it; the change
-    from the first year to the second (1 - exp(-K))^2 / K: little where turnover is slow, or over at once.
-    """
-    out = {}
-    for p, share in _TURNOVER.items():
-        turnover = -jnp.log(getattr(kept, share)).sum(axis=0)
-        tight = jnp.full_like(turnover, SPREAD**-2)
-        if switches.constraints == "edinburgh" and switches.balance:
-            tight += (jnp.exp(-2.0 * turnover) / BALANCED) ** 2
-        if switches.constraints == "edinburgh" and switches.steady in ("difference", "absolute"):
-            tight += (jnp.square(jnp.expm1(-turnover)) / turnover / switches.steady_tolerance) ** 2
-        out[p] = tight**-0.5
-    return out
-
-
-_TURNOVER = {
-    P.LCMA: "foliage",
-    P.C_LAB: "labile",
-    P.C_ROO: "root",
-    P.C_WOO: "wood",
-    P.C_LIT: "litter",
-    P.C_SOM: "som",
-}
-"""What decays with each distance: that of LCMA is foliage beyond what keeps its leaf area."""
-
-
-def _fast_pools(theta: dict[P, Array], above: Sky, kept: Kept, lai: Array, year: Drivers) -> _FastPools:
+def _fast_pools(theta: dict[P, Array], above: Sky, kept: _Kept, lai: Array, year: Drivers) -> _FastPools:
     npp = (1.0 - theta[P.F_A]) * gpp(above, theta[P.C_EFF], lai) * year.dt
     to_foliage = theta[P.F_F] * npp
     to_labile = theta[P.F_L] * (npp - to_foliage)

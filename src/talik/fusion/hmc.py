@@ -37,7 +37,7 @@ class HmcSettings(Frozen):
     """Kept of each chain in a round."""
     thin: Annotated[int, Field(ge=1)] = 1
     """Every so many iterations one draw is kept."""
-    acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Steps are set for this mean acceptance."""
     leapfrogs: Annotated[int, Field(ge=1)] = 64
     """A trajectory has no more."""

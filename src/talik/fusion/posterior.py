@@ -78,7 +78,7 @@ def smoothed(u: Array, data: BlockData, switches: Switches, scales: Scales = SCA
     placed = to_parameters(u, data.year, data.mean_temperature, switches)
     trajectory = simulate(placed.theta, data.drivers, switches)
     found = margins(placed.theta, trajectory, data.drivers, switches, rounding=ROUNDING)
-    total = placed.log_jacobian + log_penalty(_of_trajectory(found), scales)
+    total = placed.log_jacobian + placed.edge + log_penalty(_of_trajectory(found), scales)
     return total + log_score(placed.theta, trajectory, data.observations, switches)
 
 
@@ -122,7 +122,7 @@ def judge_states(
     placed = to_parameters(u, data.year, data.mean_temperature, switches)
     trajectory, found = judge_parameters(placed.theta, data, switches)
     rounded = margins(placed.theta, trajectory, data.drivers, switches, rounding=ROUNDING)
-    softness = log_penalty(_of_trajectory(rounded), scales)
+    softness = placed.edge + log_penalty(_of_trajectory(rounded), scales)
     return placed.theta, trajectory, found._replace(softness=softness)
 
 
