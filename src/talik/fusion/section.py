@@ -65,7 +65,7 @@ def files_of(project: Project, settings: FusionSettings) -> Files:
         )
 
     def resolved(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(path) for name in names for path in _expanded(project, name))
+        return tuple(str(path) for name in names for path in project.matching(name, "fusion"))
 
     drivers = resolved(settings.drivers.files)
     return Files(
@@ -86,17 +86,6 @@ def regions_of(project: Project, settings: FusionSettings) -> tuple[str, ...]:
     found = with_absolute_paths(settings.regions.names, project.folder)
     require_known(found)
     return tuple(found)
-
-
-def _expanded(project: Project, name: str) -> list[Path]:
-    """A path, or all files that a pattern with * or ? stands for, in order."""
-    path = project.resolve(name)
-    if not any(sign in path.name for sign in "*?"):
-        return [path]
-    found = sorted(path.parent.glob(path.name))
-    if not found:
-        raise ConfigError(f"fusion: no file fits {name!r} in {path.parent}. Correct the pattern.")
-    return found
 
 
 @dataclass(frozen=True)

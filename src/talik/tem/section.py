@@ -52,7 +52,7 @@ def files_of(project: Project, settings: TemSettings) -> Files:
         )
 
     def resolved(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(p) for name in names for p in _expanded(project, name))
+        return tuple(str(p) for name in names for p in project.matching(name, "tem"))
 
     restart = None if settings.restart is None else project.resolve(settings.restart)
     if restart == project.output / PUBLISHED["restart"]:
@@ -70,17 +70,6 @@ def files_of(project: Project, settings: TemSettings) -> Files:
         if settings.factorial is None
         else {name: resolved(of.climate) for name, of in settings.factorial.scenarios.items()},
     )
-
-
-def _expanded(project: Project, name: str) -> list[Path]:
-    """A path, or all files that a pattern with * or ? stands for, in order."""
-    path = project.resolve(name)
-    if not any(sign in path.name for sign in "*?"):
-        return [path]
-    found = sorted(path.parent.glob(path.name))
-    if not found:
-        raise ConfigError(f"tem: no file fits {name!r} in {path.parent}. Correct the pattern.")
-    return found
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,19 @@ class Project:
                 f"path {name!r}: has no home folder here ({err}). Write the folder out."
             ) from err
 
+    def matching(self, name: str, section: str) -> list[Path]:
+        """A path, or all files and stores that a pattern with * or ? in its last part means, in order.
+
+        ConfigError, which names the section, where none fits.
+        """
+        path = self.resolve(name)
+        if not any(sign in path.name for sign in "*?"):
+            return [path]
+        found = sorted(path.parent.glob(path.name))
+        if not found:
+            raise ConfigError(f"{section}: no file fits {name!r} in {path.parent}. Correct the pattern.")
+        return found
+
     @property
     def output(self) -> Path:
         """The folder of the results."""
