@@ -6,7 +6,6 @@ import math
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talik.errors import ConfigError
