@@ -27,7 +27,7 @@ from talik.fusion.axis import Pixels, TimeAxis
 from talik.fusion.calibration import inside_band, ranks, same
 from talik.fusion.coordinates import CIRCULAR
 from talik.fusion.drivers import Drivers
-from talik.fusion.infer import Posterior, sample, systematic
+from talik.fusion.infer import Posterior, members_of, sample
 from talik.fusion.observations import Observations
 from talik.fusion.parameters import P
 from talik.fusion.phenology import YEAR
@@ -200,7 +200,7 @@ def of_posterior(found: Posterior, block: int) -> Found:
     top = np.full(len(values), np.nan)
     for k in np.flatnonzero(found.alive):
         rng = named_rng(SEED, f"members of twin {block} {k}")
-        members[k] = flat[k][systematic(weights[k], MEMBERS, rng)]
+        members[k] = flat[k][members_of(weights[k], MEMBERS, rng)]
         share = np.exp(weights[k] - weights[k].max())
         mean[k] = np.average(flat[k], axis=0, weights=share)
         sd[k] = np.sqrt(np.average((flat[k] - mean[k]) ** 2, axis=0, weights=share))

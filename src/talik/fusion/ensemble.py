@@ -154,6 +154,13 @@ class Ensemble:
         return len(self.names), self.parameters.shape[1]
 
 
+def systematic(shares: Array, rng: np.random.Generator, count: int) -> NDArray[np.intp]:
+    """`count` places, each as often as its share (place,) to within one, with one random number (Kitagawa 1996)."""
+    total = np.cumsum(shares)
+    places = (np.arange(count) + rng.random()) / count * total[-1]
+    return np.asarray(np.minimum(np.searchsorted(total, places), shares.size - 1))
+
+
 def derived_fluxes(gpp: AnyFloat, ra: AnyFloat, rh: AnyFloat, fire: AnyFloat) -> dict[str, AnyFloat]:
     """All of `FLUX_NAMES` from four of them (time, P, M), g C m-2 d-1: NEE = Ra + Rh - GPP, NBE = NEE + fire."""
     nee = ra + rh - gpp

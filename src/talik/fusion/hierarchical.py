@@ -18,6 +18,7 @@ from scipy.special import expit, log_expit, logit
 
 from talik.convergence import pareto_k
 from talik.errors import InputError
+from talik.fusion.ensemble import systematic
 
 Array = NDArray[np.float64]
 
@@ -255,7 +256,7 @@ def _sampled(pixels: _Pixels, prior: HyperPrior, rng: np.random.Generator, count
             centre = shares @ drawn
             off = drawn - centre
             root = _root((shares[:, None] * off).T @ off)
-    at = _systematic(shares, rng, count)
+    at = systematic(shares, rng, count)
     return drawn[rng.permutation(at)], float(pareto_k(weights))
 
 
@@ -310,9 +311,3 @@ def _inverse(curvature: Array) -> Array:
 def _root(covariance: Array) -> Array:
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 1e-12)))
-
-
-def _systematic(shares: Array, rng: np.random.Generator, count: int) -> NDArray[np.intp]:
-    """`count` places, each as often as its share to within one (Kitagawa 1996)."""
-    places = (np.arange(count) + rng.random()) / count
-    return np.minimum(np.searchsorted(np.cumsum(shares), places), shares.size - 1)

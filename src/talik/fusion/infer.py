@@ -19,7 +19,7 @@ from talik.fusion.axis import Pixels, TimeAxis
 from talik.fusion.de import DeSettings, de
 from talik.fusion.draws import Draws, Limits, Verdict, judge, of_rounds
 from talik.fusion.drivers import Drivers
-from talik.fusion.ensemble import Ensemble, derived_fluxes
+from talik.fusion.ensemble import Ensemble, derived_fluxes, systematic
 from talik.fusion.hmc import HmcSettings, HmcState, draw_round, starts, warm_up
 from talik.fusion.nuts import NutsSettings, nuts
 from talik.fusion.observations import Observations
@@ -281,7 +281,7 @@ def _ensemble(
     members = options.sampler.members
     chosen = np.stack(
         [
-            systematic(weights, members, named_rng(options.seed, f"members of {name}"))
+            members_of(weights, members, named_rng(options.seed, f"members of {name}"))
             for weights, name in zip(found.log_weights, pixels.names, strict=True)
         ]
     )
@@ -338,18 +338,16 @@ def _diagnostics(found: Posterior, rhat: Floats, reasons: Sequence[str]) -> dict
     }
 
 
-def systematic(log_weights: Floats, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draws (count,) chosen in proportion to their weights (chain, draw), with one random number.
+def members_of(log_weights: Floats, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draws (count,) chosen in proportion to their weights (chain, draw), as places in the flat array.
 
-    What comes back are places in the flat array; any where no weight is left.
+    Any draw where no weight is left.
     """
     logs = log_weights.ravel()
     weights = np.exp(logs - logs.max()) if np.isfinite(logs.max()) else np.ones_like(logs)
-    ticks = (rng.random() + np.arange(count)) / count
     # draws of a chain stand side by side: shuffled, so that no chain is favoured by where its draws lie
     order = rng.permutation(weights.size)
-    total = np.cumsum(weights[order])
-    return np.asarray(order[np.minimum(np.searchsorted(total, ticks * total[-1]), weights.size - 1)])
+    return np.asarray(order[systematic(weights[order], rng, count)])
 
 
 def _flat(values: NDArray[np.generic]) -> Floats:
