@@ -22,6 +22,8 @@ ROBUST = 3.5
 """A member whose modified z-score exceeds it is flagged (rule ``robust``; Iglewicz and Hoaglin 1993)."""
 _NORMAL_MAD = 0.6745
 """Median absolute deviation of the standard normal distribution."""
+_ROUNDING = 1e-12
+"""Members that differ by less, as a share of the largest, are equal: other units would round them otherwise."""
 FEWEST = 4
 """With fewer members none can be told to be an outlier."""
 
@@ -114,5 +116,6 @@ def outliers(values: Float64, rule: Rule) -> Float64:
             ratio = np.where(values > 0.0, values / middle, 0.0)
             return np.asarray(np.abs(np.log(ratio)) / math.log(RATIO))
         off = np.abs(values - middle)
+        off[off <= _ROUNDING * np.abs(values).max()] = 0.0
         spread = np.median(off)
         return np.where(off == 0.0, 0.0, _NORMAL_MAD * off / spread / ROBUST)
