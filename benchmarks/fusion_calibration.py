@@ -65,7 +65,7 @@ SWITCHES, NOISE, SEED = BEST, Noise(), 10
 SAMPLER = Sampler(chains=16, draws=250, particles=48)
 SHORT, LONG = 1, 10
 """Rounds at most: for ranks, and for recovery."""
-TRUTHS, PROPOSALS = 25, 3_000_000
+TRUTHS, PROPOSALS = 50, 3_000_000
 """Of each climate."""
 MEMBERS = 99
 """Draws of equal weight that the truth is ranked among."""

@@ -117,18 +117,20 @@ def test_zero_distance_is_a_cycle_that_repeats_itself(drivers: Drivers, year: Dr
     assert np.median(np.abs(np.log(lai.mean(axis=0)))) < 0.1
 
 
-def days_of_onset_a_unit(u: np.ndarray) -> np.ndarray:
-    """From the bell of the release, 10 to 100 days long: 20 days at a width of 20, growing with its square."""
+def stretch_of_onset(u: np.ndarray) -> np.ndarray:
+    """From the bell of the release, 10 to 100 days long: 1 at a width of 20, growing with its square."""
     width = 10.0 * 10.0 ** (1.0 / (1.0 + np.exp(-u[:, P.W_ON]))) / np.sqrt(2.0)
-    return 20.0 * (width / 20.0) ** 2 / (1.0 + (width / 40.0) ** 2)
+    return (width / 20.0) ** 2 / (1.0 + (width / 40.0) ** 2)
 
 
 def test_draws_of_the_reference_have_its_entropy():
+    """The slope of Möbius' map is Poisson's kernel, whose logarithm has a known mean over the circle."""
     u = draw_reference(pixel_keys(2, [0]), 20_000)
     entropy = (
         2.0 * len(BOXES) + len(DISTANCES) * (0.5 + np.log(SPREAD * np.sqrt(2 * np.pi))) + 2 * np.log(CYCLE)
     )
-    entropy -= np.log(days_of_onset_a_unit(np.asarray(u)) / DAYS).mean()
+    stretch = stretch_of_onset(np.asarray(u))
+    entropy += np.log(4.0 * stretch / (1.0 + stretch) ** 2).mean()
     found = -np.asarray(log_reference(u))
     assert found.mean() == pytest.approx(entropy, abs=4 * found.std() / np.sqrt(found.size))
 
@@ -151,18 +153,27 @@ def test_spring_comes_later_in_the_cold(year: Drivers, warmth: jax.Array, somewh
 
 def test_a_cycle_more_is_the_same_state(drivers: Drivers, somewhere: jax.Array):
     data = block_data(drivers, Observations())
-    units = np.full((2, 2, somewhere.shape[2]), DAYS)
-    units[:, 0] = days_of_onset_a_unit(np.asarray(somewhere))
-    cycle = YEAR / units
-    turned = somewhere.at[:, np.array(CIRCULAR), ::2].add(cycle[..., ::2])
+    turned = somewhere.at[:, np.array(CIRCULAR), ::2].add(CYCLE)
     score = jax.jit(smoothed, static_argnames="switches")
     np.testing.assert_allclose(
         score(turned, data, switches=BEST), score(somewhere, data, switches=BEST), rtol=1e-9, atol=1e-6
     )
     wrapped = np.asarray(wrap(turned))[:, list(CIRCULAR)]
-    away = (wrapped - np.asarray(somewhere)[:, list(CIRCULAR)]) / cycle
+    away = (wrapped - np.asarray(somewhere)[:, list(CIRCULAR)]) / CYCLE
     np.testing.assert_allclose(away, np.round(away), atol=1e-9)
-    assert np.ptp(wrapped / cycle, axis=-1).max() <= 1.0001
+    assert np.ptp(wrapped / CYCLE, axis=-1).max() <= 1.0001
+
+
+def test_a_unit_of_onset_has_days_by_the_squared_width_where_spring_comes(
+    year: Drivers, warmth: jax.Array, somewhere: jax.Array
+):
+    def onset(day: float) -> np.ndarray:
+        return np.asarray(place(somewhere.at[:, P.D_ON].set(day), year, warmth, switches=BEST).theta[P.D_ON])
+
+    stretch = stretch_of_onset(np.asarray(somewhere))
+    np.testing.assert_allclose((onset(1e-4) - onset(-1e-4)) / 2e-4, DAYS * stretch, rtol=1e-5)
+    half = CYCLE / 2
+    np.testing.assert_allclose((onset(half) - onset(half - 1e-4)) / 1e-4, DAYS / stretch, rtol=1e-3)
 
 
 @pytest.mark.science  # most of it is compiling

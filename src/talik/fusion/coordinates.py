@@ -6,7 +6,7 @@ conditional bounds, so that the static constraints hold everywhere. Phenology: d
 of the rate's peak, without ends, as a year is a circle. Months see a bell curve of release only by its values in the
 middle of two months; their log ratio is the distance of its peak from the turn of the months, over its squared width.
 That is what observations fix, to a part of a day where the release is short, so the day of onset is measured in units
-that grow with the squared width, from the turn of the month in which spring comes. Pools: logarithms of how far each
+that grow with the squared width near the turn of the month in which spring comes. Pools: logarithms of how far each
 is from the seasonal cycle that the other parameters would keep under the mean months of the first two years; for
 foliage the level of that cycle's leaf area, because leaf area feeds photosynthesis and leaf carbon per area (LCMA)
 does not matter without it. Photosynthesis of the cycle is that of ACM1 whatever the model uses: coordinates need only
@@ -62,6 +62,8 @@ DISTANCES = (P.LCMA, P.C_LAB, P.C_FOL, P.C_ROO, P.C_WOO, P.C_LIT, P.C_SOM)
 """Parameters whose coordinates are distances from the seasonal cycle."""
 CIRCULAR = (P.D_ON, P.D_OFF)
 BOXES = tuple(p for p in P if p not in DISTANCES and p not in CIRCULAR)
+WIDEST = tuple(1.0 if p in CIRCULAR else float("inf") for p in P)
+"""What a metric may hold: days that nothing tells go round the year, but what they do changes within weeks."""
 _RELEASE = tuple(float(np.log(b[P.W_ON])) for b in bounds_of("c1"))  # the same in every set of bounds
 
 
@@ -110,9 +112,10 @@ def to_parameters(u: Array, year: Drivers, mean_temperature: Array, switches: Sw
     """
     coordinate = jnp.moveaxis(u, 1, 0)
     theta, log_jacobian = _boxes(coordinate, mean_temperature, switches)
-    unit = _onset_unit(theta[P.W_ON])
-    log_jacobian += jnp.log(unit / DAYS)
-    theta[P.D_ON] = _spring(year) + unit * coordinate[P.D_ON] + offset(LABILE_LIFE, width_of(theta[P.W_ON]))
+    ratio = _onset_ratio(theta[P.W_ON])
+    log_jacobian += _log_turning(coordinate[P.D_ON], ratio)
+    peak = _spring(year) + DAYS * _turned(coordinate[P.D_ON], ratio)
+    theta[P.D_ON] = peak + offset(LABILE_LIFE, width_of(theta[P.W_ON]))
     theta[P.D_OFF] = FALL_DAY + DAYS * coordinate[P.D_OFF] + offset(theta[P.L_F], width_of(theta[P.W_OFF]))
     cycle = seasonal_cycle(theta, coordinate[P.C_FOL], year, switches)
     theta[P.LCMA] = jnp.exp(coordinate[P.LCMA]) / cycle.area_per_carbon
@@ -135,7 +138,7 @@ def from_parameters(theta: Array, year: Drivers, mean_temperature: Array, switch
         share = (jnp.log(rows[p]) - low) / (high - low)
         out[p] = jnp.log(share) - jnp.log1p(-share)
     peak = rows[P.D_ON] - offset(LABILE_LIFE, width_of(rows[P.W_ON]))
-    out[P.D_ON] = (peak - _spring(year)) / _onset_unit(rows[P.W_ON])
+    out[P.D_ON] = _turned((peak - _spring(year)) / DAYS, 1.0 / _onset_ratio(rows[P.W_ON]))
     out[P.D_OFF] = (rows[P.D_OFF] - FALL_DAY - offset(rows[P.L_F], width_of(rows[P.W_OFF]))) / DAYS
     first_share = seasonal_cycle(rows, jnp.zeros(()), year, switches).first_share
     out[P.C_FOL] = jnp.log(rows[P.C_FOL] / rows[P.LCMA] / first_share)
@@ -152,7 +155,7 @@ def log_reference(u: Array) -> Array:
     distances = u[:, np.array(DISTANCES)]
     flat = _log_slope(boxes)
     normal = -0.5 * (distances / SPREAD) ** 2 - np.log(SPREAD * np.sqrt(2.0 * np.pi))
-    circles = len(CIRCULAR) * np.log(CYCLE) - jnp.log(_onset_unit(_release(u)) / DAYS)
+    circles = len(CIRCULAR) * np.log(CYCLE) - _log_turning(u[:, P.D_ON], _onset_ratio(_release(u)))
     found: Array = flat.sum(axis=1) + normal.sum(axis=1) - circles
     return found
 
@@ -167,20 +170,18 @@ def draw_reference(keys: Array, chains: int) -> Array:
         circles = CYCLE * (jax.random.uniform(of_circles, (len(CIRCULAR), chains)) - 0.5)
         u = jnp.zeros((len(P), chains)).at[np.array(BOXES)].set(boxes)
         u = u.at[np.array(DISTANCES)].set(distances).at[np.array(CIRCULAR)].set(circles)
-        return u.at[P.D_ON].divide(_onset_unit(_release(u[None])[0]) / DAYS)
+        return u.at[P.D_ON].set(_turned(u[P.D_ON], 1.0 / _onset_ratio(_release(u[None])[0])))
 
     return jax.vmap(of_pixel)(keys)
 
 
 def wrap(u: Array) -> Array:
-    """The same points with each phenology coordinate within half a year of the circular mean of its pixel's chains."""
+    """The same points with each phenology coordinate within half a cycle of the circular mean of its pixel's chains."""
     at = np.array(CIRCULAR)
-    unit = _onset_unit(_release(u))
-    units = jnp.stack([unit if p is P.D_ON else jnp.full_like(unit, DAYS) for p in CIRCULAR], axis=1)
-    angle = u[:, at] * units * (2.0 * np.pi / YEAR)
+    angle = u[:, at] * (2.0 * np.pi / CYCLE)
     mean = jnp.arctan2(jnp.sin(angle).mean(axis=-1), jnp.cos(angle).mean(axis=-1))[..., None]
     turned = jnp.mod(angle - mean + np.pi, 2.0 * np.pi) - np.pi + mean
-    return u.at[:, at].set(turned * (YEAR / (2.0 * np.pi)) / units)
+    return u.at[:, at].set(turned * (CYCLE / (2.0 * np.pi)))
 
 
 def _spring(year: Drivers) -> Array:
@@ -192,10 +193,25 @@ def _spring(year: Drivers) -> Array:
     return YEAR + jnp.where(comes.any(axis=0), found, LATEST_TURN)
 
 
-def _onset_unit(period: Array) -> Array:
-    """Days per unit of the coordinate of onset, for a release that lasts `period` days."""
+def _onset_ratio(period: Array) -> Array:
+    """`DAYS` per unit of the coordinate of onset where spring comes, for a release that lasts `period` days."""
     squared = jnp.square(width_of(period))
-    return DAYS * (squared / NARROW**2) / (1.0 + squared / WIDE**2)
+    return (squared / NARROW**2) / (1.0 + squared / WIDE**2)
+
+
+def _turned(u: Array, ratio: Array) -> Array:
+    """Möbius' map of the circle onto itself that stretches it by `ratio` at 0, and by its inverse half a year away.
+
+    So a unit is `ratio` times `DAYS` where spring comes, a cycle is still a year, and the map with 1 / ratio undoes it.
+    """
+    half = u * (np.pi / CYCLE)
+    return jnp.arctan2(ratio * jnp.sin(half), jnp.cos(half)) * (CYCLE / np.pi)
+
+
+def _log_turning(u: Array, ratio: Array) -> Array:
+    """ln of the slope of `_turned`."""
+    half = u * (np.pi / CYCLE)
+    return jnp.log(ratio) - jnp.log(jnp.square(jnp.cos(half)) + jnp.square(ratio * jnp.sin(half)))
 
 
 def _release(u: Array) -> Array:

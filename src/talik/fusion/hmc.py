@@ -212,7 +212,7 @@ def _leg(
         new = _gathered(new, here.u)
         step, tuning = jax.tree.map(partial(jnp.where, tunes), (step, new), (state.step, tuning))
         state = state._replace(u=here.u, step=step, iteration=state.iteration + 1)
-        state, tuning = jax.lax.cond(end, _window_ends, lambda *same: same, state, tuning)
+        state, tuning = jax.lax.cond(end, partial(_window_ends, target), lambda *same: same, state, tuning)
         told = (
             here.u,
             here.density,
@@ -222,6 +222,8 @@ def _leg(
         )
         return (here, state, tuning), told
 
+    if target.wrap is not None:
+        state = state._replace(u=target.wrap(state.u, data))
     first = jnp.arange(LEG) == 0
     (_here, state, tuning), told = jax.lax.scan(iterate, (unevaluated(state.u), state, tuning), (first, ends))
     u, density, acceptance, divergent, gradients = told
@@ -274,11 +276,13 @@ def _gathered(tuning: _Tuning, u: Array) -> _Tuning:
     )
 
 
-def _window_ends(state: HmcState, tuning: _Tuning) -> tuple[HmcState, _Tuning]:
+def _window_ends(target: Target, state: HmcState, tuning: _Tuning) -> tuple[HmcState, _Tuning]:
     """The metric of what the window gathered, and a new start for the step and the next window."""
     seen = tuning.seen * state.u.shape[2]
     mean = tuning.total / seen[:, None]
-    covariance = tuning.products / seen[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    covariance = target.within_widest(
+        tuning.products / seen[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    )
     spread = jnp.diagonal(covariance, axis1=1, axis2=2)
     factor = jnp.linalg.cholesky(covariance + RIDGE * spread[:, None, :] * jnp.eye(mean.shape[1]))
     whole = jnp.all(jnp.isfinite(factor), axis=(1, 2))[:, None, None]

@@ -21,7 +21,7 @@ from talik.fusion.constraints import (
     margins,
     n_failed,
 )
-from talik.fusion.coordinates import draw_reference, log_reference, mean_year, to_parameters, wrap
+from talik.fusion.coordinates import WIDEST, draw_reference, log_reference, mean_year, to_parameters, wrap
 from talik.fusion.dalec import simulate
 from talik.fusion.drivers import Drivers
 from talik.fusion.likelihood import Scaling, log_likelihoods
@@ -152,7 +152,7 @@ def smoothed_target(switches: Switches) -> Target:
     def turn(u: Array, data: Any) -> Array:
         return wrap(u)
 
-    return Target(N_PARAMETERS, density, reference, draw, turn)
+    return Target(N_PARAMETERS, density, reference, draw, turn, WIDEST)
 
 
 @partial(jax.jit, static_argnums=2)

@@ -106,7 +106,7 @@ def smc(
         state.point.u,
         state.point.density,
         state.log_evidence,
-        jax.jit(metric, static_argnums=1)(state.point.u, want.shrinkage),
+        jax.jit(metric, static_argnums=(0, 2))(target, state.point.u, want.shrinkage),
         state.step,
         np.asarray(state.stage, np.int64),
         state.beta,
@@ -115,11 +115,11 @@ def smc(
     )
 
 
-def metric(u: Array, shrinkage: float) -> Array:
+def metric(target: Target, u: Array, shrinkage: float) -> Array:
     """Cholesky factor (pixel, n, n) of the covariance of u (pixel, n, particle), correlations shrunk towards 0."""
     n, count = u.shape[1:]
     away = u - u.mean(axis=-1, keepdims=True)
-    covariance = away @ jnp.swapaxes(away, 1, 2) / count
+    covariance = target.within_widest(away @ jnp.swapaxes(away, 1, 2) / count)
     spread = jnp.maximum(jnp.diagonal(covariance, axis1=1, axis2=2), 1e-12)
     shrunk = (1 - shrinkage) * covariance + (shrinkage + 1e-9) * spread[:, None, :] * jnp.eye(n)
     factor: Array = jnp.linalg.cholesky(shrunk)
@@ -193,7 +193,7 @@ def _moves(
     number: Array | int,
 ) -> tuple[Point, Array, Array]:
     """`want.moves` trajectories of the pixels that are `going`, the step after them, and the gradients they took."""
-    factor = metric(point.u, want.shrinkage)
+    factor = metric(target, point.u, want.shrinkage)
 
     def one(state: tuple[Point, Array], i: Array) -> tuple[tuple[Point, Array], Array]:
         here, step = state

@@ -23,7 +23,9 @@ class Target:
     n : coordinates of a chain.     log_density(u, data) : (pixel, chain), -inf where impossible; differentiable.
     log_reference(u, data) : normalised density of a distribution that can be drawn from, (pixel, chain).
     draw_reference(keys, data, chains) : draws u of it, from a key of each pixel (pixel,); see `normals`.
-    wrap(u, data) : u moved to one cycle of periodic coordinates; must change neither density.
+    wrap(u, data) : u moved to one cycle of periodic coordinates; must change neither density.     widest : (n,),
+    largest standard deviation of each coordinate that a metric may hold. Where nothing is known of a day, chains go
+    round the year, and a metric as wide as the year would make all steps as small as a day's share of it.
 
     Functions are pure and know their data by the argument `data` (a pytree with the pixels of the block), so that
     one compilation serves every block of the same shape. Samplers compile for each Target anew: make it once.
@@ -34,6 +36,15 @@ class Target:
     log_reference: Density
     draw_reference: Callable[[Array, Any, int], Array]
     wrap: Callable[[Array, Any], Array] | None = None
+    widest: tuple[float, ...] | None = None
+
+    def within_widest(self, covariance: Array) -> Array:
+        """The covariance (pixel, n, n) with the same correlations and no coordinate wider than `widest`."""
+        if self.widest is None:
+            return covariance
+        spread = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
+        share = jnp.minimum(1.0, jnp.array(self.widest) / jnp.maximum(spread, 1e-300))
+        return covariance * share[:, :, None] * share[:, None, :]
 
 
 class Point(NamedTuple):
