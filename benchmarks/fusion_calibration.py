@@ -1,10 +1,10 @@
 """Simulation-based calibration and recovery of twins: is the posterior of the fusion the right one?
 
 `python -m benchmarks.fusion_calibration run FOLDER [--count 200] [--sd-factor 1] [--rounds 1]` draws true parameters
-from the prior with its constraints (by importance, without a sampler), observes five years of them with exactly the
-errors that the likelihood assumes, samples each posterior, and writes one file a block of 4 twins into FOLDER; what is
-there is skipped. `--sd-factor 0.5` assumes errors half as large as they are: a wrong posterior, which must be found
-out. `--count 20 --rounds 10` samples until convergence, to judge recovery.
+from the posterior of a first set of observations, observes five years of each once more with exactly the errors that
+the likelihood assumes, samples the posterior of both sets, and writes one file a block of 4 twins into FOLDER; what is
+there is skipped. `--sd-factor 0.5` assumes the new errors half as large as they are: a wrong posterior, which must be
+found out. `--count 20 --rounds 10` samples until convergence, to judge recovery.
 `nothing FOLDER --rounds 10` samples the posterior without observations, to be compared with the prior.
 `summary FOLDER [--figure FILE]` prints the tables of what is finished, says how much that is, and draws the ranks.
 """
@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +30,12 @@ from talik.fusion.calibration import inside_band, ranks, same
 from talik.fusion.coordinates import CIRCULAR
 from talik.fusion.drivers import Drivers
 from talik.fusion.infer import Posterior, members_of, sample
-from talik.fusion.observations import Observations
+from talik.fusion.observations import Observations, Stream
 from talik.fusion.parameters import P
 from talik.fusion.phenology import YEAR
-from talik.fusion.posterior import block_data
+from talik.fusion.posterior import BlockData, block_data
 from talik.fusion.posterior_draws import NAMES, examine
-from talik.fusion.prior_draws import prior_draws, weighted_prior
+from talik.fusion.prior_draws import weighted_prior
 from talik.fusion.settings import InferOptions, Sampler
 from talik.fusion.switches import BEST
 from talik.fusion.twin import (
@@ -42,7 +44,7 @@ from talik.fusion.twin import (
     Twin,
     climate_drivers,
     observe_exactly,
-    without_values,
+    reference_twin,
 )
 from talik.jax64 import keep_compiled
 from talik.rng import named_rng
@@ -60,13 +62,17 @@ CLIMATES = tuple(
         (59.0, -2.0, 16.0, 0.003),
     )
 )
-"""The pixels of every block, each with a truth of its own."""
+"""The pixels without observations."""
+TWINS = 4
+"""Of a block, each with a truth of its own."""
 SWITCHES, NOISE, SEED = BEST, Noise(), 10
 SAMPLER = Sampler(chains=16, draws=250, particles=48)
 SHORT, LONG = 1, 10
 """Rounds at most: for ranks, and for recovery."""
-TRUTHS, PROPOSALS = 50, 3_000_000
-"""Of each climate."""
+TRUTHS, TRUE_ROUNDS = 200, 10
+"""Of the posterior of the first observations, and rounds that it is sampled."""
+PROPOSALS = 3_000_000
+"""Of the prior of each climate."""
 MEMBERS = 99
 """Draws of equal weight that the truth is ranked among."""
 QUANTITIES = tuple(name for name in NAMES if name != "cue")
@@ -78,64 +84,93 @@ LEVEL = 0.01
 """Of chi-square, before it is divided by the number of quantities."""
 
 
-def drivers() -> Drivers:
-    return climate_drivers(AXIS, list(CLIMATES), SEED)
-
-
-def pixels(label: str) -> Pixels:
+def pixels(label: str, count: int = TWINS) -> Pixels:
     """Names decide the random numbers of the samplers."""
-    latitude = np.array([c.latitude for c in CLIMATES])
-    return Pixels(
-        tuple(f"{label} {k}" for k in range(len(CLIMATES))), latitude, np.full(latitude.size, np.nan)
-    )
+    return Pixels(tuple(f"{label} {k}" for k in range(count)), np.full(count, 62.0), np.full(count, np.nan))
 
 
 def options(rounds: int) -> InferOptions:
     return InferOptions(sampler=SAMPLER.model_copy(update={"rounds": rounds}), switches=SWITCHES, seed=SEED)
 
 
-def observed(theta: Floats, block: int, sd_factor: float) -> Twin:
-    """Twins of true parameters (28, pixel)."""
-    seed = 1000 * SEED + block
-    return observe_exactly(AXIS, drivers(), jnp.asarray(theta)[..., None], SWITCHES, NOISE, seed, sd_factor)
+def first() -> Twin:
+    """The reference pixel and the first observations of it."""
+    twin = reference_twin(5, SWITCHES)
+    return observe_exactly(AXIS, twin.drivers, twin.theta, SWITCHES, NOISE, SEED)
 
 
-def truths(folder: Path) -> Floats:
-    """True parameters (28, pixel, block), from the folder or drawn."""
-    data, found = block_data(drivers(), Observations()), []
-    for k in range(len(CLIMATES)):
-        file = folder / f"truths-{k}.npz"
-        if not file.exists():
-            begun = time.process_time()
-            theta = prior_draws(data.pixel(k), SWITCHES, TRUTHS, SEED + k, PROPOSALS)
-            save(file, {"theta": theta, "seconds": np.array(time.process_time() - begun)})
-            print(f"truths of pixel {k}: {time.process_time() - begun:.0f} CPU-s", flush=True)
-        with np.load(file) as there:
-            found.append(np.asarray(there["theta"]))
-    return np.concatenate(found, axis=1)
+def repeated(drivers: Drivers, count: int) -> Drivers:
+    """The same drivers in several pixels."""
+    whole: Drivers = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x), count, axis=-2), drivers)
+    return whole
+
+
+def joined(before: Observations, new: Observations, sd_factor: float) -> Observations:
+    """Two sets of observations of pixels with the same errors as one, if those of the new set are taken for `sd_factor`
+    times what they are: means weighted by precision, of logarithms where errors are lognormal."""
+    share = 1.0 / (1.0 + sd_factor**2)
+
+    def both(name: str) -> Stream:
+        a, b = getattr(before, name), getattr(new, name)
+        values = (np.log(x.value) if a.log else x.value for x in (a, b))
+        mean = sum(w * value for w, value in zip((1.0 - share, share), values, strict=True))
+        value = np.where(b.seen, np.exp(mean) if a.log else mean, 1.0)
+        return replace(b, value=value, sd=b.sd * np.sqrt(1.0 - share))
+
+    a, b = before.nbe, new.nbe
+    assert a is not None
+    assert b is not None
+    nbe = replace(
+        b,
+        value=(1.0 - share) * a.value + share * b.value,
+        whitening=b.whitening / np.sqrt(1.0 - share),
+    )
+    return Observations(lai=both("lai"), wood=both("wood"), soc=both("soc"), nbe=nbe)
+
+
+def observed(twin: Twin, theta: Floats, block: int, sd_factor: float) -> tuple[BlockData, Floats]:
+    """What is known of twins with true parameters (28, pixel), and the truth (28, pixel, 1)."""
+    there = repeated(twin.drivers, theta.shape[1])
+    true = jnp.asarray(theta)[..., None]
+    new = observe_exactly(AXIS, there, true, SWITCHES, NOISE, 1000 * SEED + block)
+    return block_data(there, joined(twin.observations, new.observations, sd_factor)), np.asarray(true)
+
+
+def truths(folder: Path, twin: Twin) -> Floats:
+    """Draws (28, TRUTHS) of the posterior of the first observations, from the folder or sampled."""
+    file = folder / "truths.npz"
+    if not file.exists():
+        begun = time.process_time()
+        data = block_data(twin.drivers, twin.observations)
+        found = sample(data, AXIS, pixels("first", 1), options(TRUE_ROUNDS), print)
+        chosen = members_of(found.log_weights[0], TRUTHS, named_rng(SEED, "truths"))
+        theta = found.seen.theta[0].reshape(-1, len(P))[chosen].T
+        mixed = theta[:, named_rng(SEED, "order of truths").permutation(TRUTHS)]
+        save(file, {"theta": mixed, **diagnostics(found, time.process_time() - begun)})
+    with np.load(file) as there:
+        return np.asarray(there["theta"])
 
 
 def run(folder: Path, count: int, sd_factor: float, rounds: int) -> None:
     keep_compiled()
-    theta = truths(folder)
-    blocks = -(-count // len(CLIMATES))
-    if blocks > theta.shape[2]:
-        raise SystemExit(f"{count} twins are wanted; there are truths for {theta.shape[2] * len(CLIMATES)}")
+    if count > TRUTHS:
+        raise SystemExit(f"{count} twins are wanted; there are {TRUTHS} truths")
+    twin = first()
+    theta = truths(folder, twin)
+    blocks = -(-count // TWINS)
     for block in range(blocks):
         file = blocks_of(folder, sd_factor, rounds) / f"block-{block:03d}.npz"
         if file.exists():
             continue
         begun = time.process_time()
-        twin = observed(theta[:, :, block], block, sd_factor)
-        data = block_data(twin.drivers, twin.observations)
+        data, true = observed(twin, theta[:, block * TWINS : (block + 1) * TWINS], block, sd_factor)
         found = sample(data, AXIS, pixels(f"block {block}"), options(rounds))
-        true = examine(
-            np.moveaxis(np.asarray(twin.theta), 0, -1)[:, None], data, AXIS, SWITCHES, coordinates=False
-        )
+        states = np.moveaxis(true, 0, -1)[:, None]
+        seen = examine(states, data, AXIS, SWITCHES, coordinates=False)
         told = {
             **of_posterior(found, block),
-            "truth": turned(true.values)[:, 0, 0],
-            "true_score": true.score[:, 0, 0],
+            "truth": turned(seen.values)[:, 0, 0],
+            "true_score": seen.score[:, 0, 0],
         }
         save(file, {**told, **diagnostics(found, time.process_time() - begun)})
         print(f"block {block + 1} of {blocks}: {time.process_time() - begun:.0f} CPU-s", flush=True)
@@ -144,13 +179,11 @@ def run(folder: Path, count: int, sd_factor: float, rounds: int) -> None:
 def run_nothing(folder: Path, rounds: int) -> None:
     """The posterior of nothing by the sampler, and the prior with its constraints by importance."""
     keep_compiled()
-    theta = truths(folder)
     file = folder / f"nothing-rounds-{rounds}.npz"
+    data = block_data(climate_drivers(AXIS, list(CLIMATES), SEED), Observations())
     if not file.exists():
         begun = time.process_time()
-        twin = observed(theta[:, :, 0], 0, 1.0)  # lends its shapes, so that compiled code serves both
-        data = block_data(twin.drivers, without_values(twin.observations))
-        found = sample(data, AXIS, pixels("nothing"), options(rounds), print)
+        found = sample(data, AXIS, pixels("nothing", len(CLIMATES)), options(rounds), print)
         save(
             file,
             {
@@ -159,7 +192,6 @@ def run_nothing(folder: Path, rounds: int) -> None:
                 **diagnostics(found, time.process_time() - begun),
             },
         )
-    data = block_data(drivers(), Observations())
     for k in range(len(CLIMATES)):
         file = folder / f"weighted-prior-{k}.npz"
         if not file.exists():
