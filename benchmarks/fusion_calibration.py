@@ -39,12 +39,14 @@ from talik.fusion.prior_draws import weighted_prior
 from talik.fusion.settings import InferOptions, Sampler
 from talik.fusion.switches import BEST
 from talik.fusion.twin import (
+    REFERENCE,
     Climate,
     Noise,
     Twin,
     climate_drivers,
     observe_exactly,
     reference_twin,
+    without_values,
 )
 from talik.jax64 import keep_compiled
 from talik.rng import named_rng
@@ -180,7 +182,10 @@ def run_nothing(folder: Path, rounds: int) -> None:
     """The posterior of nothing by the sampler, and the prior with its constraints by importance."""
     keep_compiled()
     file = folder / f"nothing-rounds-{rounds}.npz"
-    data = block_data(climate_drivers(AXIS, list(CLIMATES), SEED), Observations())
+    # the shapes are those of twins, so that compiled code serves both
+    seen, _ = observed(first(), np.repeat(REFERENCE[:, None], len(CLIMATES), axis=1), 0, 1.0)
+    there = climate_drivers(AXIS, list(CLIMATES), SEED)
+    data = block_data(there, without_values(seen.observations))
     if not file.exists():
         begun = time.process_time()
         found = sample(data, AXIS, pixels("nothing", len(CLIMATES)), options(rounds), print)

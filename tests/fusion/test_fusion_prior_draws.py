@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from talik.errors import InputError
 from talik.fusion import prior_draws as module
 from talik.fusion.axis import TimeAxis
 from talik.fusion.constraints import hard_pass, margins
@@ -19,7 +18,7 @@ from talik.fusion.observations import Observations
 from talik.fusion.parameters import INITIAL, P
 from talik.fusion.posterior import block_data, judge_parameters
 from talik.fusion.prior import draw_prior, inside, log_priors
-from talik.fusion.prior_draws import prior_draws, weighted_prior
+from talik.fusion.prior_draws import weighted_prior
 from talik.fusion.switches import BEST
 from talik.fusion.twin import Climate, climate_drivers
 
@@ -59,8 +58,3 @@ def test_draws_keep_all_constraints_and_come_again():
     )
     again = weighted_prior(DATA, switches, 1, 40, module.AT_ONCE)
     np.testing.assert_array_equal(again.theta, found.theta)
-
-
-def test_too_few_proposals_are_refused():
-    with pytest.raises(InputError, match=r"proposals of pixel 0 left \d+ effective draws; expected 20000"):
-        prior_draws(DATA, BEST, 10_000, 1, 100)

@@ -3,7 +3,7 @@
 Constraints on how inputs and outputs of pools change leave 1e-6 or less of the prior, too little for rejection. Here
 pools are proposed near the cycle that the other parameters would keep, and proposals that keep all constraints are
 weighed by how much rarer the proposal is than the prior. What samplers make of no observations can be checked against
-it, and truths of twins can be drawn from it.
+it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talik.convergence import kish_share
-from talik.errors import InputError
 from talik.fusion.coordinates import CIRCULAR, seasonal_cycle
 from talik.fusion.parameters import INITIAL, P
 from talik.fusion.phenology import YEAR
@@ -41,8 +40,6 @@ BATCH = 512
 """Proposals that are simulated at once."""
 AT_ONCE = 64 * BATCH
 """Proposals between looks at what they are worth."""
-RATIO = 2
-"""Effective draws for each draw that is wanted."""
 
 
 class WeightedPrior(NamedTuple):
@@ -91,25 +88,6 @@ def weighted_prior(
 
 def _weighted(theta: Floats, logs: Floats, made: int) -> WeightedPrior:
     return WeightedPrior(theta, np.exp(logs - logs.max(initial=-np.inf)) if logs.size else logs, made)
-
-
-def prior_draws(data: BlockData, switches: Switches, count: int, seed: int, proposals: int) -> Floats:
-    """Draws (28, pixel, count) of equal weight of the prior with its constraints.
-
-    InputError: `proposals` of a pixel leave fewer than `RATIO` x `count` effective draws.
-    """
-    out = []
-    for k in range(data.mean_temperature.shape[0]):
-        found = weighted_prior(data.pixel(k), switches, seed + k, RATIO * count, proposals)
-        if not found.effective >= RATIO * count:
-            raise InputError(
-                f"draws of the prior: {proposals} proposals of pixel {k} left {found.effective:.0f} effective draws; "
-                f"expected {RATIO * count} or more. Propose more."
-            )
-        share = found.weights / found.weights.sum()
-        rng = named_rng(seed + k, "draws of the prior")
-        out.append(found.theta[:, rng.choice(share.size, count, p=share)])
-    return np.stack(out, axis=1)
 
 
 def _boxes(rng: np.random.Generator, data: BlockData, switches: Switches, count: int) -> Floats:

@@ -214,13 +214,12 @@ def observe_exactly(
     switches: Switches,
     noise: Noise,
     seed: int,
-    sd_factor: float = 1.0,
 ) -> Twin:
     """Observations of true parameters theta (28, pixel, 1) whose errors are drawn from the likelihood itself.
 
     What simulation-based calibration needs: no value is cut off, and no assumed sd depends on the truth. LAI may be
     negative; wood and soil carbon have lognormal errors with the sds of `noise`; NBE has the errors that its form in
-    `switches` assumes (`noise.true_nbe` is not used).     sd_factor : of all sds that are assumed; 1 is right.
+    `switches` assumes (`noise.true_nbe` is not used).
     """
     trajectory = jax.jit(simulate, static_argnames="switches")(theta, drivers, switches=switches)
     true = {name: np.asarray(x[..., 0]) for name, x in equivalents(theta, trajectory).items()}
@@ -231,9 +230,7 @@ def observe_exactly(
         return np.stack([rng.standard_normal(shape) for rng in draws], axis=-1)
 
     def lognormal(name: str, value: Floats, sd: float) -> Stream:
-        return stream(
-            name, value, np.ones(value.shape), StreamError(error="lognormal", factor=np.exp(sd * sd_factor))
-        )
+        return stream(name, value, np.ones(value.shape), StreamError(error="lognormal", factor=np.exp(sd)))
 
     def nbe(value: Floats, sd: float) -> NbeStream:
         return nbe_stream(value, np.full(value.shape, sd), axis.years, axis.months, switches.nbe)
@@ -246,9 +243,9 @@ def observe_exactly(
     colour = np.linalg.pinv(np.moveaxis(np.asarray(nbe(true["nbe"], noise.nbe).whitening), 3, 1))
     errors = np.einsum("ypij,yjp->yip", colour, error(len(colour), 12)).reshape(-1, pixels)
     seen = Observations(
-        lai=stream("lai", np.where(_growing(axis), lai, np.nan), np.full(lai.shape, noise.lai * sd_factor)),
+        lai=stream("lai", np.where(_growing(axis), lai, np.nan), np.full(lai.shape, noise.lai)),
         wood=lognormal("wood", np.where(maps, wood, np.nan), noise.wood),
-        nbe=nbe(true["nbe"] + errors[axis.months[0] - 1 :][:time], noise.nbe * sd_factor),
+        nbe=nbe(true["nbe"] + errors[axis.months[0] - 1 :][:time], noise.nbe),
         soc=lognormal("soc", np.asarray(theta[P.C_SOM, :, 0]) * np.exp(noise.soc * error()), noise.soc),
     )
     return Twin(axis, drivers, seen, theta, trajectory)
