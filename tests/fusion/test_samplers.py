@@ -267,3 +267,57 @@ def test_rungs_must_fall_from_one():
 def test_lengths_are_scattered_evenly():
     found = np.sort([float(scattered(i)) for i in range(16)])
     np.testing.assert_allclose(found, np.arange(1, 17) / 16)
+
+
+ROUND_YEAR = 18.0
+
+
+def circle(u: Any, sharpness: Any) -> Any:
+    """A day on a circle, which matters little, or not at all, and a rate that ripples with it."""
+    angle = u[:, 0] * (2 * np.pi / ROUND_YEAR)
+    return sharpness[:, None] * jnp.cos(angle) + stats_normal(u[:, 1] - jnp.sin(4 * angle))
+
+
+def on_circle(keys: Any, _data: Any, chains: int) -> Any:
+    drawn = normals(keys, 2, chains)
+    return drawn.at[:, 0].set(ROUND_YEAR * (jax.scipy.special.ndtr(drawn[:, 0]) - 0.5))
+
+
+def round_reference(u: Any, _data: Any) -> Any:
+    return stats_normal(u[:, 1]) - np.log(ROUND_YEAR)
+
+
+CIRCLE = Target(
+    2,
+    circle,
+    round_reference,
+    on_circle,
+    lambda u, _data: u.at[:, 0].set(jnp.mod(u[:, 0] + ROUND_YEAR / 2, ROUND_YEAR) - ROUND_YEAR / 2),
+    (1.0, float("inf")),
+)
+
+
+def test_chains_go_round_a_circle_with_a_metric_that_is_not_as_wide():
+    """A uniform day has a standard deviation of 18 / sqrt(12) = 5.2, and 1 is the most that the metric holds."""
+    sharpness, pixels = jnp.array([0.0, 0.7]), [1, 2]
+    particles = smc(CIRCLE, sharpness, pixels, 6, SMALL)
+    first = starts(particles, SHORT.chains, 6, pixels)
+    state, spent = warm_up(CIRCLE, sharpness, pixels, 6, first, particles.factor, particles.step, SHORT)
+    assert np.abs(np.asarray(state.u[:, 0])).max() < 1.5 * ROUND_YEAR
+    widths = np.linalg.norm(np.asarray(state.factor), axis=2)
+    np.testing.assert_allclose(widths[:, 0], 1.0, rtol=1e-3)
+    assert np.all(widths[:, 1] > 0.9)
+    draws = of_rounds([draw_round(CIRCLE, sharpness, pixels, 6, state, SHORT)[1]], 1.0, spent)
+    for p, kappa in enumerate(np.asarray(sharpness)):
+        angle = (2 * np.pi / ROUND_YEAR) * draws.u[p, ..., 0]
+        away = np.mod(angle + np.pi, 2 * np.pi) - np.pi
+        edges = stats.vonmises(kappa).ppf((0.1, 0.5, 0.9)) if kappa else np.pi * np.array([-0.8, 0.0, 0.8])
+        assert_quantiles(away, edges)
+        assert_quantiles(draws.u[p, ..., 1] - np.sin(4 * angle), stats.norm.ppf((0.1, 0.5, 0.9)))
+
+
+def test_a_metric_held_narrow_keeps_its_correlations():
+    covariance = np.array([[[25.0, 3.0], [3.0, 4.0]], [[0.25, 0.3], [0.3, 4.0]]])
+    held = np.asarray(CIRCLE.within_widest(jnp.asarray(covariance)))
+    np.testing.assert_allclose(held[0], [[1.0, 0.6], [0.6, 4.0]])
+    np.testing.assert_allclose(held[1], covariance[1])
