@@ -229,7 +229,8 @@ def nothing(folder: Path, rounds: int) -> list[str]:
 
 def of_posterior(found: Posterior, block: int) -> Found:
     """Members of equal weight, mean, sd and share of the score, of each pixel of a block."""
-    values, weights = turned(found.seen.values), found.log_weights
+    values = turned(found.seen.values)
+    weights = found.log_weights.reshape(len(values), -1)
     flat = values.reshape(len(values), -1, values.shape[-1])
     score = found.seen.score.reshape(len(values), -1)
     members = np.full((len(values), MEMBERS, len(NAMES)), np.nan)
