@@ -37,9 +37,9 @@ class HmcSettings(Frozen):
     """Kept of each chain in a round."""
     thin: Annotated[int, Field(ge=1)] = 1
     """Every so many iterations one draw is kept."""
-    acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Steps are set for this mean acceptance."""
-    leapfrogs: Annotated[int, Field(ge=1)] = 64
+    leapfrogs: Annotated[int, Field(ge=1)] = 96
     """A trajectory has no more."""
     length: Annotated[float, Field(gt=0)] = 2.5
     """Longest trajectory, in units in which the covariance is 1; lengths are scattered over (0, length]."""
