@@ -21,12 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, chisquare
 
-from talik.convergence import bulk_ess, kish_share, rhat
+from benchmarks.fusion_calibration_told import Found, finished, nothing, ranks_of, recovery, told
+from talik.convergence import rhat
 from talik.files import whole_file
-from talik.fusion.axis import Pixels, TimeAxis
-from talik.fusion.calibration import inside_band, ranks, same
+from talik.fusion.axis import Pixels
 from talik.fusion.coordinates import CIRCULAR
 from talik.fusion.drivers import Drivers
 from talik.fusion.infer import Posterior, members_of, sample
@@ -52,9 +51,8 @@ from talik.jax64 import keep_compiled
 from talik.rng import named_rng
 
 Floats = NDArray[np.float64]
-Found = dict[str, NDArray[np.generic]]
 
-AXIS = TimeAxis.of_years(2001, 2005)
+YEARS = 5
 CLIMATES = tuple(
     Climate(latitude, mean, half_range, burned_per_year=burned)
     for latitude, mean, half_range, burned in (
@@ -77,13 +75,8 @@ PROPOSALS = 3_000_000
 """Of the prior of each climate."""
 MEMBERS = 99
 """Draws of equal weight that the truth is ranked among."""
-QUANTITIES = tuple(name for name in NAMES if name != "cue")
-MARGINALS = (P.K_LS, P.F_A, P.F_F, P.L_F, P.K_W, P.C_EFF, P.D_ON, P.LCMA, P.C_FOL, P.C_SOM)
-"""Compared between the posterior of nothing and the prior."""
 WEIGHTED = 300
 """Effective draws of the prior for that."""
-LEVEL = 0.01
-"""Of chi-square, before it is divided by the number of quantities."""
 
 
 def pixels(label: str, count: int = TWINS) -> Pixels:
@@ -91,14 +84,14 @@ def pixels(label: str, count: int = TWINS) -> Pixels:
     return Pixels(tuple(f"{label} {k}" for k in range(count)), np.full(count, 62.0), np.full(count, np.nan))
 
 
-def options(rounds: int) -> InferOptions:
-    return InferOptions(sampler=SAMPLER.model_copy(update={"rounds": rounds}), switches=SWITCHES, seed=SEED)
+def options(sampler: Sampler) -> InferOptions:
+    return InferOptions(sampler=sampler, switches=SWITCHES, seed=SEED)
 
 
-def first() -> Twin:
+def first(years: int = YEARS) -> Twin:
     """The reference pixel and the first observations of it."""
-    twin = reference_twin(5, SWITCHES)
-    return observe_exactly(AXIS, twin.drivers, twin.theta, SWITCHES, NOISE, SEED)
+    twin = reference_twin(years, SWITCHES)
+    return observe_exactly(twin.axis, twin.drivers, twin.theta, SWITCHES, NOISE, SEED)
 
 
 def repeated(drivers: Drivers, count: int) -> Drivers:
@@ -134,7 +127,7 @@ def observed(twin: Twin, theta: Floats, block: int, sd_factor: float) -> tuple[B
     """What is known of twins with true parameters (28, pixel), and the truth (28, pixel, 1)."""
     there = repeated(twin.drivers, theta.shape[1])
     true = jnp.asarray(theta)[..., None]
-    new = observe_exactly(AXIS, there, true, SWITCHES, NOISE, 1000 * SEED + block)
+    new = observe_exactly(twin.axis, there, true, SWITCHES, NOISE, 1000 * SEED + block)
     return block_data(there, joined(twin.observations, new.observations, sd_factor)), np.asarray(true)
 
 
@@ -144,13 +137,34 @@ def truths(folder: Path, twin: Twin) -> Floats:
     if not file.exists():
         begun = time.process_time()
         data = block_data(twin.drivers, twin.observations)
-        found = sample(data, AXIS, pixels("first", 1), options(TRUE_ROUNDS), print)
-        chosen = members_of(found.log_weights[0], TRUTHS, named_rng(SEED, "truths"))
-        theta = found.seen.theta[0].reshape(-1, len(P))[chosen].T
-        mixed = theta[:, named_rng(SEED, "order of truths").permutation(TRUTHS)]
-        save(file, {"theta": mixed, **diagnostics(found, time.process_time() - begun)})
+        sampler = SAMPLER.model_copy(update={"rounds": TRUE_ROUNDS})
+        found = sample(data, twin.axis, pixels("first", 1), options(sampler), print)
+        theta = drawn(found.seen.theta, found.log_weights, TRUTHS)
+        save(file, {"theta": theta, **diagnostics(found, time.process_time() - begun)})
     with np.load(file) as there:
         return np.asarray(there["theta"])
+
+
+def drawn(theta: Floats, log_weights: Floats, count: int) -> Floats:
+    """Truths (28, count) in proportion to their weights, of draws (..., 28) of one posterior, in random order."""
+    chosen = members_of(log_weights.ravel(), count, named_rng(SEED, "truths"))
+    order = named_rng(SEED, "order of truths").permutation(count)
+    return theta.reshape(-1, len(P))[chosen].T[:, order]
+
+
+def inferred(twin: Twin, theta: Floats, block: int, sd_factor: float, sampler: Sampler) -> Found:
+    """What the posterior of both sets of observations says of twins with true parameters (28, pixel)."""
+    begun = time.process_time()
+    data, true = observed(twin, theta, block, sd_factor)
+    found = sample(data, twin.axis, pixels(f"block {block}", theta.shape[1]), options(sampler))
+    states = np.moveaxis(true, 0, -1)[:, None]
+    seen = examine(states, data, twin.axis, SWITCHES, coordinates=False)
+    return {
+        **of_posterior(found, block),
+        "truth": turned(seen.values)[:, 0, 0],
+        "true_score": seen.score[:, 0, 0],
+        **diagnostics(found, time.process_time() - begun),
+    }
 
 
 def run(folder: Path, count: int, sd_factor: float, rounds: int) -> None:
@@ -159,23 +173,14 @@ def run(folder: Path, count: int, sd_factor: float, rounds: int) -> None:
         raise SystemExit(f"{count} twins are wanted; there are {TRUTHS} truths")
     twin = first()
     theta = truths(folder, twin)
-    blocks = -(-count // TWINS)
+    blocks, sampler = -(-count // TWINS), SAMPLER.model_copy(update={"rounds": rounds})
     for block in range(blocks):
         file = blocks_of(folder, sd_factor, rounds) / f"block-{block:03d}.npz"
         if file.exists():
             continue
-        begun = time.process_time()
-        data, true = observed(twin, theta[:, block * TWINS : (block + 1) * TWINS], block, sd_factor)
-        found = sample(data, AXIS, pixels(f"block {block}"), options(rounds))
-        states = np.moveaxis(true, 0, -1)[:, None]
-        seen = examine(states, data, AXIS, SWITCHES, coordinates=False)
-        told = {
-            **of_posterior(found, block),
-            "truth": turned(seen.values)[:, 0, 0],
-            "true_score": seen.score[:, 0, 0],
-        }
-        save(file, {**told, **diagnostics(found, time.process_time() - begun)})
-        print(f"block {block + 1} of {blocks}: {time.process_time() - begun:.0f} CPU-s", flush=True)
+        told = inferred(twin, theta[:, block * TWINS : (block + 1) * TWINS], block, sd_factor, sampler)
+        save(file, told)
+        print(f"block {block + 1} of {blocks}: {float(told['seconds']):.0f} CPU-s", flush=True)
 
 
 def run_nothing(folder: Path, rounds: int) -> None:
@@ -183,12 +188,14 @@ def run_nothing(folder: Path, rounds: int) -> None:
     keep_compiled()
     file = folder / f"nothing-rounds-{rounds}.npz"
     # the shapes are those of twins, so that compiled code serves both
-    seen, _ = observed(first(), np.repeat(REFERENCE[:, None], len(CLIMATES), axis=1), 0, 1.0)
-    there = climate_drivers(AXIS, list(CLIMATES), SEED)
+    twin = first()
+    seen, _ = observed(twin, np.repeat(REFERENCE[:, None], len(CLIMATES), axis=1), 0, 1.0)
+    there = climate_drivers(twin.axis, list(CLIMATES), SEED)
     data = block_data(there, without_values(seen.observations))
     if not file.exists():
         begun = time.process_time()
-        found = sample(data, AXIS, pixels("nothing", len(CLIMATES)), options(rounds), print)
+        sampler = SAMPLER.model_copy(update={"rounds": rounds})
+        found = sample(data, twin.axis, pixels("nothing", len(CLIMATES)), options(sampler), print)
         save(
             file,
             {
@@ -202,29 +209,6 @@ def run_nothing(folder: Path, rounds: int) -> None:
         if not file.exists():
             prior = weighted_prior(data.pixel(k), SWITCHES, SEED + 100 + k, WEIGHTED, PROPOSALS)
             save(file, {"theta": prior.theta, "weights": prior.weights})
-
-
-def nothing(folder: Path, rounds: int) -> list[str]:
-    """Rows: Kolmogorov's and Smirnov's p of ten marginals, all pixels side by side."""
-    file = folder / f"nothing-rounds-{rounds}.npz"
-    if not file.exists():
-        return ["posterior of nothing: not done"]
-    with np.load(file) as there:
-        values, logs, r = there["values"], there["log_weights"], there["rhat"]
-    lines = [f"posterior of nothing, {len(values)} pixels, R-hat {r.min():.3f} to {r.max():.3f}"]
-    for p in MARGINALS:
-        told = []
-        for k in range(len(values)):
-            with np.load(folder / f"weighted-prior-{k}.npz") as there:
-                theta, weights = there["theta"][p], there["weights"]
-            if p in CIRCULAR:
-                theta = np.mod(theta, YEAR)
-            own = np.exp(logs[k] - logs[k].max())
-            worth = float(bulk_ess(values[k : k + 1, ..., p : p + 1])[0, 0]) * float(kish_share(logs[k]))
-            other = float(weights.sum() ** 2 / np.square(weights).sum())
-            told.append(same(values[k, ..., p].ravel(), own, worth, theta, weights, other))
-        lines.append(f"  {NAMES[p]}: p {', '.join(f'{x:.2f}' for x in told)}")
-    return lines
 
 
 def of_posterior(found: Posterior, block: int) -> Found:
@@ -278,102 +262,12 @@ def blocks_of(folder: Path, sd_factor: float, rounds: int) -> Path:
     return folder / f"sd-{sd_factor:g}-rounds-{rounds}"
 
 
-def finished(folder: Path, sd_factor: float, rounds: int) -> Found:
-    """The blocks that are done, one after another (twin, ...)."""
-    files = sorted(blocks_of(folder, sd_factor, rounds).glob("block-*.npz"))
-    blocks = []
-    for file in files:
-        with np.load(file) as there:
-            blocks.append({name: there[name] for name in there.files})
-    if not blocks:
-        return {}
-    seconds = np.array([float(b["seconds"]) for b in blocks])
-    joined = {n: np.concatenate([b[n] for b in blocks]) for n in blocks[0] if n != "seconds"}
-    return {**joined, "seconds": seconds}
-
-
-def ranks_of(found: Found) -> dict[str, Floats]:
-    """Rank 0-1 of the truth in each posterior, by quantity; twins that the sampler lost are left out."""
-    alive = found["alive"]
-    truth, members = found["truth"][alive], np.swapaxes(found["members"][alive], 1, 2)
-    by_name = ranks(truth, members, SEED)
-    return {name: by_name[:, NAMES.index(name)] for name in QUANTITIES}
-
-
-def chi_square(values: Floats) -> float:
-    """p of equal counts in bins that expect 8 ranks or more."""
-    bins = min(20, values.size // 8)
-    return float(chisquare(np.histogram(values, bins, (0, 1))[0]).pvalue)
-
-
-def verdict(by_name: dict[str, Floats]) -> dict[str, object]:
-    """Whether the ranks are uniform: chi-square and bands, each for all quantities together."""
-    p = {name: chi_square(values) for name, values in by_name.items()}
-    number = len(by_name)
-    outside = [name for name, values in by_name.items() if not inside_band(values)]
-    far = [name for name, values in by_name.items() if not inside_band(values, probability=1 - 0.05 / number)]
-    worst = min(p, key=lambda name: p[name])
-    # each band alone is left by 5 % of right posteriors: more than this many, in 1 % if they were independent
-    allowed = int(binom.ppf(0.99, number, 0.05))
-    return {
-        "worst": worst,
-        "p": p[worst],
-        "uniform": p[worst] > LEVEL / number and not far and len(outside) <= allowed,
-        "outside": outside,
-        "far": far,
-        "allowed": allowed,
-    }
-
-
-def recovery(found: Found) -> dict[str, float]:
-    """How often truths lie inside, how far NEE is off, and modes that were not found."""
-    alive = found["alive"]
-    place = np.stack(list(ranks_of(found).values()), axis=1)
-    nee = NAMES.index("nee")
-    bias = ((found["mean"] - found["truth"])[alive, nee]) / found["sd"][alive, nee]
-    return {
-        "twins": int(alive.size),
-        "converged": int(found["converged"].sum()),
-        "lost": int((~alive).sum()),
-        "inside 50 %": float((np.abs(place - 0.5) < 0.25).mean()),
-        "inside 90 %": float((np.abs(place - 0.5) < 0.45).mean()),
-        "NEE, median of error / posterior sd": float(np.median(bias)),
-        "NEE, median of |error| / posterior sd": float(np.median(np.abs(bias))),
-        "truth scores above the 99.9 % quantile of draws": int(
-            (found["true_score"] > found["top_score"])[alive].sum()
-        ),
-    }
-
-
-def told(name: str, found: Found, wanted: int) -> list[str]:
-    """Rows of the table of one set of twins."""
-    if not found:
-        return [f"{name}: 0 of {wanted} twins done"]
-    by_name, alive = ranks_of(found), found["alive"]
-    judged, worth = verdict(by_name), (found["kish"] * found["ess"])[alive]
-    least, low, middle = np.quantile(worth, [0.0, 0.1, 0.5])
-    rhats = found["rhat"][alive]
-    heavy = int((found["pareto_k"][alive] > 0.7).sum())
-    return [
-        f"{name}: {alive.size} of {wanted} twins done, {int((~alive).sum())} lost by the sampler; "
-        f"{'UNIFORM' if judged['uniform'] else 'NOT UNIFORM'}",
-        f"  smallest chi-square p of {len(by_name)} quantities {judged['p']:.2g} ({judged['worst']}; limit "
-        f"{LEVEL / len(by_name):.2g})",
-        f"  outside their own 95 % band ({judged['allowed']} allowed): {', '.join(judged['outside']) or 'none'}",
-        f"  outside the band for all quantities together: {', '.join(judged['far']) or 'none'}",
-        f"  R-hat median {np.median(rhats):.3f}, 90 % {np.quantile(rhats, 0.9):.3f}, largest {rhats.max():.3f}; "
-        f"effective draws with hard constraints, least {least:.0f}, 10 % {low:.0f}, median {middle:.0f}; "
-        f"Pareto k above 0.7: {heavy}",
-        f"  {found['seconds'].sum() / alive.size:.1f} CPU-s and {found['gradients'].mean():.2g} gradients a twin",
-    ]
-
-
 def summary(folder: Path, count: int, wrong: int, long: int, figure: Path | None) -> None:
-    right = finished(folder, 1.0, SHORT)
-    half = finished(folder, 0.5, SHORT)
+    right = finished(blocks_of(folder, 1.0, SHORT))
+    half = finished(blocks_of(folder, 0.5, SHORT))
     for line in told("right errors", right, count) + told("errors assumed half as large", half, wrong):
         print(line)
-    recovered = finished(folder, 1.0, LONG)
+    recovered = finished(blocks_of(folder, 1.0, LONG))
     print(f"recovery: {recovered['alive'].size if recovered else 0} of {long} twins done")
     for name, value in (recovery(recovered) if recovered else {}).items():
         print(f"  {name}: {value:.3g}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, kstwo
@@ -40,6 +42,7 @@ def ecdf(values: Array, points: Array) -> Array:
     return np.searchsorted(np.sort(values), points, side="right") / values.size
 
 
+@lru_cache(maxsize=16)
 def ecdf_band(
     n: int, *, probability: float = 0.95, points: int = POINTS, simulations: int = SIMULATIONS
 ) -> tuple[Array, Array, Array]:

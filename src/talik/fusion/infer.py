@@ -152,7 +152,7 @@ def _hmc(
 ) -> Posterior:
     """Rounds of many-chain HMC until every pixel has converged."""
     target, want = smoothed_target(options.switches), options.sampler
-    settings = HmcSettings(chains=want.chains, draws=want.draws, thin=want.thin)
+    settings = HmcSettings(chains=want.chains, warmup=want.warmup, draws=want.draws, thin=want.thin)
     begun = time.monotonic()
     modes = _tempered(data, numbers, options, tell)
     state, gradients = _warm(modes, data, numbers, options, settings)

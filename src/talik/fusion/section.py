@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 CPU_BLOCK, GPU_BLOCK = 16, 512
 """Pixels sampled together: on a core more do not make a pixel cheaper, a GPU idles with few."""
 SECONDS_TO_COMPILE = 60.0
-LEAPFROGS, GRADIENTS_OF_A_PARTICLE = 20, 600
+LEAPFROGS, GRADIENTS_OF_A_PARTICLE = 25, 600
 """Gradients of a draw (hmc), and of a particle of both tempered starts."""
 SECONDS_OF_A_GRADIENT = 20e-6 / 60
 """For each month, on one core: 16 chains of 2500 draws took 20 s a pixel with 60 months."""
@@ -293,7 +293,7 @@ def _cost(settings: FusionSettings, blocks: Blocks) -> Cost:
     numbers = walkers * months * VALUES_OF_A_STEP + 2 * draws * 28
     numbers += pixels * sampler.members * months * VALUES_OF_A_MEMBER
     annual = pixels * sampler.members * 7 * months / 12
-    drawn = sampler.chains * sampler.draws * sampler.rounds * sampler.thin
+    drawn = sampler.chains * (sampler.warmup + sampler.draws * sampler.rounds * sampler.thin)
     gradients = drawn * LEAPFROGS + sampler.particles * GRADIENTS_OF_A_PARTICLE
     return Cost(
         seconds=SECONDS_TO_COMPILE + pixels * gradients * SECONDS_OF_A_GRADIENT * months

@@ -174,6 +174,8 @@ class Sampler(Frozen):
     method: SamplerName = "hmc"
     chains: Annotated[int, Field(ge=2, le=4096)] = 16
     """Of hmc and nuts; ap-mcmc has 3, as the reference, and de 128 walkers."""
+    warmup: Annotated[int, Field(ge=25, le=100_000)] = 400
+    """Draws of each chain that only tune and are thrown away (hmc)."""
     draws: Annotated[int, Field(ge=20, le=1_000_000)] = 400
     """Draws kept of each chain in a round."""
     rounds: Annotated[int, Field(ge=1, le=1000)] = 10

@@ -1,0 +1,52 @@
+"""Calibration and recovery at the size of a test: twins of three years and few short chains; JSON on the last line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.fusion_calibration import drawn, first, inferred, options, pixels, repeated
+from benchmarks.fusion_calibration_told import ranks_of, recovery, together, verdict
+from talik.convergence import rhat
+from talik.fusion.infer import sample
+from talik.fusion.posterior import block_data
+from talik.fusion.settings import Sampler
+
+YEARS, TWINS = 3, 20
+SAMPLER = Sampler(chains=8, warmup=150, draws=150, rounds=1, particles=32)
+RIGHT, WRONG = 2, 1
+"""Blocks with errors assumed as they are, and half as large."""
+
+
+def small() -> dict[str, Any]:
+    """Truths are draws of the posterior of the first observations, sampled in as many equal pixels as a block has."""
+    twin = first(YEARS)
+    copies = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x), TWINS, axis=-1), twin.observations)
+    data = block_data(repeated(twin.drivers, TWINS), copies)
+    found = sample(data, twin.axis, pixels("first", TWINS), options(SAMPLER))
+    values = found.seen.values.reshape(-1, *found.seen.values.shape[2:])
+    theta = drawn(found.seen.theta, found.log_weights, (RIGHT + WRONG) * TWINS)
+    told: dict[str, Any] = {
+        "rhat of first": float(np.nanmax(rhat(values))),
+    }
+    for name, blocks, sd_factor in (
+        ("right", range(RIGHT), 1.0),
+        ("wrong", range(RIGHT, RIGHT + WRONG), 0.5),
+    ):
+        parts = [inferred(twin, theta[:, b * TWINS : (b + 1) * TWINS], b, sd_factor, SAMPLER) for b in blocks]
+        whole = together(parts)
+        told[name] = {
+            "verdict": verdict(ranks_of(whole)),
+            "recovery": recovery(whole),
+            "rhat": np.quantile(whole["rhat"], (0.5, 0.9, 1.0)).tolist(),
+            "seconds": whole["seconds"].tolist(),
+        }
+    return told
+
+
+if __name__ == "__main__":
+    print(json.dumps(small()))

@@ -1,0 +1,142 @@
+"""What calibration and recovery of twins say, from the blocks that are done (docs/science/fusion-calibration.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, chisquare
+
+from talik.convergence import bulk_ess, kish_share
+from talik.fusion.calibration import inside_band, ranks, same
+from talik.fusion.coordinates import CIRCULAR
+from talik.fusion.parameters import P
+from talik.fusion.phenology import YEAR
+from talik.fusion.posterior_draws import NAMES
+
+Floats = NDArray[np.float64]
+Found = dict[str, NDArray[np.generic]]
+
+QUANTITIES = tuple(name for name in NAMES if name != "cue")
+MARGINALS = (P.K_LS, P.F_A, P.F_F, P.L_F, P.K_W, P.C_EFF, P.D_ON, P.LCMA, P.C_FOL, P.C_SOM)
+"""Compared between the posterior of nothing and the prior."""
+LEVEL = 0.01
+"""Of chi-square, before it is divided by the number of quantities."""
+SEED = 10
+"""Of what spreads ranks over ties."""
+
+
+def finished(folder: Path) -> Found:
+    """The blocks that are done, one after another (twin, ...)."""
+    blocks = []
+    for file in sorted(folder.glob("block-*.npz")):
+        with np.load(file) as there:
+            blocks.append({name: there[name] for name in there.files})
+    return together(blocks) if blocks else {}
+
+
+def together(blocks: list[Found]) -> Found:
+    """Blocks one after another (twin, ...); seconds stay those of blocks."""
+    seconds = np.array([float(b["seconds"]) for b in blocks])
+    whole = {n: np.concatenate([b[n] for b in blocks]) for n in blocks[0] if n != "seconds"}
+    return {**whole, "seconds": seconds}
+
+
+def ranks_of(found: Found) -> dict[str, Floats]:
+    """Rank 0-1 of the truth in each posterior, by quantity; twins that the sampler lost are left out."""
+    alive = found["alive"]
+    truth, members = found["truth"][alive], np.swapaxes(found["members"][alive], 1, 2)
+    by_name = ranks(truth, members, SEED)
+    return {name: by_name[:, NAMES.index(name)] for name in QUANTITIES}
+
+
+def chi_square(values: Floats) -> float:
+    """p of equal counts in bins that expect 8 ranks or more."""
+    bins = min(20, values.size // 8)
+    return float(chisquare(np.histogram(values, bins, (0, 1))[0]).pvalue)
+
+
+def verdict(by_name: dict[str, Floats]) -> dict[str, object]:
+    """Whether the ranks are uniform: chi-square and bands, each for all quantities together."""
+    p = {name: chi_square(values) for name, values in by_name.items()}
+    number = len(by_name)
+    outside = [name for name, values in by_name.items() if not inside_band(values)]
+    far = [name for name, values in by_name.items() if not inside_band(values, probability=1 - 0.05 / number)]
+    worst = min(p, key=lambda name: p[name])
+    # each band alone is left by 5 % of right posteriors: more than this many, in 1 % if they were independent
+    allowed = int(binom.ppf(0.99, number, 0.05))
+    return {
+        "worst": worst,
+        "p": p[worst],
+        "uniform": p[worst] > LEVEL / number and not far and len(outside) <= allowed,
+        "outside": outside,
+        "far": far,
+        "allowed": allowed,
+    }
+
+
+def recovery(found: Found) -> dict[str, float]:
+    """How often truths lie inside, how far NEE is off, and modes that were not found."""
+    alive = found["alive"]
+    place = np.stack(list(ranks_of(found).values()), axis=1)
+    nee = NAMES.index("nee")
+    bias = ((found["mean"] - found["truth"])[alive, nee]) / found["sd"][alive, nee]
+    return {
+        "twins": int(alive.size),
+        "converged": int(found["converged"].sum()),
+        "lost": int((~alive).sum()),
+        "inside 50 %": float((np.abs(place - 0.5) < 0.25).mean()),
+        "inside 90 %": float((np.abs(place - 0.5) < 0.45).mean()),
+        "NEE, median of error / posterior sd": float(np.median(bias)),
+        "NEE, median of |error| / posterior sd": float(np.median(np.abs(bias))),
+        "truth scores above the 99.9 % quantile of draws": int(
+            (found["true_score"] > found["top_score"])[alive].sum()
+        ),
+    }
+
+
+def told(name: str, found: Found, wanted: int) -> list[str]:
+    """Rows of the table of one set of twins."""
+    if not found:
+        return [f"{name}: 0 of {wanted} twins done"]
+    by_name, alive = ranks_of(found), found["alive"]
+    judged, worth = verdict(by_name), (found["kish"] * found["ess"])[alive]
+    least, low, middle = np.quantile(worth, [0.0, 0.1, 0.5])
+    rhats = found["rhat"][alive]
+    heavy = int((found["pareto_k"][alive] > 0.7).sum())
+    return [
+        f"{name}: {alive.size} of {wanted} twins done, {int((~alive).sum())} lost by the sampler; "
+        f"{'UNIFORM' if judged['uniform'] else 'NOT UNIFORM'}",
+        f"  smallest chi-square p of {len(by_name)} quantities {judged['p']:.2g} ({judged['worst']}; limit "
+        f"{LEVEL / len(by_name):.2g})",
+        f"  outside their own 95 % band ({judged['allowed']} allowed): {', '.join(judged['outside']) or 'none'}",
+        f"  outside the band for all quantities together: {', '.join(judged['far']) or 'none'}",
+        f"  R-hat median {np.median(rhats):.3f}, 90 % {np.quantile(rhats, 0.9):.3f}, largest {rhats.max():.3f}; "
+        f"effective draws with hard constraints, least {least:.0f}, 10 % {low:.0f}, median {middle:.0f}; "
+        f"Pareto k above 0.7: {heavy}",
+        f"  {found['seconds'].sum() / alive.size:.1f} CPU-s and {found['gradients'].mean():.2g} gradients a twin",
+    ]
+
+
+def nothing(folder: Path, rounds: int) -> list[str]:
+    """Rows: Kolmogorov's and Smirnov's p of ten marginals, all pixels side by side."""
+    file = folder / f"nothing-rounds-{rounds}.npz"
+    if not file.exists():
+        return ["posterior of nothing: not done"]
+    with np.load(file) as there:
+        values, logs, r = there["values"], there["log_weights"], there["rhat"]
+    lines = [f"posterior of nothing, {len(values)} pixels, R-hat {r.min():.3f} to {r.max():.3f}"]
+    for p in MARGINALS:
+        told = []
+        for k in range(len(values)):
+            with np.load(folder / f"weighted-prior-{k}.npz") as there:
+                theta, weights = there["theta"][p], there["weights"]
+            if p in CIRCULAR:
+                theta = np.mod(theta, YEAR)
+            own = np.exp(logs[k] - logs[k].max())
+            worth = float(bulk_ess(values[k : k + 1, ..., p : p + 1])[0, 0]) * float(kish_share(logs[k]))
+            other = float(weights.sum() ** 2 / np.square(weights).sum())
+            told.append(same(values[k, ..., p].ravel(), own, worth, theta, weights, other))
+        lines.append(f"  {NAMES[p]}: p {', '.join(f'{x:.2f}' for x in told)}")
+    return lines
