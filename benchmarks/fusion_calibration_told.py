@@ -127,16 +127,27 @@ def nothing(folder: Path, rounds: int) -> list[str]:
     with np.load(file) as there:
         values, logs, r = there["values"], there["log_weights"], there["rhat"]
     lines = [f"posterior of nothing, {len(values)} pixels, R-hat {r.min():.3f} to {r.max():.3f}"]
+    found = []
+    for k in range(len(values)):
+        with np.load(folder / f"weighted-prior-{k}.npz") as there:
+            theta, weights = there["theta"], there["weights"]
+        found.append(against_prior(values[k], logs[k], theta, weights))
+        worth = weights.sum() ** 2 / np.square(weights).sum()
+        lines.append(f"  pixel {k}: the prior by importance is worth {worth:.0f} draws")
     for p in MARGINALS:
-        told = []
-        for k in range(len(values)):
-            with np.load(folder / f"weighted-prior-{k}.npz") as there:
-                theta, weights = there["theta"][p], there["weights"]
-            if p in CIRCULAR:
-                theta = np.mod(theta, YEAR)
-            own = np.exp(logs[k] - logs[k].max())
-            worth = float(bulk_ess(values[k : k + 1, ..., p : p + 1])[0, 0]) * float(kish_share(logs[k]))
-            other = float(weights.sum() ** 2 / np.square(weights).sum())
-            told.append(same(values[k, ..., p].ravel(), own, worth, theta, weights, other))
-        lines.append(f"  {NAMES[p]}: p {', '.join(f'{x:.2f}' for x in told)}")
+        lines.append(f"  {NAMES[p]}: p {', '.join(f'{one[NAMES[p]]:.2f}' for one in found)}")
     return lines
+
+
+def against_prior(values: Floats, log_weights: Floats, theta: Floats, weights: Floats) -> dict[str, float]:
+    """Kolmogorov's and Smirnov's p of ten marginals: draws (chain, draw, 28) of the posterior of nothing with their
+    weights (chain, draw), and of the prior, theta (28, draw) with weights (draw,)."""
+    logs = log_weights.ravel()
+    own = np.exp(logs - logs.max())
+    other = float(weights.sum() ** 2 / np.square(weights).sum())
+    told = {}
+    for p in MARGINALS:
+        worth = float(bulk_ess(values[..., p : p + 1])[0]) * float(kish_share(logs))
+        prior = np.mod(theta[p], YEAR) if p in CIRCULAR else theta[p]
+        told[NAMES[p]] = same(values[..., p].ravel(), own, worth, prior, weights, other)
+    return told
