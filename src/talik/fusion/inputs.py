@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talik.errors import ConfigError, InputError, UnitsError
-from talik.fusion.axis import Array, IntArray, Pixels, TimeAxis
+from talik.errors import ConfigError, UnitsError
+from talik.fusion.axis import Array, Pixels, TimeAxis
 from talik.fusion.doubts import place_problems, stream_doubts
 from talik.fusion.drivers import Drivers
+from talik.fusion.input_files import SourceFile, SourceFiles, years_of
 from talik.fusion.input_grids import GridFile
+from talik.fusion.input_streams import StreamReader
 from talik.fusion.input_tables import TableFile
-from talik.fusion.input_values import Values, converted, on_axis, outside
+from talik.fusion.input_values import Values, converted
 from talik.fusion.problems import Observed, PixelProblem, broken, driver_problems, stream_problems
-from talik.fusion.quantities import ACM2_ONLY, DISTURBANCE, DRIVERS, STOCKS, STREAMS, Quantity
-from talik.fusion.settings import Files, FusionSettings, Stream
-from talik.sources.climate_months import month_name, month_number
-from talik.sources.climate_tables import is_table
+from talik.fusion.quantities import ACM2_ONLY, DISTURBANCE, DRIVERS, STREAMS, Quantity
+from talik.fusion.settings import Files, FusionSettings
 from talik.sources.co2 import read_co2
-
-HELD_IN = "calibration"
-"""What the role of a value is called that is assimilated."""
-HELD_OUT = "validation"
-"""And of one that is not."""
-SAME_YEAR = 0.88
-"""Least over largest of twelve values that are one: as rates, a month's sum differs by the months' lengths."""
-SourceFile = TableFile | GridFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,19 +74,12 @@ class Inputs:
         )
 
 
-def open_source(path: Path) -> SourceFile:
-    """A table, or a NetCDF file or Zarr store; InputError if it is none of them."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file. Check the path.")
-    return TableFile.open(path) if is_table(path) else GridFile.open(path)
-
-
 class Reader:
     """Reads the files of a run; each is opened once."""
 
     def __init__(self, settings: FusionSettings, files: Files) -> None:
         self.settings, self.files = settings, files
-        self._opened: dict[str, SourceFile] = {}
+        self._sources = SourceFiles()
         self._check_drivers()
         self._check_streams()
         self._check_units()
@@ -104,7 +88,7 @@ class Reader:
         """All months of the period, or of the years that the drivers have."""
         if self.files.period is not None:
             return TimeAxis.of_years(*self.files.period)
-        spans = [span for name in self.files.drivers if (span := self._file(name).span) is not None]
+        spans = [span for name in self.files.drivers if (span := self._sources.file(name).span) is not None]
         if not spans:
             raise ConfigError(
                 f"{', '.join(self.files.drivers)}: no months in them; expected monthly drivers."
@@ -117,7 +101,7 @@ class Reader:
         Raises:
             ConfigError: names that there are not, cells of a table, or no pixel at all.
         """
-        tables = [f for name in self.files.drivers if isinstance(f := self._file(name), TableFile)]
+        tables = [f for name in self.files.drivers if isinstance(f := self._sources.file(name), TableFile)]
         if tables:
             found = self._sites(tables)
         else:
@@ -140,8 +124,9 @@ class Reader:
         drivers = {name: self._driver(DRIVERS[name], pixels, axis) for name in self.settings.needed}
         if self.settings.drivers.co2 is not None:
             drivers["co2"] = self._co2(pixels, axis)
+        reader = StreamReader(self._sources, self.files.streams, self.settings.observations)
         streams = {
-            n: self._stream(STREAMS[n], of, pixels, axis)
+            n: reader.read(STREAMS[n], of, pixels, axis)
             for n, of in self.settings.observations.streams.items()
         }
         given = self.settings.observations.streams
@@ -158,11 +143,6 @@ class Reader:
         drivers = {n: v if DRIVERS[n].low < 0 else np.where(v < 0, 0.0, v) for n, v in drivers.items()}
         return Inputs(axis, pixels, drivers, streams, self.settings.drivers.scenario, tuple(problems))
 
-    def _file(self, name: str) -> SourceFile:
-        if name not in self._opened:
-            self._opened[name] = open_source(Path(name))
-        return self._opened[name]
-
     def _name(self, driver: str) -> str:
         return self.settings.drivers.variables.get(driver, driver)
 
@@ -171,11 +151,11 @@ class Reader:
         lacking = [
             name
             for name in self.settings.needed
-            if not any(self._file(f).holds(self._name(name)) for f in self.files.drivers)
+            if not any(self._sources.file(f).holds(self._name(name)) for f in self.files.drivers)
         ]
         if lacking:
             told = "; ".join(_how_to(name, self._name(name)) for name in lacking)
-            held = list(dict.fromkeys(n for f in self.files.drivers for n in self._file(f).names))
+            held = list(dict.fromkeys(n for f in self.files.drivers for n in self._sources.file(f).names))
             raise ConfigError(
                 f"{', '.join(self.files.drivers)}: no {', '.join(lacking)} in them. {told}. They hold "
                 f"{', '.join(held[:20])}."
@@ -185,7 +165,7 @@ class Reader:
         """Every stream and its error are in some of its files; tells of all that are not at once."""
         lacking = []
         for name, of in self.settings.observations.streams.items():
-            sources = [self._file(file) for file in self.files.streams[name]]
+            sources = [self._sources.file(file) for file in self.files.streams[name]]
             wanted = {f"observations.{name}.variable": of.variable or name}
             if isinstance(of.sd, str):
                 wanted[f"observations.{name}.sd"] = of.sd
@@ -219,7 +199,7 @@ class Reader:
             )
 
     def _unitless(self, files: Sequence[str], name: str) -> bool:
-        held = [f for file in files if (f := self._file(file)).holds(name)]
+        held = self._sources.holding(files, name)
         return any(f.units_of(name) is None for f in held)
 
     def _sites(self, tables: Sequence[TableFile]) -> Pixels:
@@ -243,11 +223,8 @@ class Reader:
 
     def _grid_with_drivers(self) -> GridFile:
         wanted = self._name(self.settings.needed[0])
-        return next(
-            f
-            for name in self.files.drivers
-            if isinstance(f := self._file(name), GridFile) and f.holds(wanted)
-        )
+        held = self._sources.holding(self.files.drivers, wanted)
+        return next(f for f in held if isinstance(f, GridFile))
 
     def _driver(self, of: Quantity, pixels: Pixels, axis: TimeAxis) -> Array:
         units = self.settings.drivers.units.get(of.name)
@@ -257,51 +234,24 @@ class Reader:
             return converted(values, of, units), values
 
         name = self._name(of.name)
-        held = [f for file in self.files.drivers if (f := self._file(file)).holds(name)]
+        held = self._sources.holding(self.files.drivers, name)
         spans = [span for source in held if (span := source.span) is not None]
         first, last = int(axis.serial[0]), int(axis.serial[-1])
         if spans and not any(a <= last and b >= first for a, b in spans):
             raise ConfigError(
-                f"{', '.join(str(f.path) for f in held)}: {name} has the months {_years_of(spans)}, the period is "
+                f"{', '.join(str(f.path) for f in held)}: {name} has the months {years_of(spans)}, the period is "
                 f"{first // 12}..{last // 12}. Correct fusion.period, or give other files."
             )
-        out, _ = self._joined(self.files.drivers, name, read, pixels, axis)
+        out, _ = self._sources.joined(self.files.drivers, name, read, pixels, axis)
         return out
 
     def _span(self, stream: str) -> str:
         """First and last month of the files of a stream, for a reader; nothing where they have no time."""
         of = self.settings.observations.streams[stream]
         name = of.variable or stream
-        held = [f for f in map(self._file, self.files.streams[stream]) if f.holds(name)]
+        held = self._sources.holding(self.files.streams[stream], name)
         spans = [span for source in held if (span := source.span_of(name)) is not None]
-        return _years_of(spans) if spans else ""
-
-    def _joined(
-        self,
-        files: Sequence[str],
-        name: str,
-        read: Callable[[SourceFile], tuple[Array, Values]],
-        pixels: Pixels,
-        axis: TimeAxis,
-    ) -> tuple[Array, NDArray[np.int64]]:
-        """(time, pixel) of all files that hold a variable, and the number of values outside the axis, (pixel,)."""
-        out = np.full((len(axis), len(pixels)), np.nan)
-        beyond = np.zeros(len(pixels), dtype=np.int64)
-        for source in (f for file in files if (f := self._file(file)).holds(name)):
-            data, values = read(source)
-            if values.serial is None:
-                raise InputError(f"{values.where}: {name} has no time; expected months.")
-            part = on_axis(data, values.serial, axis)
-            both = np.isfinite(out) & np.isfinite(part)
-            if both.any():
-                at = int(np.argwhere(both)[0, 1])
-                raise InputError(
-                    f"{values.where}: {name} of {pixels.names[at]} has months that an earlier file has too. "
-                    "Leave one out."
-                )
-            out = np.where(np.isfinite(part), part, out)
-            beyond += outside(data, values.serial, axis)
-        return out, beyond
+        return years_of(spans) if spans else ""
 
     def _co2(self, pixels: Pixels, axis: TimeAxis) -> Array:
         """Annual means, the same in every month and pixel."""
@@ -310,140 +260,6 @@ class Reader:
         annual = read_co2(list(self.files.co2), years=years, scenario=given.scenario if given else None)
         monthly = annual.values[axis.years - years[0]]
         return np.repeat(monthly[:, None], len(pixels), axis=1)
-
-    def _stream(self, of: Quantity, stream: Stream, pixels: Pixels, axis: TimeAxis) -> Observed:
-        files = self.files.streams[of.name]
-        name = stream.variable or of.name
-        if of.kind == "map":
-            value, sd = self._map(of, stream, name, files, pixels)
-            held_out, beyond = np.full(value.shape, np.nan), np.zeros(len(pixels), dtype=np.int64)
-            return Observed(value, sd, held_out, beyond, stream.sd is not None)
-        value, beyond = self._series(of, stream, name, files, pixels, axis)
-        sd = np.full(value.shape, np.nan)
-        if isinstance(stream.sd, str):
-            unsigned = stream.model_copy(update={"positive": None})
-            sd, _ = self._series(of, unsigned, stream.sd, files, pixels, axis)
-        elif stream.sd is not None:
-            sd = self._one_number(of, stream, name, files, value, axis.serial)
-        held_out = np.full(value.shape, np.nan)
-        given = self.settings.observations
-        if given.assimilate == HELD_IN and of.name in given.split:
-            is_in = self._role(HELD_IN, files, name, pixels, axis)
-            is_out = self._role(HELD_OUT, files, name, pixels, axis)
-            held_out = np.where(is_out, value, np.nan)
-            value = np.where(is_in, value, np.nan)
-        known = np.isfinite(value) | np.isfinite(held_out)
-        annual_sd = None
-        if stream.annual_sd is not None:
-            annual_sd = self._annual_sd(of, stream, name, files, pixels, axis)
-        return Observed(
-            value, np.where(known, sd, np.nan), held_out, beyond, stream.sd is not None, annual_sd
-        )
-
-    def _annual_sd(
-        self,
-        of: Quantity,
-        stream: Stream,
-        name: str,
-        files: Sequence[str],
-        pixels: Pixels,
-        axis: TimeAxis,
-    ) -> Array:
-        """(year, pixel) error of annual means, NaN in a year with none or with several."""
-        like = stream.model_copy(update={"positive": None, "sd": stream.annual_sd})
-        if isinstance(like.sd, str):
-            months, _ = self._series(of, like, like.sd, files, pixels, axis)
-        else:
-            months = self._one_number(of, like, name, files, np.ones((len(axis), len(pixels))), axis.serial)
-        of_year = months.reshape(-1, 12, len(pixels))
-        known = np.isfinite(of_year)
-        low, high = (f(np.where(known, of_year, e), axis=1) for f, e in ((np.min, np.inf), (np.max, -np.inf)))
-        mean = np.where(known, of_year, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-        return np.where(known.any(axis=1) & (low >= SAME_YEAR * high), mean, np.nan)
-
-    def _series(
-        self,
-        of: Quantity,
-        stream: Stream,
-        name: str,
-        files: Sequence[str],
-        pixels: Pixels,
-        axis: TimeAxis,
-    ) -> tuple[Array, NDArray[np.int64]]:
-        def read(source: SourceFile) -> tuple[Array, Values]:
-            values = _of_stream(source, name, pixels, stream.year, stock=of.name in STOCKS)
-            return converted(values, of, stream.units, stream.species, stream.positive), values
-
-        return self._joined(files, name, read, pixels, axis)
-
-    def _map(
-        self, of: Quantity, stream: Stream, name: str, files: Sequence[str], pixels: Pixels
-    ) -> tuple[Array, Array]:
-        """Value and error (pixel,) of a stream that has no time."""
-        source = next(f for file in files if (f := self._file(file)).holds(name))
-        value = converted(source.static(name, pixels), of, stream.units, stream.species)
-        if isinstance(stream.sd, str):
-            its = next(f for file in files if (f := self._file(file)).holds(stream.sd))
-            sd = converted(its.static(stream.sd, pixels), of, stream.units, stream.species)
-        elif stream.sd is not None:
-            sd = self._one_number(of, stream, name, files, value)
-        else:
-            sd = np.full(value.shape, np.nan)
-        return value, np.where(np.isfinite(value), sd, np.nan)
-
-    def _one_number(
-        self,
-        of: Quantity,
-        stream: Stream,
-        name: str,
-        files: Sequence[str],
-        like: Array,
-        serial: IntArray | None = None,
-    ) -> Array:
-        """The error that the settings state as a number in the units of the values, at each value."""
-        source = next(f for file in files if (f := self._file(file)).holds(name))
-        shape = (1,) if serial is None else (serial.size, 1)
-        stated = (
-            np.full(shape, float(stream.sd)) if isinstance(stream.sd, float | int) else np.full(shape, np.nan)
-        )
-        values = Values(stated, serial, source.units_of(name), str(source.path))
-        return np.where(np.isfinite(like), converted(values, of, stream.units, stream.species), np.nan)
-
-    def _role(
-        self, word: str, files: Sequence[str], name: str, pixels: Pixels, axis: TimeAxis
-    ) -> NDArray[np.bool_]:
-        """(time, pixel) whether a value has this role."""
-        out = np.zeros((len(axis), len(pixels)), dtype=bool)
-        for source in (f for file in files if (f := self._file(file)).holds(name)):
-            if not isinstance(source, TableFile):
-                raise ConfigError(
-                    f"{source.path}: a grid has no roles, but observations.assimilate is calibration. Assimilate "
-                    f"all, or take {name} out of observations.split."
-                )
-            marked = source.marked(self.settings.observations.role, word, pixels)
-            if marked.serial is not None:
-                out |= on_axis(marked.data, marked.serial, axis) == 1.0
-        return out
-
-
-def _years_of(spans: Sequence[tuple[int, int]]) -> str:
-    return f"{month_name(min(a for a, _ in spans))}..{month_name(max(b for _, b in spans))}"
-
-
-def _of_stream(source: SourceFile, name: str, pixels: Pixels, year: int | None, *, stock: bool) -> Values:
-    """A stream that has a time, or a map put into January of its year; of a table, the one value of each site.
-
-    stock : maps of one year each count in January too, whatever day of the year stands at them.
-    """
-    if isinstance(source, TableFile):
-        if year is None:
-            return source.monthly(name, pixels)
-    elif not source.timeless(name):
-        return source.sparse(name, pixels, of_years=stock)
-    elif year is None:
-        raise ConfigError(f"{source.path}: {name} has no time. State the year of the map (year: 2017).")
-    once = source.static(name, pixels)
-    return Values(once.data[None], np.array([month_number(year, 1)]), once.units, once.where)
 
 
 def _named(found: Pixels, names: Sequence[str], where: str) -> Pixels:
