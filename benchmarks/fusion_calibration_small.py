@@ -38,14 +38,14 @@ def small() -> dict[str, Any]:
     told: dict[str, Any] = {
         "rhat of first": float(np.nanmax(rhat(values))),
     }
-    for name, blocks, sd_factor in (
-        ("right", range(RIGHT), 1.0),
-        ("wrong", range(RIGHT, RIGHT + WRONG), 0.5),
+    for name, blocks, sd_factor, band in (
+        ("right", range(RIGHT), 1.0, 0.01),
+        ("wrong", range(RIGHT, RIGHT + WRONG), 0.5, 0.05),
     ):
         parts = [inferred(twin, theta[:, b * TWINS : (b + 1) * TWINS], b, sd_factor, SAMPLER) for b in blocks]
         whole = together(parts)
         told[name] = {
-            "verdict": verdict(ranks_of(whole)),
+            "verdict": verdict(ranks_of(whole), band),
             "recovery": recovery(whole),
             "rhat": np.quantile(whole["rhat"], (0.5, 0.9, 1.0)).tolist(),
             "seconds": whole["seconds"].tolist(),
