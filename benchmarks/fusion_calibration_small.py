@@ -1,4 +1,4 @@
-"""Calibration and recovery at the size of a test: twins of three years and few short chains; JSON on the last line."""
+"""Calibration and recovery at the size of a test: twins of two years and few short chains; JSON on the last line."""
 
 from __future__ import annotations
 
@@ -9,20 +9,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.fusion_calibration import SWITCHES, drawn, first, inferred, options, pixels, repeated, turned
+from benchmarks.fusion_calibration import (
+    CLIMATES,
+    SEED,
+    SWITCHES,
+    drawn,
+    first,
+    inferred,
+    options,
+    pixels,
+    repeated,
+    turned,
+)
 from benchmarks.fusion_calibration_told import against_prior, ranks_of, recovery, together, verdict
 from talik.convergence import rhat
 from talik.fusion.infer import sample
 from talik.fusion.posterior import block_data
 from talik.fusion.prior_draws import weighted_prior
 from talik.fusion.settings import Sampler
-from talik.fusion.twin import without_values
+from talik.fusion.twin import climate_drivers, without_values
 
-YEARS, TWINS = 3, 20
-SAMPLER = Sampler(chains=8, warmup=150, draws=150, rounds=1, particles=32)
+YEARS, TWINS = 2, 20
+SAMPLER = Sampler(chains=6, warmup=125, draws=125, rounds=1, particles=24)
 RIGHT, WRONG = 2, 1
 """Blocks with errors assumed as they are, and half as large."""
 LONGER = SAMPLER.model_copy(update={"rounds": 3})
+MILD = CLIMATES[1]
+"""Where importance finds many draws of the prior."""
 WORTH, PROPOSALS = 100, 1_000_000
 """Effective draws of the prior, and proposals at most."""
 
@@ -50,11 +63,12 @@ def small() -> dict[str, Any]:
             "rhat": np.quantile(whole["rhat"], (0.5, 0.9, 1.0)).tolist(),
             "seconds": whole["seconds"].tolist(),
         }
-    blank = block_data(data.drivers, without_values(copies))
+    there = repeated(climate_drivers(twin.axis, [MILD], SEED), TWINS)
+    blank = block_data(there, without_values(copies))
     found = sample(blank, twin.axis, pixels("nothing", TWINS), options(LONGER))
     values = turned(found.seen.values).reshape(-1, *found.seen.values.shape[2:])
     logs = found.log_weights.reshape(-1, values.shape[1])
-    prior = weighted_prior(data.pixel(0), SWITCHES, 1, WORTH, PROPOSALS)
+    prior = weighted_prior(blank.pixel(0), SWITCHES, 1, WORTH, PROPOSALS)
     told["nothing"] = {
         "p": against_prior(values, logs, prior.theta, prior.weights),
         "rhat": float(np.nanmax(rhat(values))),
