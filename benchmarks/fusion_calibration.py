@@ -278,7 +278,7 @@ def summary(folder: Path, count: int, wrong: int, long: int, figure: Path | None
 
         drawn = calibration_bands(ranks_of(right))
         assert drawn is not None
-        drawn.savefig(figure, dpi=100)
+        drawn.savefig(figure, dpi=80)
         print(alt_calibration_bands(ranks_of(right)))
 
 
