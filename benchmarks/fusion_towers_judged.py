@@ -81,8 +81,8 @@ def fits(case: Case) -> pd.DataFrame:
 
     in_50, in_95 : share of observations within the limits of the model with the error of the observation drawn on top.
     model_50, model_95 : of the model alone.     climate_n, climate_rmse, median_rmse : validation months whose calendar
-    month the calibration half holds too, and RMSE there of its mean and of the model.     ranks : (n,) of each
-    observation in the predictive draws.
+    month the calibration half holds too, and RMSE there of its mean and of the model. Sites without members are left
+    out.
     """
     error = case.settings.observations.tower_error
     rng = named_rng(0, "errors of towers")
@@ -96,6 +96,8 @@ def fits(case: Case) -> pd.DataFrame:
                 values = (held.value if what == "observed" else held.held_out)[:, k]
                 at = np.flatnonzero(np.isfinite(values))
                 obs, model = values[at], case.members[stream][at, k]
+                if not np.isfinite(model).all():
+                    continue  # no draw keeps the constraints
                 told = model + sd_of(obs)[:, None] * rng.standard_normal(model.shape)
                 median = np.median(model, axis=1)
                 climate = given.reindex(months[at]).to_numpy()

@@ -40,13 +40,20 @@ def convergence(folder: Path, cases: Mapping[str, Case]) -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for row in told[MAIN]["pixels"]:
-        print(
-            f"| {row['pixel']} | {row['quality'].replace('_', ' ')} | {row['rhat_parameters']:.3f} | "
-            f"{row['rhat_outputs']:.3f} | {row['slowest']} | {row['ess_bulk']:.0f} | {row['ess_tail']:.0f} | "
-            f"{row['divergences']:.2%} | {row['kept']:.2f} | {row['kish']:.2f} | {row['pareto_k']:.2f} |"
-        )
+        cells = [row["pixel"], row["quality"].replace("_", " ")]
+        cells += [_number(row[n], ".3f") for n in ("rhat_parameters", "rhat_outputs")]
+        cells += [row["slowest"] or "-"]
+        cells += [_number(row[n], ".0f") for n in ("ess_bulk", "ess_tail")]
+        cells += [_number(row["divergences"], ".2%")]
+        cells += [_number(row[n], ".2f") for n in ("kept", "kish", "pareto_k")]
+        print(f"| {' | '.join(cells)} |")
     for row in told[MAIN]["pixels"]:
         print(f"  {row['pixel']}: {row['reason']}")
+
+
+def _number(value: float | None, form: str) -> str:
+    """A number, or a dash where there is none: the sampler was lost, or hardly a draw keeps the constraints."""
+    return "-" if value is None else format(value, form)
 
 
 def site_fits(table: pd.DataFrame) -> None:
@@ -68,7 +75,7 @@ def site_fits(table: pd.DataFrame) -> None:
 def all_fits(found: Mapping[str, pd.DataFrame]) -> None:
     """All sites together by case."""
     print(
-        "| case | stream | half | n | RMSE | bias | 50 % | 95 % | model 50 % | model 95 % | RMSE, climate of n |"
+        "| case, sites | stream | half | n | RMSE | bias | 50 % | 95 % | model 50 % | model 95 % | RMSE, climate of n |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name, table in found.items():
@@ -76,7 +83,7 @@ def all_fits(found: Mapping[str, pd.DataFrame]) -> None:
             shares = " | ".join(f"{100 * row[c]:.0f}" for c in ("in_50", "in_95", "model_50", "model_95"))
             climate = f"{row['median_rmse']:.2f}, {row['climate_rmse']:.2f} of {row['climate_n']:.0f}"
             print(
-                f"| {name} | {row['stream'].upper()} | {row['half']} | {row['n']:.0f} | {row['rmse']:.2f} | "
+                f"| {name}, {table['site'].nunique()} | {row['stream'].upper()} | {row['half']} | {row['n']:.0f} | {row['rmse']:.2f} | "
                 f"{row['bias']:+.2f} | {shares} | {climate} |"
             )
 
@@ -92,7 +99,7 @@ def fluxes(cases: Mapping[str, Case]) -> None:
                 f"{e[1, k]:.{digits}f} ({e[0, k]:.{digits}f} to {e[2, k]:.{digits}f})" for e in ends.values()
             ]
             print(f"| {site} | {' | '.join(cells)} |")
-        widths = {case: np.median(e[2] - e[0]) for case, e in ends.items()}
+        widths = {case: np.nanmedian(e[2] - e[0]) for case, e in ends.items()}
         print("median width: " + ", ".join(f"{case} {w:.{digits}f}" for case, w in widths.items()))
 
 
