@@ -83,7 +83,8 @@ def all_fits(found: Mapping[str, pd.DataFrame]) -> None:
             shares = " | ".join(f"{100 * row[c]:.0f}" for c in ("in_50", "in_95", "model_50", "model_95"))
             climate = f"{row['median_rmse']:.2f}, {row['climate_rmse']:.2f} of {row['climate_n']:.0f}"
             print(
-                f"| {name}, {table['site'].nunique()} | {row['stream'].upper()} | {row['half']} | {row['n']:.0f} | {row['rmse']:.2f} | "
+                f"| {name}, {table['site'].nunique()} | {row['stream'].upper()} | {row['half']} | "
+                f"{row['n']:.0f} | {row['rmse']:.2f} | "
                 f"{row['bias']:+.2f} | {shares} | {climate} |"
             )
 
