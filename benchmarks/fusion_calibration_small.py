@@ -33,10 +33,10 @@ YEARS, TWINS = 2, 20
 SAMPLER = Sampler(chains=6, warmup=125, draws=125, rounds=1, particles=24)
 RIGHT, WRONG = 2, 1
 """Blocks with errors assumed as they are, and half as large."""
-LONGER = SAMPLER.model_copy(update={"rounds": 3})
+LONGER = SAMPLER.model_copy(update={"rounds": 2})
 MILD = CLIMATES[1]
 """Where importance finds many draws of the prior."""
-WORTH, PROPOSALS = 100, 1_000_000
+WORTH, PROPOSALS = 30, 1_000_000
 """Effective draws of the prior, and proposals at most."""
 
 
