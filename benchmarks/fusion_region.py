@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,13 +28,14 @@ from talik.fusion.dependence import (
 )
 from talik.fusion.infer import infer_block
 from talik.fusion.observations import Observations
+from talik.fusion.parameters import P
 from talik.fusion.posterior import block_data
 from talik.fusion.settings import InferOptions, Sampler
 from talik.fusion.twin import REFERENCE, Climate, Noise, Twin, climate_drivers, observe, passing
 from talik.rng import named_rng
 
 PIXELS, BLOCK, YEARS = 52, 4, 5
-TRIES = 2000
+TRIES, ATTEMPTS = 2000, 30
 SHOWN = ("nee", "gpp", "rh", "fire")
 LIMITS = (0.025, 0.5, 0.975)
 CELL_M2 = 111_195.0**2
@@ -51,6 +53,11 @@ def places() -> tuple[np.ndarray, np.ndarray, list[Climate]]:
     return lat, lon, [Climate(float(a), float(b), float(c), burned_per_year=float(d)) for a, b, c, d in made]
 
 
+placed = jax.jit(
+    lambda u, year, mean, switches: to_parameters(u, year, mean, switches).theta, static_argnums=3
+)
+
+
 def block_of(number: int) -> tuple[Twin, Pixels]:
     """Twins of one block: each truth keeps the hard constraints and lies 0.3 about the reference in coordinates."""
     lat, lon, climates = places()
@@ -61,16 +68,22 @@ def block_of(number: int) -> tuple[Twin, Pixels]:
     reference = jnp.asarray(np.repeat(REFERENCE[:, None, None], BLOCK, axis=1))
     u = from_parameters(reference, year, mean, BASE)
     rng = named_rng(number, "truths of the made-up region")
-    moved = 0.3 * rng.standard_normal((BLOCK, u.shape[1], TRIES))
-    moved[:, np.array(DISTANCES)] *= 2.0 / 3.0
-    theta = to_parameters(u + jnp.asarray(moved), year, mean, BASE).theta
-    good = np.asarray(passing(theta, block_data(drivers, Observations()), BASE))
-    if not good.any(axis=1).all():
-        raise SystemExit(f"block {number}: a pixel has no truth that keeps the constraints in {TRIES} tries")
-    chosen = jnp.asarray(good.argmax(axis=1))
-    truth = jnp.take_along_axis(theta, chosen[None, :, None], axis=2)
+    truth, found = np.full((len(P), BLOCK, 1), np.nan), np.zeros(BLOCK, bool)
+    data = block_data(drivers, Observations())
+    for _ in range(ATTEMPTS):
+        moved = 0.3 * rng.standard_normal((BLOCK, u.shape[1], TRIES))
+        moved[:, np.array(DISTANCES)] *= 2.0 / 3.0
+        theta = placed(u + jnp.asarray(moved), year, mean, BASE)
+        good = np.asarray(passing(theta, data, BASE))
+        for k in np.flatnonzero(good.any(axis=1) & ~found):
+            truth[:, k, 0] = np.asarray(theta[:, k, good[k].argmax()])
+        found |= good.any(axis=1)
+        if found.all():
+            break
+    else:
+        raise SystemExit(f"block {number}: no truth keeps the constraints in {ATTEMPTS * TRIES} tries")
     pixels = Pixels(tuple(f"pixel {k}" for k in range(here.start, here.stop)), lat[here], lon[here])
-    return observe(axis, drivers, truth, BASE, Noise(true_nbe=0.3), number), pixels
+    return observe(axis, drivers, jnp.asarray(truth), BASE, Noise(true_nbe=0.3), number), pixels
 
 
 def run(path: Path, number: int) -> None:
