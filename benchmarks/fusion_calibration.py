@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fusion_calibration_told import Found, finished, nothing, ranks_of, recovery, told
+from benchmarks.fusion_calibration_told import SEED, Found, finished, nothing, ranks_of, recovery, told
 from talik.convergence import rhat
 from talik.files import whole_file
 from talik.fusion.axis import Pixels
@@ -65,7 +65,7 @@ CLIMATES = tuple(
 """The pixels without observations."""
 TWINS = 4
 """Of a block, each with a truth of its own."""
-SWITCHES, NOISE, SEED = BEST, Noise(), 10
+SWITCHES, NOISE = BEST, Noise()
 SAMPLER = Sampler(chains=16, draws=250, particles=48)
 SHORT, LONG = 1, 10
 """Rounds at most: for ranks, and for recovery."""

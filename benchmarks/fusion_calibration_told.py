@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
-from talik.convergence import bulk_ess, kish_share
+from talik.convergence import TRUSTED_K, bulk_ess, kish_share
 from talik.fusion.calibration import inside_band, ranks, same
 from talik.fusion.coordinates import CIRCULAR
 from talik.fusion.parameters import P
@@ -25,7 +25,7 @@ MARGINALS = (P.K_LS, P.F_A, P.F_F, P.L_F, P.K_W, P.C_EFF, P.D_ON, P.LCMA, P.C_FO
 LEVEL = 0.01
 """Of chi-square, before it is divided by the number of quantities."""
 SEED = 10
-"""Of what spreads ranks over ties."""
+"""Of truths, observations, samplers, and what spreads ranks over ties."""
 
 
 def finished(folder: Path) -> Found:
@@ -103,7 +103,7 @@ def told(name: str, found: Found, wanted: int) -> list[str]:
     judged, worth = verdict(by_name), (found["kish"] * found["ess"])[alive]
     least, low, middle = np.quantile(worth, [0.0, 0.1, 0.5])
     rhats = found["rhat"][alive]
-    heavy = int((found["pareto_k"][alive] > 0.7).sum())
+    heavy = int((found["pareto_k"][alive] > TRUSTED_K).sum())
     return [
         f"{name}: {alive.size} of {wanted} twins done, {int((~alive).sum())} lost by the sampler; "
         f"{'UNIFORM' if judged['uniform'] else 'NOT UNIFORM'}",
@@ -113,7 +113,7 @@ def told(name: str, found: Found, wanted: int) -> list[str]:
         f"  outside the band for all quantities together: {', '.join(judged['far']) or 'none'}",
         f"  R-hat median {np.median(rhats):.3f}, 90 % {np.quantile(rhats, 0.9):.3f}, largest {rhats.max():.3f}; "
         f"effective draws with hard constraints, least {least:.0f}, 10 % {low:.0f}, median {middle:.0f}; "
-        f"Pareto k above 0.7: {heavy}",
+        f"Pareto k above {TRUSTED_K}: {heavy}",
         f"  {found['seconds'].sum() / alive.size:.1f} CPU-s and {found['gradients'].mean():.2g} gradients a twin",
     ]
 

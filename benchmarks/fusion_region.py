@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.fusion_samplers import BASE, Clock, load, save
 from talik.fusion.axis import Pixels, TimeAxis
-from talik.fusion.coordinates import DISTANCES, from_parameters, mean_year, to_parameters
+from talik.fusion.check import NUMBERS
+from talik.fusion.coordinates import DISTANCES, from_parameters, mean_year
 from talik.fusion.dependence import (
     ALPHAS,
     LENGTHS_KM,
@@ -33,7 +34,16 @@ from talik.fusion.observations import Observations
 from talik.fusion.parameters import P
 from talik.fusion.posterior import block_data
 from talik.fusion.settings import InferOptions, Sampler
-from talik.fusion.twin import REFERENCE, Climate, Noise, Twin, climate_drivers, observe, passing
+from talik.fusion.twin import (
+    REFERENCE,
+    Climate,
+    Noise,
+    Twin,
+    climate_drivers,
+    observe,
+    parameters_at,
+    passing,
+)
 from talik.rng import named_rng
 
 PIXELS, BLOCK, YEARS = 52, 4, 5
@@ -55,11 +65,6 @@ def places() -> tuple[np.ndarray, np.ndarray, list[Climate]]:
     return lat, lon, [Climate(float(a), float(b), float(c), burned_per_year=float(d)) for a, b, c, d in made]
 
 
-placed = jax.jit(
-    lambda u, year, mean, switches: to_parameters(u, year, mean, switches).theta, static_argnums=3
-)
-
-
 def block_of(number: int) -> tuple[Twin, Pixels]:
     """Twins of one block: each truth keeps the hard constraints and lies 0.3 about the reference in coordinates."""
     lat, lon, climates = places()
@@ -77,7 +82,7 @@ def block_of(number: int) -> tuple[Twin, Pixels]:
         u = from_parameters(reference, year, mean, BASE)
         moved = 0.3 * rng.standard_normal((BLOCK, u.shape[1], TRIES))
         moved[:, np.array(DISTANCES)] *= 2.0 / 3.0
-        theta = placed(u + jnp.asarray(moved), year, mean, BASE)
+        theta = parameters_at(u + jnp.asarray(moved), year, mean, BASE)
         good = np.asarray(passing(theta, block_data(drivers, Observations()), BASE))
         for k in np.flatnonzero(lacking & good.any(axis=1)):
             truth[:, k, 0] = np.asarray(theta[:, k, good[k].argmax()])
@@ -138,16 +143,7 @@ def summary(folder: Path) -> None:
         f"block), compiling {sum(told['compiling'] for told, _ in held.values()):.0f}; "
         f"memory {max(told['memory_gb'] for told, _ in held.values()):.1f} GB"
     )
-    for name in (
-        "rhat_parameters",
-        "rhat_outputs",
-        "ess_bulk",
-        "ess_tail",
-        "divergences",
-        "kept",
-        "kish",
-        "pareto_k",
-    ):
+    for name in NUMBERS:
         levels = np.quantile(arrays[name].astype(float), (0.0, 0.5, 1.0))
         print(f"{name}: least, median, largest {' '.join(f'{v:.4g}' for v in levels)}")
     for told, _ in held.values():

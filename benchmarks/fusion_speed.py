@@ -53,10 +53,10 @@ def drivers_of(steps: int, pixels: int) -> Any:
 
 def parameters(pixels: int, chains: int) -> np.ndarray:
     """A plausible pixel with 5 % noise (28, pixel, chain)."""
-    middle = [1.2e-3, 0.54, 0.08, 0.4, 1.3, 8e-5, 2.2e-3, 3e-3, 1.6e-5, 0.05, 18, 516, 0.25, 35, 622, 50, 60]
-    middle += [56, 34.5, 129, 3200, 180, 16000, 0.5, 0.85, 0.3, 0.02, 0.7]
+    from talik.fusion.twin import REFERENCE
+
     noise = np.random.default_rng(0).normal(size=(28, pixels, chains))
-    return np.array(middle)[:, None, None] * np.exp(0.05 * noise)
+    return REFERENCE[:, None, None] * np.exp(0.05 * noise)
 
 
 def fastest(run: Callable[[], Any], repeats: int = 9) -> float:

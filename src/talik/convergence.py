@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 
 SMALLEST_TAIL = 5
 """A generalised Pareto distribution is not fitted to fewer weights."""
+TRUSTED_K = 0.7
+"""Weighted means fail beyond this Pareto shape of the weights (Vehtari et al. 2024)."""
 
 
 def rhat(draws: ArrayLike) -> Array:
@@ -53,7 +55,8 @@ def kish_share(log_weights: ArrayLike) -> Array:
 
 
 def pareto_k(log_weights: ArrayLike) -> Array:
-    """Shape of the tail of importance weights exp(log_weights) (..., member); weighted means fail above 0.7.
+    """Shape of the tail of importance weights exp(log_weights) (..., member); weighted means fail above
+    `TRUSTED_K`.
 
     The generalised Pareto distribution is fitted to the largest min(members/5, 3 sqrt(members)) weights as Zhang and
     Stephens (2009) say, with the weak prior of Vehtari et al. (2024) that draws k to 0.5. Minus infinity where these

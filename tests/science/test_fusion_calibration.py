@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.science.commands import printed_json
 
 pytestmark = pytest.mark.science
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def found() -> Mapping[str, Any]:
-    """What the benchmark prints at the size of a test, with XLA as users have it, not as conftest.py has."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.fusion_calibration_small"],
-        cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": "", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    told: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    """What the benchmark prints at the size of a test."""
+    return printed_json("benchmarks.fusion_calibration_small")
 
 
 def test_ranks_of_truths_are_uniform(found: Mapping[str, Any]) -> None:

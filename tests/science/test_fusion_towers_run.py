@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from benchmarks.fusion_towers import project
+from tests.science.commands import run_module
 
 from talik.fusion.run import open_result
 
@@ -21,26 +19,13 @@ pytestmark = pytest.mark.science
 SHORT = {"chains": 4, "draws": 20, "rounds": 1, "particles": 16, "members": 50}
 
 
-def talik(*args: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The command as users run it: without the setting of conftest.py under which compiled code is slow."""
-    env = dict(os.environ)
-    return subprocess.run(
-        [sys.executable, "-m", "talik", *args],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_two_towers_run_and_say_that_they_have_not_converged(shared: Path, tmp_path: Path):
     content = project(shared, tmp_path, "factor-1", ("FI-Hyy", "RU-Cok"), **SHORT)
     content["fusion"] |= {"period": [2007, 2008], "figures": ["FI-Hyy"], "fill": "flagged"}
     content["fusion"]["observations"]["biomass"]["year"] = 2008
     path = tmp_path / "towers.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    done = talik("fuse", "run", str(path), folder=tmp_path)
+    done = run_module("talik", "fuse", "run", str(path), folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "factor-1"
     result = open_result(out / "fusion.nc")
@@ -55,7 +40,7 @@ def test_two_towers_run_and_say_that_they_have_not_converged(shared: Path, tmp_p
     held = table[(table["pixel"] == "RU-Cok") & (table["stream"] == "nee")].set_index("use")["n"]
     assert held.to_dict() == {"assimilated": 6, "left_out": 2}
     assert (out / "fusion-figures" / "FI-Hyy.png").read_bytes()[:4] == b"\x89PNG"
-    checked = talik("fuse", "check", str(out), "--json", folder=tmp_path)
+    checked = run_module("talik", "fuse", "check", str(out), "--json", folder=tmp_path)
     assert checked.returncode == 1
     told = json.loads(checked.stdout)
     assert told["counts"]["unconverged"] == 2

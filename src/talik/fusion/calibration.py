@@ -68,7 +68,10 @@ def ecdf_band(
     tail = float(np.quantile(worst, 1.0 - probability))
     low = binom.ppf(tail, n, at) / n
     high = binom.isf(tail, n, at) / n
-    return at, np.asarray(low), np.asarray(high)
+    band = at, np.asarray(low), np.asarray(high)
+    for ends in band:
+        ends.setflags(write=False)  # all callers share them
+    return band
 
 
 def inside_band(values: Array, *, probability: float = 0.95) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from talik.convergence import TRUSTED_K
 from talik.errors import ConfigError, InputError, TalikError
 from talik.fusion.axis import Pixels
 from talik.fusion.inputs import Reader
@@ -34,8 +35,6 @@ NUMBERS = (
     "pareto_k",
 )
 """Diagnostics of a pixel that a report has."""
-MOST_PARETO_K = 0.7
-"""Importance weights with a heavier tail are not to be trusted (Vehtari et al. 2024)."""
 AT_ONCE = 256
 """Pixels that are read together to judge input."""
 
@@ -71,7 +70,7 @@ def report(path: Path) -> dict[str, Any]:
     bad_input = int(table["reason"].str.startswith(BAD_INPUT).sum())
     ran = len(table) - bad_input
     passed = int((quality == GOOD).sum())
-    doubtful = table[(quality == GOOD) & (table["pareto_k"] > MOST_PARETO_K)]
+    doubtful = table[(quality == GOOD) & (table["pareto_k"] > TRUSTED_K)]
     return {
         "result": path.name,
         **told,

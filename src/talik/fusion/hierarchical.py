@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 
-from talik.convergence import pareto_k
+from talik.convergence import TRUSTED_K, pareto_k
 from talik.errors import InputError
 from talik.fusion.ensemble import systematic
 
@@ -30,8 +30,6 @@ LEAST_PIXELS = 10
 """With fewer the prior of the spread says more of it than they do."""
 LEAST_EFFECTIVE = 10.0
 """Members of a pixel that the population must leave, as an effective number."""
-MOST_K = 0.7
-"""Weighted means fail beyond this Pareto shape of the weights (Vehtari et al. 2024)."""
 MOST_POOR = 0.1
 """Share of pixels that may miss the last two."""
 MOST_NOISE = 0.25
@@ -115,7 +113,7 @@ class Population:
     @property
     def poor(self) -> NDArray[np.bool_]:
         """(pixel,) whether too few members remain for a pixel."""
-        return (self.effective < LEAST_EFFECTIVE) | (self.pareto > MOST_K)
+        return (self.effective < LEAST_EFFECTIVE) | (self.pareto > TRUSTED_K)
 
     @property
     def reason(self) -> str:
@@ -127,14 +125,14 @@ class Population:
         if self.poor.mean() > MOST_POOR:
             told.append(
                 f"{int(self.poor.sum())} of {pixels} pixels keep fewer than {LEAST_EFFECTIVE:g} effective members or "
-                f"have weights of a Pareto shape above {MOST_K:g} (least {self.effective.min():.1f} members)"
+                f"have weights of a Pareto shape above {TRUSTED_K:g} (least {self.effective.min():.1f} members)"
             )
         if not self.noise < MOST_NOISE:
             told.append(
                 f"the members' number leaves a variance of {self.noise:.2f} in the log posterior, not below "
                 f"{MOST_NOISE:g}"
             )
-        if self.sampling > MOST_K:
+        if self.sampling > TRUSTED_K:
             told.append(f"the population was not sampled well (Pareto shape {self.sampling:.2f})")
         return "; ".join(told)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from talik.convergence import kish_share, pareto_k
+from talik.convergence import TRUSTED_K, kish_share, pareto_k
 from talik.convergence import rhat as rhat_of
 from talik.fusion.ap_mcmc import ApMcmcSettings, ap_mcmc
 from talik.fusion.axis import Pixels, TimeAxis
@@ -42,8 +42,6 @@ Tell = Callable[[str], None]
 
 MODES = 2
 """Tempered starts with different seeds, from each of which a share of the chains begins: a lost mode shows in R-hat."""
-TRUSTED_K = 0.7
-"""Importance weights with a Pareto shape above this are not trusted (Vehtari et al. 2024)."""
 LIMITS = Limits()
 SHOWN = 4
 """Pixels that a sign of life names."""

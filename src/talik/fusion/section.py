@@ -45,8 +45,8 @@ CPU_BLOCK, GPU_BLOCK = 16, 512
 SECONDS_TO_COMPILE = 60.0
 LEAPFROGS, GRADIENTS_OF_A_PARTICLE = 25, 600
 """Gradients of a draw (hmc), and of a particle of both tempered starts."""
-SECONDS_OF_A_GRADIENT = 20e-6 / 60
-"""For each month, on one core: 16 chains of 2500 draws took 20 s a pixel with 60 months."""
+SECONDS_OF_A_GRADIENT = 36e-6 / 60
+"""For each month, on one core: 16 chains of 2400 draws took 40 s a pixel with 60 months, other work beside."""
 BYTES_OF_A_WORKER = 1.0e9
 VALUES_OF_A_STEP = 60
 """Numbers that a gradient keeps of each step of a chain."""

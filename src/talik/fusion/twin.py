@@ -287,7 +287,7 @@ def reference_twin(years: int, switches: Switches, seed: int = 0, noise: Noise =
     tried = u + jnp.zeros((1, u.shape[1], TRIES)).at[:, np.array(DISTANCES)].set(
         jnp.asarray(0.2 * rng.standard_normal((len(DISTANCES), TRIES)))
     )
-    theta = _placed(tried, year, mean, switches)
+    theta = parameters_at(tried, year, mean, switches)
     data = block_data(drivers, Observations())
     good = np.flatnonzero(np.asarray(passing(theta, data, switches))[0])
     if not good.size:
@@ -297,9 +297,10 @@ def reference_twin(years: int, switches: Switches, seed: int = 0, noise: Noise =
     return observe(axis, drivers, theta[:, :, good[:1]], switches, noise, seed)
 
 
-_placed = jax.jit(
-    lambda u, year, mean, switches: to_parameters(u, year, mean, switches).theta, static_argnums=3
-)
+@partial(jax.jit, static_argnums=3)
+def parameters_at(u: jax.Array, year: Drivers, mean_temperature: jax.Array, switches: Switches) -> jax.Array:
+    """Parameters (28, pixel, chain) at coordinates u (pixel, 28, chain); see `to_parameters`."""
+    return to_parameters(u, year, mean_temperature, switches).theta
 
 
 @partial(jax.jit, static_argnums=2)
