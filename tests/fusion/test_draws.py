@@ -10,7 +10,8 @@ import pytest
 
 from talik.errors import InputError
 from talik.fusion.draws import Limits, judge
-from talik.fusion.infer import _diagnostics
+from talik.fusion.infer import _diagnostics, _judged
+from talik.fusion.posterior_draws import NAMES, Seen
 
 
 def test_verdicts_name_each_fault_and_know_three_levels():
@@ -70,6 +71,20 @@ def test_a_map_needs_as_many_draws_after_the_hard_constraints():
     told = _diagnostics(found, np.ones((3, 40)), ["few draws"] * 3)
     assert told["map_quality"].tolist() == [True, False, False]
     assert not told["converged"].any()
+
+
+def test_no_draw_that_keeps_the_constraints_is_not_a_lost_sampler():
+    """Of three pixels the second has no draw that passes, and the third was never reached: each says its own reason."""
+    values = np.random.default_rng(6).standard_normal((3, 4, 50, len(NAMES)))
+    passes = np.ones((3, 4, 50), bool)
+    passes[1:] = False
+    seen = Seen(values, passes, np.zeros(passes.shape), np.zeros(passes.shape))
+    draws = SimpleNamespace(divergent=np.zeros(3))
+    found = _judged(draws, seen, np.array([True, True, False]))
+    assert found.alive.tolist() == [True, False, False]
+    assert "none of 200 draws keeps the hard constraints" in found.reasons(1)[0]
+    assert "did not reach" in found.reasons(2)[0]
+    assert not any("none of" in text for text in found.reasons(0))
 
 
 def test_a_chain_that_never_moves_fails():

@@ -52,19 +52,24 @@ class Posterior:
     """Draws of the pixels of a block, what they say, and how far to trust them.
 
     values : of `NAMES` (pixel, chain, draw, name).     weights : (pixel, chain, draw), of the posterior with hard
-    constraints, 0 where one fails.     alive : (pixel,), the sampler found the target.     verdicts : of each pixel,
+    constraints, 0 where one fails.     reached : (pixel,), the sampler found the target.     verdicts : of each pixel,
     before the hard constraints.     kept, kish, pareto_k : (pixel,), share of draws that pass, effective share after
     weighting, shape of the weights.     members : (pixel, chain, draw), draws that may become members; all if None.
     """
 
     draws: Draws
     seen: Seen
-    alive: NDArray[np.bool_]
+    reached: NDArray[np.bool_]
     verdicts: Sequence[Verdict]
     kept: Floats
     kish: Floats
     pareto_k: Floats
     members: NDArray[np.bool_] | None = None
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """(pixel,), whether there is any draw that keeps the hard constraints."""
+        return np.asarray(self.reached & self.seen.passes.any(axis=(1, 2)))
 
     @property
     def log_weights(self) -> Floats:
@@ -86,8 +91,13 @@ class Posterior:
 
     def reasons(self, pixel: int, limits: Limits = LIMITS) -> tuple[str, ...]:
         """Why the draws of a pixel are not to be trusted; empty if they are."""
-        if not self.alive[pixel]:
+        if not self.reached[pixel]:
             return ("the sampler did not reach the posterior from the prior",)
+        if not self.alive[pixel]:
+            draws = self.seen.passes[pixel].size
+            return (
+                f"none of {draws} draws keeps the hard constraints: they and the observations, with their errors, disagree",
+            )
         verdict, told = self.verdicts[pixel], list(self.verdicts[pixel].reasons)
         left = self.kish[pixel] * min(verdict.bulk_ess, verdict.tail_ess)
         if not left > limits.ess:
@@ -156,13 +166,13 @@ def _hmc(
     state, gradients = _warm(modes, data, numbers, options, settings)
     tell(f"{want.chains} chains of each pixel warmed up")
     spent = sum(p.gradients for p in modes) * want.particles + gradients * want.chains
-    alive = np.all([p.reached for p in modes], axis=0)
+    reached = np.all([p.reached for p in modes], axis=0)
     rounds, seen = [], []
     for number in range(want.rounds):
         state, made = draw_round(target, data, numbers, options.seed, state, settings)
         rounds.append(made)
         seen.append(examine(np.asarray(made.u), data, axis, options.switches))
-        found = _judged(of_rounds(rounds, time.monotonic() - begun, spent), together(seen), alive)
+        found = _judged(of_rounds(rounds, time.monotonic() - begun, spent), together(seen), reached)
         unsettled = [k for k in np.flatnonzero(found.alive).tolist() if found.reasons(k)]
         done, slowest = int(found.alive.sum()) - len(unsettled), _slowest(found, names, unsettled)
         tell(
@@ -241,8 +251,8 @@ def _de(
     settings = DeSettings(generations=options.sampler.generations)
     draws = de(smoothed_target(options.switches), data, numbers, options.seed, settings)
     tell(f"{settings.generations} generations done in {draws.seconds:.0f} s")
-    alive = np.asarray(np.isfinite(draws.log_density).all(axis=(1, 2)))
-    return _judged(draws, together([examine(draws.u, data, axis, options.switches)]), alive)
+    reached = np.asarray(np.isfinite(draws.log_density).all(axis=(1, 2)))
+    return _judged(draws, together([examine(draws.u, data, axis, options.switches)]), reached)
 
 
 def _ap_mcmc(
@@ -259,12 +269,12 @@ def _ap_mcmc(
     return replace(judged, members=found.chains[:, :, None] & ends)
 
 
-def _judged(draws: Draws, seen: Seen, alive: NDArray[np.bool_]) -> Posterior:
+def _judged(draws: Draws, seen: Seen, reached: NDArray[np.bool_]) -> Posterior:
     weights = _flat(np.where(seen.passes, -seen.softness, -np.inf))
     return Posterior(
         draws,
         seen,
-        alive & seen.passes.any(axis=(1, 2)),
+        reached,
         judge(NAMES, seen.values, draws.divergent),
         seen.passes.mean(axis=(1, 2)),
         kish_share(weights),
