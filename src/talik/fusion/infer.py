@@ -96,7 +96,8 @@ class Posterior:
         if not self.alive[pixel]:
             draws = self.seen.passes[pixel].size
             return (
-                f"none of {draws} draws keeps the hard constraints: they and the observations, with their errors, disagree",
+                f"none of {draws} draws keeps the hard constraints: they and the observations, "
+                "with their errors, disagree",
             )
         verdict, told = self.verdicts[pixel], list(self.verdicts[pixel].reasons)
         left = self.kish[pixel] * min(verdict.bulk_ess, verdict.tail_ess)
