@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from talik.posts.rows import post_of
 from talik.workflow.plan import make_plan
 from talik.workflow.project import load_project
 from talik.workflow.run import plan_project, run_plan
+from talik.workflow.unit import Outcome
 
 SITES = ("one", "two", "three", "four", "five")
 
@@ -244,6 +247,35 @@ def test_results_do_not_depend_on_workers(tmp_path: Path):
         result = run_plan(loaded.with_output(folder), plan, workers=workers)
         assert not result.failed, result.failed
         found.append({p.name: p.read_bytes() for p in plan[BLOCKS].folder.glob("*.nc")})
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
+
+
+def test_dask_gives_the_same_bytes_even_if_a_worker_is_killed(
+    tmp_path: Path, dask_cluster: Callable[[], tuple[str, list[subprocess.Popen[bytes]]]]
+):
+    """The first of two workers is killed when the first block is done."""
+    path = project(tmp_path, site_months(SITES))
+    loaded = load_project(path)
+    made = steps(loaded, settings_of(loaded), look)
+    address, workers = dask_cluster()
+    seen: list[str] = []
+
+    def listen(outcome: Outcome) -> None:
+        seen.append(outcome.step)
+        if seen.count(BLOCKS) == 1 and workers[0].poll() is None:
+            workers[0].kill()
+
+    found = []
+    for name, how in (("alone", {"workers": 1}), ("dask", {"scheduler": address, "listen": listen})):
+        folder = tmp_path / name
+        plan = make_plan(made[:2], folder)
+        result = run_plan(loaded.with_output(folder), plan, **how)
+        assert not result.failed, result.failed
+        found.append({p.name: p.read_bytes() for p in plan[BLOCKS].folder.glob("*.nc")})
+    assert seen.count(BLOCKS) == 3
+    assert workers[0].poll() is not None
+    assert workers[1].poll() is None
     assert len(found[0]) == 3
     assert found[0] == found[1]
 
