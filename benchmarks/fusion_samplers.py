@@ -32,6 +32,7 @@ from talik.fusion.draws import Draws, of_rounds
 from talik.fusion.hmc import HmcSettings, draw_round, starts, warm_up
 from talik.fusion.infer import sample
 from talik.fusion.nuts import NutsSettings, nuts
+from talik.fusion.observations import Observations
 from talik.fusion.posterior import (
     BlockData,
     block_data,
@@ -42,7 +43,7 @@ from talik.fusion.posterior import (
 from talik.fusion.posterior_draws import NAMES, OUTPUTS, Seen, examine, together
 from talik.fusion.settings import InferOptions, Sampler
 from talik.fusion.smc import SmcSettings, smc
-from talik.fusion.switches import BEST, REPRODUCE, Switches
+from talik.fusion.switches import BEST
 from talik.fusion.target import Target
 from talik.fusion.twin import Twin, reference_twin
 from talik.jax64 import keep_compiled
@@ -89,10 +90,12 @@ class Clock:
         return time.process_time() - self.start - compiling, compiling
 
 
-def copies(twin: Twin, count: int) -> tuple[BlockData, Pixels]:
-    """A block of equal pixels, whose names, and so random numbers, differ."""
+def copies(twin: Twin, count: int, observations: Observations | None = None) -> tuple[BlockData, Pixels]:
+    """A block of equal pixels, whose names, and so random numbers, differ; with other observations if given."""
     drivers = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x), count, axis=-2), twin.drivers)
-    seen = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x), count, axis=-1), twin.observations)
+    seen = jax.tree.map(
+        lambda x: jnp.repeat(jnp.asarray(x), count, axis=-1), observations or twin.observations
+    )
     names = tuple(f"twin {k}" for k in range(count))
     return block_data(drivers, seen), Pixels(names, np.full(count, 62.0), np.full(count, 100.0))
 
@@ -187,26 +190,6 @@ def run_de(path: Path) -> None:
     _keep(path, draws, seen, clock)
 
 
-def run_ap(path: Path, switches: Switches, iterations: int) -> None:
-    """The reference's sampler with its quirks."""
-    twin = reference_twin(5, BASE)
-    data, _ = copies(twin, COPIES)
-    clock = Clock()
-    settings = ApMcmcSettings(iterations=iterations)
-    found = ap_mcmc(reference_walk(switches), data, np.arange(COPIES), 0, settings)
-    theta = parameters_of_walk(found.draws.u, switches)
-    seen = together([examine(theta, data, twin.axis, switches, coordinates=False)])
-    _keep(
-        path,
-        found.draws,
-        seen,
-        clock,
-        started=found.started.tolist(),
-        chains=found.chains.tolist(),
-        rhat_log_density=found.rhat.tolist(),
-    )
-
-
 def small() -> dict[str, Any]:
     """T5 and T7 in two minutes: three years without D3, chains from the truth against walkers from the reference."""
     switches = replace(BASE, steady="none")
@@ -249,8 +232,6 @@ UNITS: dict[str, Callable[[Path], None]] = {
     "de-5": run_de,
     "hmc-19": lambda path: run_hmc(path, 19, 2),
     "nuts-5": run_nuts,
-    "ap-best-5": lambda path: run_ap(path, BASE, 1_000_000),
-    "ap-reproduce-5": lambda path: run_ap(path, replace(REPRODUCE, nbe="plain"), 1_000_000),
 }
 
 
@@ -298,23 +279,21 @@ def cloud(values: np.ndarray) -> np.ndarray:
     return np.concatenate([np.log(chosen[:, :n]), chosen[:, n:]], axis=1)
 
 
-def agreement(folder: Path, first: str, second: str, *, weighted: bool) -> None:
+def agreement(folder: Path, first: str, second: str) -> None:
     """T5: quantiles of each output, copies together, and distances of copies."""
     held = [load(folder, name) for name in (first, second)]
     if held[0] is None or held[1] is None:
         return
     (_, a), (_, b) = held
-    print(f"\n{first} against {second}{', hard constraints' if weighted else ''}")
+    print(f"\n{first} against {second}")
     for output in OUTPUTS:
         found = []
         for of in (a, b):
             x = of["values"][..., NAMES.index(output)].astype(float)
-            w = of["log_weights"].astype(float)
-            x, w = (y.reshape(-1, y.shape[-1]) for y in (x, w))
-            found.append(quantiles(x, LEVELS, w if weighted else None))
+            found.append(quantiles(x.reshape(-1, x.shape[-1])))
         told = " against ".join(" ".join(f"{v:.4g}" for v in q.values) for q in found)
         print(f"{output}: {told}; difference over what is accepted {excess(*found):.2f}")
-    if not weighted and min(len(a["values"]), len(b["values"])) > 1:
+    if min(len(a["values"]), len(b["values"])) > 1:
         clouds = [[cloud(copy) for copy in of["values"]] for of in (a, b)]
         print(f"sliced Wasserstein between over within {spread_ratio(*clouds):.2f}")
 
@@ -335,9 +314,8 @@ def main() -> None:
                 UNITS[name](path)
     else:
         table(asked.folder)
-        agreement(asked.folder, "hmc-5", "de-5", weighted=False)
-        agreement(asked.folder, "hmc-5", "nuts-5", weighted=False)
-        agreement(asked.folder, "hmc-5", "ap-best-5", weighted=True)
+        agreement(asked.folder, "hmc-5", "de-5")
+        agreement(asked.folder, "hmc-5", "nuts-5")
 
 
 if __name__ == "__main__":

@@ -114,18 +114,26 @@ class ApMcmc(NamedTuple):
 
 
 def ap_mcmc(
-    walk: Walk, data: Any, pixels: ArrayLike, seed: int, settings: ApMcmcSettings | None = None
+    walk: Walk,
+    data: Any,
+    pixels: ArrayLike,
+    seed: int,
+    settings: ApMcmcSettings | None = None,
+    starts: Array | None = None,
 ) -> ApMcmc:
     """Draws by the adaptive Metropolis sampler (Haario et al., 2001) as CARDAMOM runs it (Edinburgh, 2022-2024).
 
-    Random starts walk until the constraints hold; a warm-up in flattened costs; the main phase from its best point.
-    Proposals outside [0, 1] are rejected. Not to be used for inference: with its quirks it is not ergodic, and rarely
-    converges.
+    Random starts walk until the constraints hold (`find_starts`), or `starts` (pixel, n, chain) are given; a warm-up in
+    flattened costs; the main phase from its best point. Proposals outside [0, 1] are rejected. Not to be used for
+    inference: with its quirks it is not ergodic, and rarely converges.
     """
     want = settings or ApMcmcSettings()
     begun = time.monotonic()
     keys = pixel_keys(seed, pixels)
-    z, started, evaluations = _search(walk, want, data, keys)
+    if starts is None:
+        z, started, evaluations = find_starts(walk, data, pixels, seed, want)
+    else:
+        z, started, evaluations = starts, jnp.ones((starts.shape[0], starts.shape[2]), bool), 0.0
     thin = max(1, want.iterations // want.kept)
     total = want.iterations // thin
     warm = int(want.warmup * total)
@@ -171,8 +179,11 @@ def agreeing(density: NDArray[np.float64], limit: float, drop: bool) -> tuple[ND
     return kept, found
 
 
-def _search(walk: Walk, want: ApMcmcSettings, data: Any, keys: Array) -> tuple[Array, Array, float]:
-    """Starts z where the constraints hold, where they were found, and evaluations of a pixel."""
+def find_starts(
+    walk: Walk, data: Any, pixels: ArrayLike, seed: int, settings: ApMcmcSettings
+) -> tuple[Array, Array, float]:
+    """Starts z (pixel, n, chain) where the constraints hold, (pixel, chain) where they do, evaluations of a pixel."""
+    want, keys = settings, pixel_keys(seed, pixels)
     z = jnp.full((keys.shape[0], walk.n, want.chains), 0.5)
     found = jnp.zeros((keys.shape[0], want.chains), bool)
     evaluations = 0.0
