@@ -1,9 +1,9 @@
 """The reference's sampler on the twin at full length, beside the posterior that HMC finds (T7).
 
-`python -m benchmarks.fusion_reproduction run FOLDER SENSITIVITY [UNIT ...]` makes what is not there yet; SENSITIVITY is
-the folder of `benchmarks.fusion_sensitivity`, whose draws of the same switches are the posterior to be found. Then
-`... summary FOLDER SENSITIVITY` prints the tables of docs/science/fusion-samplers.md. A unit is four copies of three
-chains; they start where the reference's own search ends, or at draws of HMC.
+`python -m benchmarks.fusion_reproduction run FOLDER [UNIT ...]` makes what is not there yet: four copies of three
+chains that start where the reference's own search ends. `... summary FOLDER --sensitivity FOLDER` then prints the
+tables of docs/science/fusion-samplers.md; that folder is of `benchmarks.fusion_sensitivity`, whose draws of the same
+switches are the posterior to be found.
 """
 
 from __future__ import annotations
@@ -22,19 +22,14 @@ from talik.fusion.agreement import LEVELS, quantiles
 from talik.fusion.ap_mcmc import ApMcmcSettings, ap_mcmc, find_starts
 from talik.fusion.posterior import BlockData, parameters_of_walk, reference_walk
 from talik.fusion.posterior_draws import NAMES, OUTPUTS, examine, together
-from talik.fusion.switches import Switches, bounds
+from talik.fusion.switches import Switches
 from talik.fusion.twin import reference_twin
 from talik.jax64 import keep_compiled
 
 SETTINGS = ApMcmcSettings(iterations=1_000_000)
 BASE_VARIANT = next(iter(VARIANTS))
-UNITS = {
-    "reproduce-search": ("reproduce", True),
-    "reproduce-draws": ("reproduce", False),
-    "base-search": (BASE_VARIANT, True),
-    "base-draws": (BASE_VARIANT, False),
-}
-"""Variant of `benchmarks.fusion_sensitivity`, and whether chains search their start."""
+UNITS = {"base": BASE_VARIANT, "reproduce": "reproduce"}
+"""Variants of `benchmarks.fusion_sensitivity`."""
 SEARCHES, ATTEMPTS = 96, 6
 """Chains that search at once, and how often others follow: 576 attempts of 1e5 proposals."""
 
@@ -55,37 +50,26 @@ def searched(data: BlockData, switches: Switches) -> tuple[np.ndarray, int]:
     return np.concatenate(held, axis=1), SEARCHES * len(held)
 
 
-def drawn(hmc: dict[str, np.ndarray], switches: Switches) -> np.ndarray:
-    """States (n, draw) of the unit cube, of draws of HMC that keep the hard constraints."""
-    passes = np.isfinite(hmc["log_weights"][0])
-    theta = hmc["values"][0][passes].astype(float)[:, : len(NAMES) - len(OUTPUTS)]
-    low, high = bounds(switches)
-    # values are kept in 4 bytes
-    z: np.ndarray = np.clip(np.log(theta / low) / np.log(high / low), 1e-9, 1 - 1e-9).T
-    return z[:, np.random.default_rng(0).permutation(z.shape[1])]
-
-
-def run(path: Path, variant: str, searches: bool, hmc: dict[str, np.ndarray]) -> None:
+def run(path: Path, switches: Switches) -> None:
     """Four copies of three chains."""
-    switches = VARIANTS[variant]
     twin = reference_twin(5, VARIANTS[BASE_VARIANT])
-    seen = with_nbe(twin, switches)
-    data, _ = copies(twin, COPIES, seen)
+    data, _ = copies(twin, COPIES, with_nbe(twin, switches))
     clock = Clock()
-    z, attempts = searched(data.pixel(0), switches) if searches else (drawn(hmc, switches), 0)
+    z, attempts = searched(data.pixel(0), switches)
     wanted = COPIES * SETTINGS.chains
-    told = {"attempts": attempts, "found": z.shape[1]}
     if z.shape[1] < wanted:
-        save(path, told | {"cpu": clock.seconds()[0]})
-        return
+        sys.exit(
+            f"{path.stem}: {z.shape[1]} of {attempts} attempts keep the constraints, fewer than {wanted}"
+        )
     starts = jnp.asarray(z[:, :wanted].reshape(-1, COPIES, SETTINGS.chains).transpose(1, 0, 2))
     walk = ap_mcmc(reference_walk(switches), data, np.arange(COPIES), 0, SETTINGS, starts)
     theta = parameters_of_walk(walk.draws.u, switches)
     found = together([examine(theta, data, twin.axis, switches, coordinates=False)])
     save(
         path,
-        told
-        | {
+        {
+            "attempts": attempts,
+            "found": z.shape[1],
             "cpu": clock.seconds()[0],
             "acceptance": np.asarray(walk.draws.acceptance).tolist(),
             "rhat_log_density": walk.rhat.tolist(),
@@ -98,13 +82,11 @@ def run(path: Path, variant: str, searches: bool, hmc: dict[str, np.ndarray]) ->
 
 def summary(folder: Path, sensitivity: Path) -> None:
     """Convergence of every copy, and its quantiles beside those of HMC."""
-    for name, (variant, _) in UNITS.items():
+    for name, variant in UNITS.items():
         if (held := load(folder, name)) is None:
             continue
         told, arrays = held
         print(f"\n{name}: {told}")
-        if not arrays:
-            continue
         hmc = load(sensitivity, file_name(variant))
         if hmc is None:
             sys.exit(f"{sensitivity}: no {file_name(variant)}.npz; run benchmarks.fusion_sensitivity first")
@@ -144,23 +126,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("run", "summary"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("sensitivity", type=Path)
     parser.add_argument("units", nargs="*", default=list(UNITS), help=", ".join(UNITS))
+    parser.add_argument("--sensitivity", type=Path, default=Path("fusion-sensitivity"))
     asked = parser.parse_args()
     if asked.what == "summary":
         summary(asked.folder, asked.sensitivity)
         return
     keep_compiled()
     for name in asked.units:
-        variant, searches = UNITS[name]
         path = asked.folder / f"{name}.npz"
-        hmc = load(asked.sensitivity, file_name(variant))
-        if not searches and hmc is None:
-            sys.exit(
-                f"{asked.sensitivity}: no {file_name(variant)}.npz; run benchmarks.fusion_sensitivity first"
-            )
         if not path.exists():
-            run(path, variant, searches, hmc[1] if hmc else {})
+            run(path, VARIANTS[UNITS[name]])
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from talik.fusion.axis import Pixels
 from talik.fusion.coordinates import from_parameters
 from talik.fusion.de import DeSettings, de
 from talik.fusion.draws import Draws, of_rounds
-from talik.fusion.hmc import HmcSettings, draw_round, starts, warm_up
-from talik.fusion.infer import sample
+from talik.fusion.hmc import HmcSettings, draw_round, slower, starts, warm_up
+from talik.fusion.infer import LIMITS, sample
 from talik.fusion.nuts import NutsSettings, nuts
 from talik.fusion.observations import Observations
 from talik.fusion.posterior import (
@@ -136,9 +136,10 @@ def tuned_draws(
     number = np.array([1], np.uint32)
     step = jnp.asarray(np.array([0.1]))
     state, spent = warm_up(target, data, number, 0, jnp.asarray(u), jnp.asarray(factor), step, settings)
-    kept = []
+    kept, tuned = [], state.step
     for _ in range(rounds):
         state, made = draw_round(target, data, number, 0, state, settings)
+        state = slower(state, tuned, made.divergent / made.trajectories, LIMITS.divergent / 2)
         kept.append(made)
     return of_rounds(kept, 0.0, spent * settings.chains)
 
@@ -174,7 +175,7 @@ def run_nuts(path: Path) -> None:
     clock = Clock()
     particles = smc(target, data, numbers, 7, SmcSettings())
     u = starts(particles, 16, 0, numbers)
-    draws = nuts(target, data.pixel(0), u[:1], particles.factor[:1], 0, NutsSettings())
+    draws = nuts(target, data.pixel(0), u[:1], particles.factor[:1], 0, NutsSettings(draws=1000))
     seen = together([examine(draws.u, data.pixel(0), twin.axis, BASE)])
     _keep(path, draws, seen, clock)
 

@@ -24,6 +24,8 @@ GAMMA, DELAY, FORGETTING = 0.05, 10.0, 0.75
 """Of dual averaging (Hoffman and Gelman, 2014)."""
 RIDGE = 1e-6
 """Added to the variances of the metric, as a share of them."""
+SLOWER, LEAST_STEP = 0.7, 0.5
+"""What steps are multiplied by after a round in which too many trajectories failed, and least share of the tuned."""
 
 
 class HmcSettings(Frozen):
@@ -138,6 +140,15 @@ def draw_round(
         len(legs) * LEG * u.shape[3],
         int(sum(leg.gradients for leg in legs)),
     )
+
+
+def slower(state: HmcState, tuned: Array, share: Array, limit: float) -> HmcState:
+    """The state with smaller steps in the pixels where a `share` (pixel,) above `limit` of a round failed.
+
+    tuned : (pixel,), steps after the warm-up. Narrow places that few trajectories meet do not show in their acceptance.
+    """
+    small = jnp.maximum(SLOWER * state.step, LEAST_STEP * tuned)
+    return state._replace(step=jnp.where(share > limit, small, state.step))
 
 
 def _legs(iterations: int) -> int:

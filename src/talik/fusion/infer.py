@@ -20,7 +20,7 @@ from talik.fusion.de import DeSettings, de
 from talik.fusion.draws import Draws, Limits, Verdict, judge, of_rounds
 from talik.fusion.drivers import Drivers
 from talik.fusion.ensemble import Ensemble, derived_fluxes, systematic
-from talik.fusion.hmc import HmcSettings, HmcState, draw_round, starts, warm_up
+from talik.fusion.hmc import HmcSettings, HmcState, draw_round, slower, starts, warm_up
 from talik.fusion.nuts import NutsSettings, nuts
 from talik.fusion.observations import Observations
 from talik.fusion.parameters import N_PARAMETERS
@@ -168,9 +168,10 @@ def _hmc(
     tell(f"{want.chains} chains of each pixel warmed up")
     spent = sum(p.gradients for p in modes) * want.particles + gradients * want.chains
     reached = np.all([p.reached for p in modes], axis=0)
-    rounds, seen = [], []
+    rounds, seen, tuned = [], [], state.step
     for number in range(want.rounds):
         state, made = draw_round(target, data, numbers, options.seed, state, settings)
+        state = slower(state, tuned, made.divergent / made.trajectories, LIMITS.divergent / 2)
         rounds.append(made)
         seen.append(examine(np.asarray(made.u), data, axis, options.switches))
         found = _judged(of_rounds(rounds, time.monotonic() - begun, spent), together(seen), reached)
