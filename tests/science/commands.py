@@ -14,15 +14,30 @@ ROOT = Path(__file__).parents[2]
 
 def run_module(module: str, *args: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """`python -m module args` in a folder."""
-    env = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     return subprocess.run(
         [sys.executable, "-m", module, *args],
         cwd=folder,
-        env=env,
+        env=_environment(),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def started_module(module: str, *args: str, folder: Path = ROOT) -> subprocess.Popen[bytes]:
+    """The same, running in a process group of its own, and silent."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *args],
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
 
 
 def printed_json(module: str, *args: str) -> dict[str, Any]:
