@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -124,9 +125,14 @@ def run(path: Path, number: int) -> None:
     )
 
 
+def blocks(folder: Path) -> dict[int, tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    """What is told of the blocks that are done, and their arrays."""
+    return {k: one for k in range(PIXELS // BLOCK) if (one := load(folder, f"block-{k:02d}")) is not None}
+
+
 def summary(folder: Path) -> None:
     """Convergence, cost and memory; then regional sums under each assumption."""
-    held = {k: one for k in range(PIXELS // BLOCK) if (one := load(folder, f"block-{k:02d}")) is not None}
+    held = blocks(folder)
     print(f"{BLOCK * len(held)} of {PIXELS} pixels done")
     if not held:
         return
