@@ -30,7 +30,7 @@ from talik.fusion.coordinates import from_parameters
 from talik.fusion.de import DeSettings, de
 from talik.fusion.draws import Draws, of_rounds
 from talik.fusion.hmc import HmcSettings, draw_round, slower, starts, warm_up
-from talik.fusion.infer import LIMITS, sample
+from talik.fusion.infer import sample
 from talik.fusion.nuts import NutsSettings, nuts
 from talik.fusion.observations import Observations
 from talik.fusion.posterior import (
@@ -139,7 +139,7 @@ def tuned_draws(
     kept, tuned = [], state.step
     for _ in range(rounds):
         state, made = draw_round(target, data, number, 0, state, settings)
-        state = slower(state, tuned, made.divergent / made.trajectories, LIMITS.divergent / 2)
+        state = slower(state, tuned, made)
         kept.append(made)
     return of_rounds(kept, 0.0, spent * settings.chains)
 

@@ -30,7 +30,7 @@ PANELS = {
     "rh": "Rh, g C m⁻² year⁻¹",
     "mrt": "residence time, years",
 }
-AREA_NAMES = {"nee": "NEE", "gpp": "GPP", "rh": "Rh"}
+REGIONAL = {"nee": "NEE", "gpp": "GPP", "rh": "Rh"}
 
 
 def bar(ax: Axes, row: float, ends: np.ndarray, colour: str) -> None:
@@ -91,7 +91,7 @@ def region_figure(folder: Path) -> Figure:
     )
     with look():
         figure = Figure(figsize=(INCHES["wide"], 3.4), layout="constrained")
-        for ax, (name, label) in zip(figure.subplots(1, 3), AREA_NAMES.items(), strict=True):
+        for ax, (name, label) in zip(figure.subplots(1, 3), REGIONAL.items(), strict=True):
             k = SHOWN.index(name)
             low, middle, high = np.quantile(members[k], LIMITS, axis=1)
             for mask, colour, text in (

@@ -16,7 +16,7 @@ from talik.convergence import bulk_ess, rhat, tail_ess
 from talik.errors import ConfigError
 from talik.fusion.de import DeSettings, de
 from talik.fusion.draws import of_rounds
-from talik.fusion.hmc import HmcSettings, HmcState, draw_round, slower, starts, warm_up
+from talik.fusion.hmc import HmcSettings, HmcState, Round, draw_round, slower, starts, warm_up
 from talik.fusion.leapfrog import scattered
 from talik.fusion.nuts import NutsSettings, nuts
 from talik.fusion.smc import SmcSettings, smc
@@ -276,9 +276,10 @@ def test_steps_shrink_where_trajectories_failed_down_to_half_of_the_tuned():
     n = 2
     tuned = jnp.array([0.1, 0.1, 0.1])
     state = HmcState(jnp.zeros((3, n, 4)), jnp.broadcast_to(jnp.eye(n), (3, n, n)), tuned, jnp.int32(0))
-    steps = []
+    steps, none = [], jnp.zeros((3, 4, 1, n))
     for share in ([0.0, 0.01, 0.004], [0.002, 0.01, 0.001], [0.0, 0.01, 0.0]):
-        state = slower(state, tuned, jnp.array(share), 0.0025)
+        failed = 1000 * jnp.array(share)
+        state = slower(state, tuned, Round(none, none[..., 0], tuned, failed, 1000, 0))
         steps.append(np.asarray(state.step))
     np.testing.assert_allclose(steps, [[0.1, 0.07, 0.07], [0.1, 0.05, 0.07], [0.1, 0.05, 0.07]])
 

@@ -24,8 +24,10 @@ GAMMA, DELAY, FORGETTING = 0.05, 10.0, 0.75
 """Of dual averaging (Hoffman and Gelman, 2014)."""
 RIDGE = 1e-6
 """Added to the variances of the metric, as a share of them."""
+FAILURES = 0.0025
+"""Share of failed trajectories of a round, half of what draws may have, above which the next have smaller steps."""
 SLOWER, LEAST_STEP = 0.7, 0.5
-"""What steps are multiplied by after a round in which too many trajectories failed, and least share of the tuned."""
+"""What steps are multiplied by then, and their least share of what the warm-up tuned."""
 
 
 class HmcSettings(Frozen):
@@ -142,13 +144,13 @@ def draw_round(
     )
 
 
-def slower(state: HmcState, tuned: Array, share: Array, limit: float) -> HmcState:
-    """The state with smaller steps in the pixels where a `share` (pixel,) above `limit` of a round failed.
+def slower(state: HmcState, tuned: Array, made: Round) -> HmcState:
+    """The state with smaller steps in the pixels of which too many trajectories of a round failed.
 
     tuned : (pixel,), steps after the warm-up. Narrow places that few trajectories meet do not show in their acceptance.
     """
     small = jnp.maximum(SLOWER * state.step, LEAST_STEP * tuned)
-    return state._replace(step=jnp.where(share > limit, small, state.step))
+    return state._replace(step=jnp.where(made.divergent / made.trajectories > FAILURES, small, state.step))
 
 
 def _legs(iterations: int) -> int:

@@ -171,7 +171,7 @@ def _hmc(
     rounds, seen, tuned = [], [], state.step
     for number in range(want.rounds):
         state, made = draw_round(target, data, numbers, options.seed, state, settings)
-        state = slower(state, tuned, made.divergent / made.trajectories, LIMITS.divergent / 2)
+        state = slower(state, tuned, made)
         rounds.append(made)
         seen.append(examine(np.asarray(made.u), data, axis, options.switches))
         found = _judged(of_rounds(rounds, time.monotonic() - begun, spent), together(seen), reached)
