@@ -252,9 +252,12 @@ def test_results_do_not_depend_on_workers(tmp_path: Path):
 
 
 def test_dask_gives_the_same_bytes_even_if_a_worker_is_killed(
-    tmp_path: Path, dask_cluster: Callable[[], tuple[str, list[subprocess.Popen[bytes]]]]
+    tmp_path: Path,
+    dask_cluster: Callable[[], tuple[str, list[subprocess.Popen[bytes]]]],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """The first of two workers is killed when the first block is done."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # workers import `look`
     path = project(tmp_path, site_months(SITES))
     loaded = load_project(path)
     made = steps(loaded, settings_of(loaded), look)
