@@ -30,7 +30,7 @@ from talik.fusion.dependence import (
     independent_sums,
     local_field,
 )
-from talik.fusion.infer import infer_block
+from talik.fusion.infer import LIMITS, infer_block
 from talik.fusion.observations import Observations
 from talik.fusion.parameters import P
 from talik.fusion.posterior import block_data
@@ -50,7 +50,7 @@ from talik.rng import named_rng
 PIXELS, BLOCK, YEARS = 52, 4, 5
 TRIES, ATTEMPTS = 4000, 30
 SHOWN = ("nee", "gpp", "rh", "fire")
-LIMITS = (0.025, 0.5, 0.975)
+LEVELS = (0.025, 0.5, 0.975)
 CELL_M2 = 111_195.0**2
 """Of one degree at the equator."""
 
@@ -143,8 +143,12 @@ def summary(folder: Path) -> None:
         for name in next(iter(held.values()))[1]
     }
     cpu = np.array([told["cpu"] for told, _ in held.values()])
+    meets_t6 = np.maximum(arrays["rhat_parameters"], arrays["rhat_outputs"]) < LIMITS.rhat
+    meets_t6 &= np.minimum(arrays["ess_bulk"], arrays["ess_tail"]) > LIMITS.ess
+    meets_t6 &= arrays["divergences"] < LIMITS.divergent
     print(
-        f"T6 {arrays['converged'].mean():.2f}, map quality {arrays['map_quality'].mean():.2f}; "
+        f"T6 {meets_t6.mean():.2f}, after the hard constraints too {arrays['converged'].mean():.2f}, map quality "
+        f"{arrays['map_quality'].mean():.2f}; "
         f"CPU-s a pixel {cpu.sum() / BLOCK / len(held):.1f} ({cpu.min() / BLOCK:.1f} to {cpu.max() / BLOCK:.1f} by "
         f"block), compiling {sum(told['compiling'] for told, _ in held.values()):.0f}; "
         f"memory {max(told['memory_gb'] for told, _ in held.values()):.1f} GB"
@@ -154,7 +158,7 @@ def summary(folder: Path) -> None:
         print(f"{name}: least, median, largest {' '.join(f'{v:.4g}' for v in levels)}")
     for told, _ in held.values():
         for reason in filter(None, told["reasons"]):
-            print("  not T6:", reason[:200])
+            print("  not converged:", reason[:200])
     members, truth = arrays["members"], arrays["truth"]
     for k, name in enumerate(SHOWN):
         low, high = np.quantile(members[k], (0.025, 0.975), axis=1)
@@ -168,12 +172,12 @@ def summary(folder: Path) -> None:
     print(f"\nTg C a year of {len(lat)} cells of one degree: {' '.join(SHOWN)}")
     print("truth: " + " ".join(f"{v:.3g}" for v in (truth @ weights[0])))
     rng = np.random.default_rng(0)
-    show("common quantile", common_quantile(members, weights, LIMITS)[:, 0])
-    show("independent", np.quantile(independent_sums(members, weights, rng)[:, 0], LIMITS, axis=1).T)
+    show("common quantile", common_quantile(members, weights, LEVELS)[:, 0])
+    show("independent", np.quantile(independent_sums(members, weights, rng)[:, 0], LEVELS, axis=1).T)
     for length in LENGTHS_KM:
         drawn = copula_sums(members, weights, local_field(lat, lon, length), ALPHAS, rng)
         for alpha, one in zip(ALPHAS, drawn, strict=True):
-            show(f"{length:g} km, alpha {alpha:g}", np.quantile(one[:, 0], LIMITS, axis=1).T)
+            show(f"{length:g} km, alpha {alpha:g}", np.quantile(one[:, 0], LEVELS, axis=1).T)
 
 
 def show(name: str, limits: np.ndarray) -> None:

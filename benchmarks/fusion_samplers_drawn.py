@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmarks.fusion_region import LIMITS, SHOWN, blocks
+from benchmarks.fusion_region import LEVELS as ENDS
+from benchmarks.fusion_region import SHOWN, blocks
 from benchmarks.fusion_samplers import BASE, load
 from talik.fusion.agreement import LEVELS, quantiles
 from talik.fusion.posterior import block_data
@@ -93,7 +94,7 @@ def region_figure(folder: Path) -> Figure:
         figure = Figure(figsize=(INCHES["wide"], 3.4), layout="constrained")
         for ax, (name, label) in zip(figure.subplots(1, 3), REGIONAL.items(), strict=True):
             k = SHOWN.index(name)
-            low, middle, high = np.quantile(members[k], LIMITS, axis=1)
+            low, middle, high = np.quantile(members[k], ENDS, axis=1)
             for mask, colour, text in (
                 (converged, BLUE, "converged"),
                 (kept & ~converged, ORANGE, "good enough for a map"),
