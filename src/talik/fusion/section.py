@@ -44,7 +44,7 @@ CPU_BLOCK, GPU_BLOCK = 16, 512
 """Pixels sampled together: on a core more do not make a pixel cheaper, a GPU idles with few."""
 SECONDS_TO_COMPILE = 60.0
 LEAPFROGS, GRADIENTS_OF_A_PARTICLE = 50, 600
-"""Gradients of a draw (hmc), and of a particle of both tempered starts."""
+"""Gradients of a draw (hmc) with steps that failures made half as long, and of a particle of both tempered starts."""
 SECONDS_OF_A_GRADIENT = 36e-6 / 60
 """For each month, on one core: 16 chains of 2400 draws took 40 s a pixel with 60 months, other work beside."""
 BYTES_OF_A_WORKER = 1.0e9
