@@ -30,7 +30,7 @@ from talik.fusion.settings import Sampler
 from talik.fusion.twin import climate_drivers, without_values
 
 YEARS, TWINS = 2, 20
-SAMPLER = Sampler(chains=6, warmup=125, draws=125, rounds=1, particles=24)
+SAMPLER = Sampler(chains=4, warmup=125, draws=125, rounds=1, particles=24)
 RIGHT, WRONG = 2, 1
 """Blocks with errors assumed as they are, and half as large."""
 LONGER = SAMPLER.model_copy(update={"rounds": 2})

@@ -31,8 +31,8 @@ def test_twins_are_inside_their_intervals(found: Mapping[str, Any]) -> None:
     told = found["right"]["recovery"]
     assert 0.35 < told["inside 50 %"] < 0.65
     assert 0.80 < told["inside 90 %"] < 0.98
-    # short chains are worth some 60 draws, whose highest score is a 98 % quantile: 5 of 40 by chance in 1 of 2,000 runs
-    assert told["truth scores above the 99.9 % quantile of draws"] <= 4
+    # short chains are worth some 40 draws, whose highest score is a 98 % quantile: 6 of 40 by chance in 1 of 2,000 runs
+    assert told["truth scores above the 99.9 % quantile of draws"] <= 5
 
 
 @pytest.mark.parametrize("rank", range(10))
