@@ -26,12 +26,12 @@ from talik.report.style import BLUE, GREEN, GREY, INCHES, INK, ORANGE, RED, look
 UNITS = {"hmc-5": ("HMC", BLUE), "nuts-5": ("NUTS", GREEN), "de-5": ("differential evolution", ORANGE)}
 REFERENCE = ("AP-MCMC, the reference", RED)
 PANELS = {
-    "nee": "NEE, g C m⁻² year⁻¹",
+    "nee": "NEE, g C m⁻² year⁻¹, up positive",
     "gpp": "GPP, g C m⁻² year⁻¹",
     "rh": "Rh, g C m⁻² year⁻¹",
     "mrt": "residence time, years",
 }
-REGIONAL = {"nee": "NEE", "gpp": "GPP", "rh": "Rh"}
+REGIONAL = {"nee": "NEE, up positive", "gpp": "GPP", "rh": "Rh"}
 
 
 def bar(ax: Axes, row: float, ends: np.ndarray, colour: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from talik.convergence import bulk_ess
+from talik.errors import InputError
 from talik.fusion.ap_mcmc import ApMcmcSettings, Walk, agreeing, ap_mcmc, gelman_rubin, proposal_step
 
 SHORT = ApMcmcSettings(iterations=20_000, kept=1000, every=50, chains=4, drop=False, search=500, attempts=20)
@@ -92,3 +93,12 @@ def test_chains_are_dropped_until_the_others_agree():
 def test_gelman_rubin_by_hand():
     """Two chains of three draws: within 1, between means 0.5 (Gelman and Rubin, 1992)."""
     assert gelman_rubin(np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])) == pytest.approx(np.sqrt(2 / 3 + 0.5))
+
+
+def test_chains_that_are_given_starts_say_whether_the_constraints_hold_there():
+    data = (jnp.array([0.1]), jnp.array([0.3]))
+    starts = jnp.array([[[0.6, 0.1, 0.6, 0.6], [0.6, 0.6, 0.6, 0.2]]])
+    found = ap_mcmc(WALK, data, [3], 1, SHORT.model_copy(update={"iterations": 1000}), starts)
+    assert found.started.tolist() == [[True, False, True, False]]
+    with pytest.raises(InputError, match=r"starts have shape \(1, 2, 3\); expected .*\(1, 2, 4\)"):
+        ap_mcmc(WALK, data, [3], 1, SHORT, starts[..., :3])

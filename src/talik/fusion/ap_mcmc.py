@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from talik.config import Frozen
+from talik.errors import InputError
 from talik.fusion.draws import Draws
 from talik.fusion.target import Array, Density, fold, normals, pixel_keys, uniforms
 
@@ -126,6 +127,9 @@ def ap_mcmc(
     Random starts walk until the constraints hold (`find_starts`), or `starts` (pixel, n, chain) are given; a warm-up in
     flattened costs; the main phase from its best point. Proposals outside [0, 1] are rejected. Not to be used for
     inference: with its quirks it is not ergodic, and rarely converges.
+
+    Raises:
+        InputError: `starts` of another shape.
     """
     want = settings or ApMcmcSettings()
     begun = time.monotonic()
@@ -133,7 +137,12 @@ def ap_mcmc(
     if starts is None:
         z, started, evaluations = find_starts(walk, data, pixels, seed, want)
     else:
-        z, started, evaluations = starts, jnp.ones((starts.shape[0], starts.shape[2]), bool), 0.0
+        expected = (len(keys), walk.n, want.chains)
+        if starts.shape != expected:
+            raise InputError(
+                f"ap_mcmc: starts have shape {starts.shape}; expected (pixel, n, chain), {expected}."
+            )
+        z, started, evaluations = starts, jax.jit(walk.log_start)(starts, data) >= 0, float(want.chains)
     thin = max(1, want.iterations // want.kept)
     total = want.iterations // thin
     warm = int(want.warmup * total)
