@@ -1,0 +1,120 @@
+"""What a world is made of: one frozen value; everything random in it follows from its seed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from talik.config import Frozen
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Spread = Annotated[float, Field(ge=0.0)]
+
+
+class Grid(Frozen):
+    """Cells of the world, degrees."""
+
+    lat_step: Positive = 4.0
+    lon_step: Positive = 8.0
+    south: Annotated[float, Field(ge=40.0, le=70.0)] = 48.0
+    least_land: Share = 0.15
+    """Cells with less land are sea."""
+
+
+class ClimateSettings(Frozen):
+    """The parametric climate, and how years differ."""
+
+    warming_k_per_decade: float = 0.6
+    """Of the annual mean at 65 N over the years of the world."""
+    winter_sd_k: Spread = 2.0
+    summer_sd_k: Spread = 0.8
+    """Standard deviation of monthly anomalies of air temperature."""
+    rain_sd: Spread = 0.25
+    """The same of the logarithm of monthly precipitation."""
+    cloud_sd: Spread = 0.08
+    """The same of the clearness of the sky, as a share."""
+    length_km: Positive = 1500.0
+    """Distance over which anomalies fall to 1/e."""
+
+
+class Towers(Frozen):
+    """The network, and what a tower gets wrong."""
+
+    count: Annotated[int, Field(ge=4, le=5000)] = 110
+    placement: Literal["accessible", "random"] = "accessible"
+    """As the real network is, or by area alone."""
+    first_years: tuple[int, int] | None = None
+    """Years between which towers begin; all years of the world but the last three by default."""
+    mean_years: Positive = 6.0
+    """Mean length of a record."""
+    winter_gap: Share = 0.35
+    summer_gap: Share = 0.10
+    """Share of months without data."""
+    random_error: Spread = 4.0
+    """Standard deviation of monthly NEE, g C m-2 month-1, that does not grow with the flux."""
+    relative_error: Spread = 0.08
+    """And the part that does, of GPP and Reco."""
+    site_sd: Spread = 0.15
+    """Standard deviation of what a tower sees relative to its cell, the same in all months."""
+    night_bias: Spread = 0.05
+    """Standard deviation, over towers, of the share of Reco that goes missing."""
+
+
+class Ensemble(Frozen):
+    """Process models: the true one with other parameters, on coarser cells, under a climate with errors."""
+
+    models: Annotated[int, Field(ge=2, le=50)] = 4
+    parameter_sd: Spread = 0.15
+    """Standard deviation of the logarithm of each parameter around its published value; the truth is one such draw."""
+    climate_sd_k: Spread = 0.7
+    """Standard deviation of the bias of a model's air temperature."""
+    lat_step: Positive = 6.0
+    lon_step: Positive = 15.0
+
+
+class Inversions(Frozen):
+    """Inversions: the truth as seen through a kernel, a prior where it is not seen, and transport errors."""
+
+    systems: Annotated[int, Field(ge=2, le=50)] = 4
+    kernel_km: Positive = 1000.0
+    """Width of the smoothing kernel (standard deviation)."""
+    prior_weight: Share = 0.35
+    """Share of the prior in what an inversion says, where the network of the air is as good as on average."""
+    prior_bias: float = 0.0
+    """Mean error of all priors, as a share of gross primary production: a prior that is wrong for everyone."""
+    prior_sd: Spread = 0.05
+    """Standard deviation of the error of each prior, the same share."""
+    transport_sd: Spread = 0.15
+    """Standard deviation of the error of transport, as a share of the amplitude of the season."""
+
+
+class WorldSettings(Frozen):
+    """A world."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    first_year: Annotated[int, Field(ge=1900, le=2090)] = 1991
+    """First year of climate; the first ten are the loop of the spin-up."""
+    period: tuple[int, int] = (2001, 2015)
+    """Years in which anything is observed."""
+    grid: Grid = Grid()
+    climate: ClimateSettings = ClimateSettings()
+    towers: Towers = Towers()
+    ensemble: Ensemble = Ensemble()
+    inversions: Inversions = Inversions()
+
+    @model_validator(mode="after")
+    def _years(self) -> WorldSettings:
+        if self.period[1] < self.period[0] + 3:
+            raise ValueError(f"period {self.period}: expected four years at least")
+        if self.first_year > self.period[0] - 5:
+            raise ValueError(
+                f"first_year {self.first_year}: expected five years before {self.period[0]} at least"
+            )
+        return self
+
+    @property
+    def years(self) -> tuple[int, int]:
+        """First and last year of climate."""
+        return self.first_year, self.period[1]
