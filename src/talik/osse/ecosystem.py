@@ -18,7 +18,7 @@ from talik.tem.communities import Parameters as Plants
 from talik.tem.inputs import Climate, Columns, equilibrium_climate, parameters_of
 from talik.tem.output import Collected, month_seconds
 from talik.tem.run import model_settings
-from talik.tem.settings import ClimateFiles, Co2Files, Equilibrium, LandFiles, SoilHeat, SpinUp, TemSettings
+from talik.tem.settings import TemSettings
 
 Array = npt.NDArray[np.float64]
 
@@ -40,13 +40,16 @@ class Run:
 
 def short_settings(first_year: int) -> TemSettings:
     """Settings of all runs: phases as short as a world of some hundred cells needs."""
-    return TemSettings(
-        climate=ClimateFiles(files=("world",)),
-        co2=Co2Files(files=("world",)),
-        land=LandFiles(files=("world",)),
-        equilibrium=Equilibrium(climate=(first_year, first_year + 9)),
-        spin_up=SpinUp(years=100, climate=(first_year, first_year + 9), soil_drift_k=0.05),
-        soil_heat=SoilHeat(years=100, drift_k_per_year=0.05),
+    loop = [first_year, first_year + 9]
+    return TemSettings.model_validate(
+        {
+            "climate": {"files": ("world",)},
+            "co2": {"files": ("world",)},
+            "land": {"files": ("world",)},
+            "equilibrium": {"climate": loop, "years": 400, "newton_steps": 15},
+            "spin_up": {"years": 60, "climate": loop, "soil_drift_k": 0.05},
+            "soil_heat": {"years": 60, "drift_k_per_year": 0.05},
+        }
     )
 
 
