@@ -86,7 +86,7 @@ class Land:
         """Number of cells."""
         return int(self.lat.size)
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> Land:
+    def where(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Land:
         """Some of the cells."""
         held = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "grid"}
         return Land(self.grid, **{name: values[keep] for name, values in held.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from talik.osse.fields import smooth_fields, smooth_series
 from talik.osse.geography import Land, make_land, world_grid
 from talik.osse.settings import WorldSettings
 from talik.osse.weather import Weather, make_weather
+from talik.regions import LatLonGrid
 from talik.rng import named_rng
 from talik.tem.output import month_seconds
 
 Array = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 
 TRUTH = "truth"
 KEPT = (
@@ -31,8 +33,8 @@ KEPT = (
 """What is kept of the process model."""
 SOIL_LAYERS = 6
 """Of soil temperature, from the surface."""
-HALVES = ("west", "east")
-"""Units in which the process model runs."""
+_PARTS = 3
+"""Blocks that the cells of the truth make."""
 _YEAR_S = 365.25 * 86400.0
 
 _HETEROGENEITY = 0.15
@@ -74,11 +76,15 @@ def model_names(settings: WorldSettings) -> tuple[str, ...]:
     return tuple(f"model-{i + 1}" for i in range(settings.ensemble.models))
 
 
+def model_grid(settings: WorldSettings) -> LatLonGrid:
+    """The coarse cells of the process models."""
+    return world_grid(settings, settings.ensemble.lat_step, settings.ensemble.lon_step)
+
+
 def runs_of(settings: WorldSettings) -> dict[str, Run]:
     """The truth and each model, as runs of the process model."""
-    fine, coarse = make_land(settings), None
-    out = {TRUTH: _run(settings, TRUTH, fine, 0.0)}
-    coarse = make_land(settings, world_grid(settings, settings.ensemble.lat_step, settings.ensemble.lon_step))
+    out = {TRUTH: _run(settings, TRUTH, make_land(settings), 0.0)}
+    coarse = make_land(settings, model_grid(settings))
     for name in model_names(settings):
         bias = named_rng(settings.seed, f"osse/{name}/climate").normal(0.0, settings.ensemble.climate_sd_k)
         out[name] = _run(settings, name, coarse, float(bias))
@@ -97,40 +103,75 @@ def _run(settings: WorldSettings, name: str, land: Land, bias_k: float) -> Run:
     return Run(land, warmer, factors)
 
 
-def write_half(out: Path, settings: WorldSettings, half: str) -> None:
-    """Run the process model for half of the cells of the truth and of every model; one file, cells of all in a row."""
+def block_names(settings: WorldSettings) -> tuple[str, ...]:
+    """Units in which the process model runs for all cells of the truth and of the models."""
+    return tuple(f"cells-{i}" for i in range(len(_blocks(_sizes(settings)))))
+
+
+def write_block(out: Path, settings: WorldSettings, unit: str) -> None:
+    """Run the process model for some of the cells of the truth and of the models; one file, the cells in a row."""
     runs = runs_of(settings)
-    parts = {name: _half_of(run, half) for name, run in runs.items()}
-    found = simulate(list(parts.values()))
+    block = _blocks({name: run.land.size for name, run in runs.items()})[block_names(settings).index(unit)]
+    parts = [_part(runs[name], cells) for name, cells in _filled(block, columns_of_a_block(settings))]
+    found = simulate(parts)[: len(block)]
     first, last = settings.period
     whole = xr.concat(found, dim="cell", data_vars="minimal", coords="minimal", compat="override", join="override")
     whole = whole[list(KEPT)].isel(depth=slice(0, SOIL_LAYERS))
     whole = whole.sel(time=slice(str(first), str(last)), year=slice(first, last))
-    whole["run"] = ("cell", np.repeat(list(parts), [part.land.size for part in parts.values()]))
+    whole["run"] = ("cell", np.repeat([name for name, _ in block], [cells.size for _, cells in block]))
     whole.to_netcdf(out, engine="netcdf4", encoding={n: {"zlib": True, "complevel": 1} for n in KEPT})
 
 
-def _half_of(run: Run, half: str) -> Run:
-    """Every other cell, so that both halves take the same time."""
-    keep = np.arange(run.land.size) % 2 == HALVES.index(half)
-    return Run(run.land.where(keep), run.weather.where(keep), {n: v[keep] for n, v in run.factors.items()})
+def columns_of_a_block(settings: WorldSettings) -> int:
+    """Cells that run together: a third of the truth's. What was compiled for it serves `talik tem run` in such blocks."""
+    return -(-_sizes(settings)[TRUTH] // _PARTS)
 
 
-def joined(halves: Sequence[Path], name: str) -> xr.Dataset:
-    """The cells of one run from both files of `write_half`, in the order of its land; files in the order of `HALVES`."""
+def _sizes(settings: WorldSettings) -> dict[str, int]:
+    fine, coarse = (make_land(settings, grid) for grid in (None, model_grid(settings)))
+    cells = {name: int((~coarse.ice).sum()) for name in model_names(settings)}
+    return {TRUTH: int((~fine.ice).sum()), **cells}
+
+
+def _blocks(sizes: Mapping[str, int]) -> list[list[tuple[str, Int64]]]:
+    """For each block its runs and their cells. The last is filled up with cells that it has already: all blocks have the
+    same number of columns, so that the model is compiled once."""
+    size = -(-sizes[TRUTH] // _PARTS)
+    all_cells = [(name, i) for name, cells in sizes.items() for i in range(cells)]
+    out = []
+    for start in range(0, len(all_cells), size):
+        held = all_cells[start : start + size]
+        names = list(dict.fromkeys(name for name, _ in held))
+        out.append([(name, np.array([i for of, i in held if of == name])) for name in names])
+    return out
+
+
+def _filled(block: Sequence[tuple[str, Int64]], size: int) -> list[tuple[str, Int64]]:
+    """A block with its first cells once more at the end, to `size` cells."""
+    missing = size - sum(cells.size for _, cells in block)
+    name, cells = block[0]
+    return [*block, (name, np.resize(cells, missing))] if missing else list(block)
+
+
+def _part(run: Run, cells: Int64) -> Run:
+    return Run(run.land.where(cells), run.weather.where(cells), {n: v[cells] for n, v in run.factors.items()})
+
+
+def joined(blocks: Sequence[Path], name: str) -> xr.Dataset:
+    """The cells of one run from the files of `write_block`, in the order of `block_names`: the order of its land."""
     parts = []
-    for path in halves:
+    for path in blocks:
         with xr.open_dataset(path, engine="netcdf4") as held:
-            parts.append(held.isel(cell=np.flatnonzero(held["run"].values == name)).drop_vars("run").load())
-    whole = xr.concat(parts, dim="cell", data_vars="minimal", coords="minimal", compat="override", join="override")
-    place = np.concatenate([np.arange(part.sizes["cell"]) * 2 + i for i, part in enumerate(parts)])
-    return whole.isel(cell=np.argsort(place))
+            mine = np.flatnonzero(held["run"].values == name)
+            if mine.size:
+                parts.append(held.isel(cell=mine).drop_vars("run").load())
+    return xr.concat(parts, dim="cell", data_vars="minimal", coords="minimal", compat="override", join="override")
 
 
-def write_nature(out: Path, settings: WorldSettings, halves: Sequence[Path]) -> None:
+def write_nature(out: Path, settings: WorldSettings, blocks: Sequence[Path]) -> None:
     """The truth: the process model, less what burns, and fire, methane and inland waters beside it."""
     run = _run(settings, TRUTH, make_land(settings), 0.0)
-    months = joined(halves, TRUTH)
+    months = joined(blocks, TRUTH)
     weather = run.weather.of_years(*settings.period)
     community = communities_of(run.weather, run.land)
     fire, expected = fires(settings, run.land, weather, community)

@@ -70,8 +70,8 @@ class Ensemble(Frozen):
     """Standard deviation of the logarithm of each parameter around its published value; the truth is one such draw."""
     climate_sd_k: Spread = 0.7
     """Standard deviation of the bias of a model's air temperature."""
-    lat_step: Positive = 6.0
-    lon_step: Positive = 15.0
+    lat_step: Positive = 9.0
+    lon_step: Positive = 20.0
 
 
 class Inversions(Frozen):

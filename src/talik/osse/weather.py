@@ -42,7 +42,7 @@ class Weather:
         """Every year."""
         return range(self.first_year, self.first_year + self.co2.size)
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> Weather:
+    def where(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Weather:
         """Some of the cells."""
         held = (x[:, keep] for x in (self.tas, self.pr, self.rsds, self.vpd))
         return Weather(self.first_year, *held, self.co2)
