@@ -1,0 +1,56 @@
+"""The truth by region, gas and process: what a budget of the world should say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from talik.errors import InputError
+from talik.files import write_text
+from talik.flux.units import units_of
+from talik.osse.nature import Nature
+from talik.regions import sectors
+from talik.regions.named import DOMAIN
+from talik.sources.table_file import read_table
+from talik.tem.output import month_seconds
+
+COLUMNS = ("region", "gas", "process", "year", "tg")
+"""`tg` is Tg of the element a year, release to the atmosphere positive."""
+_KG_TO_TG = 1e-9
+_FLUXES = (
+    ("CO2", "vegetation_soil", "nee"),
+    ("CO2", "fire", "fFire"),
+    ("CO2", "inland_waters", "water"),
+    ("CH4", "vegetation_soil", "fch4"),
+    ("CH4", "inland_waters", "fch4_lake"),
+)
+"""Gas, process of `talik.posts.post.PROCESSES`, and variable of `Nature.months`; `fch4` less that of lakes."""
+
+
+def components(nature: Nature) -> pd.DataFrame:
+    """Rows of `COLUMNS` for the whole world (`domain`) and its sectors."""
+    land = nature.land
+    shares = sectors(land.grid).to_numpy()[:, land.row, land.column]
+    regions = {DOMAIN: np.ones(land.size), **dict(zip(map(str, sectors(land.grid)["region"].values), shares, strict=True))}
+    years = list(nature.weather.years)
+    seconds = np.concatenate([month_seconds(year) for year in years])
+    rows = []
+    for gas, process, name in _FLUXES:
+        flux = nature.months[name].to_numpy()
+        if name == "fch4":
+            flux = flux - nature.months["fch4_lake"].to_numpy()
+        for region, share in regions.items():
+            months = (flux * share * land.land_area_m2).sum(axis=1) * seconds * _KG_TO_TG
+            rows += [
+                (region, gas, process, year, float(tg))
+                for year, tg in zip(years, months.reshape(-1, 12).sum(axis=1), strict=True)
+            ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def write_components(out: Path, nature: Nature) -> None:
+    """`components` as CSV."""
+    write_text(out, components(nature).to_csv(index=False, float_format="%.9g", lineterminator="\n"))
