@@ -244,16 +244,26 @@ def without_burnt(months: xr.Dataset, burnt: Array) -> xr.Dataset:
 
 
 def methane(settings: WorldSettings, land: Land, months: xr.Dataset) -> Array:
-    """(time, cell) kg C m-2 s-1 of land: wetlands by soil temperature, lakes without ice, uptake of dry soil in summer."""
+    """(time, cell) kg C m-2 s-1 of land: the densities of wetlands, lakes and dry soil times their shares."""
+    of = methane_densities(settings, land, months)
+    dry = 1.0 - land.wetland - land.lake
+    return land.wetland * of["wetland"] + land.lake * of["lake"] + dry * of["dry"]
+
+
+def methane_densities(settings: WorldSettings, land: Land, months: xr.Dataset) -> dict[str, Array]:
+    """(time, cell) kg C m-2 s-1 up, of `wetland` by soil temperature, of `lake` without ice, of `dry` soil, which takes
+    up some in summer."""
     rng = named_rng(settings.seed, "osse/truth/methane")
     rate = _CH4_AT_10C * float(np.exp(rng.normal(0.0, 0.25)))
     place = np.exp(0.3 * smooth_fields(settings.seed, ("methane",), land.lat, land.lon, length_km=900.0)["methane"])
     soil = months["tsl"].isel(depth=slice(0, 3)).mean("depth").to_numpy()
     thawed = np.clip((soil + 0.5) / 1.0, 0.02, 1.0)
-    wet = land.wetland * place * rate * _CH4_Q10 ** ((soil - 10.0) / 10.0) * thawed
-    dry = (1.0 - land.wetland - land.lake) * _CH4_UPTAKE * (soil > 2.0)
-    lakes = land.lake * _CH4_LAKE * (soil > 0.0)
-    return (wet + lakes - dry) / (_YEAR_S / 12.0)
+    month = _YEAR_S / 12.0
+    return {
+        "wetland": place * rate * _CH4_Q10 ** ((soil - 10.0) / 10.0) * thawed / month,
+        "dry": -_CH4_UPTAKE * (soil > 2.0) / month,
+        "lake": _CH4_LAKE * (soil > 0.0) / month,
+    }
 
 
 def water_carbon(settings: WorldSettings, land: Land, weather: Weather) -> Array:

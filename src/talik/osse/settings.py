@@ -60,6 +60,14 @@ class Towers(Frozen):
     """Standard deviation of what a tower sees relative to its cell, the same in all months."""
     night_bias: Spread = 0.05
     """Standard deviation, over towers, of the share of Reco that goes missing."""
+    wetland_gpp: Positive = 0.9
+    """GPP of the wetland of a cell over that of its cell, before both parts are scaled to keep the mean of the cell."""
+    wetland_reco: Positive = 0.85
+    """The same of Reco, which wet ground slows more: a tower on wetland sees more uptake than its cell has."""
+    ch4_share: Share = 1 / 3
+    """Share of towers that measure methane."""
+    ch4_error: Spread = 0.25
+    """Standard deviation of monthly methane relative to the flux."""
 
 
 class Ensemble(Frozen):
@@ -90,6 +98,21 @@ class Inversions(Frozen):
     """Standard deviation of the error of transport, as a share of the amplitude of the season."""
 
 
+class Maps(Frozen):
+    """Errors of maps and products."""
+
+    ndvi_sd: Spread = 0.03
+    """Standard deviation of monthly NDVI, and again of its bias from place to place."""
+    soil_carbon_sd: Spread = 0.3
+    """Standard deviation of the logarithm of mapped soil carbon, smooth in space."""
+    permafrost_sd: Spread = 0.5
+    """The same of the odds of permafrost."""
+    cover_sd: Spread = 0.15
+    """The same of the area of a land-cover class in a cell, half of it common to all cells."""
+    fire_sd: Spread = 0.2
+    """The same of the emissions of fires, by sector and year."""
+
+
 class WorldSettings(Frozen):
     """A world."""
 
@@ -103,6 +126,7 @@ class WorldSettings(Frozen):
     towers: Towers = Towers()
     ensemble: Ensemble = Ensemble()
     inversions: Inversions = Inversions()
+    maps: Maps = Maps()
 
     @model_validator(mode="after")
     def _years(self) -> WorldSettings:
