@@ -6,15 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from talik.errors import InputError
 from talik.files import write_text
-from talik.flux.units import units_of
-from talik.osse.nature import Nature
+from talik.osse.nature import Nature, methane_densities
 from talik.regions import sectors
 from talik.regions.named import DOMAIN
-from talik.sources.table_file import read_table
 from talik.tem.output import month_seconds
 
 COLUMNS = ("region", "gas", "process", "year", "tg")
@@ -25,23 +21,25 @@ _FLUXES = (
     ("CO2", "fire", "fFire"),
     ("CO2", "inland_waters", "water"),
     ("CH4", "vegetation_soil", "fch4"),
-    ("CH4", "inland_waters", "fch4_lake"),
+    ("CH4", "inland_waters", "lakes"),
 )
-"""Gas, process of `talik.posts.post.PROCESSES`, and variable of `Nature.months`; `fch4` less that of lakes."""
+"""Gas, process of `talik.posts.post.PROCESSES`, and variable of `Nature.months`; `fch4` less that of `lakes`."""
 
 
 def components(nature: Nature) -> pd.DataFrame:
     """Rows of `COLUMNS` for the whole world (`domain`) and its sectors."""
     land = nature.land
     shares = sectors(land.grid).to_numpy()[:, land.row, land.column]
-    regions = {DOMAIN: np.ones(land.size), **dict(zip(map(str, sectors(land.grid)["region"].values), shares, strict=True))}
+    names = [str(name) for name in sectors(land.grid)["region"].values]
+    regions = {DOMAIN: np.ones(land.size), **dict(zip(names, shares, strict=True))}
     years = list(nature.weather.years)
     seconds = np.concatenate([month_seconds(year) for year in years])
     rows = []
+    lakes = land.lake * methane_densities(nature.settings, land, nature.months)["lake"]
     for gas, process, name in _FLUXES:
-        flux = nature.months[name].to_numpy()
+        flux = lakes if name == "lakes" else nature.months[name].to_numpy()
         if name == "fch4":
-            flux = flux - nature.months["fch4_lake"].to_numpy()
+            flux = flux - lakes
         for region, share in regions.items():
             months = (flux * share * land.land_area_m2).sum(axis=1) * seconds * _KG_TO_TG
             rows += [

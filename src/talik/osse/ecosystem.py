@@ -25,8 +25,8 @@ Array = npt.NDArray[np.float64]
 VEGETATION_TYPES = {"alpine_tundra_polar_desert": 2, "wet_tundra": 3, "boreal_forest": 4, "grassland": 12}
 """TEM type of the communities that a world has."""
 PERTURBED = ("cmax", "krb", "kd", "cfall", "log_rhq10")
-"""What differs between the truth and the models: productivity, maintenance respiration, decomposition, litterfall, and how
-decomposition follows temperature."""
+"""What differs between the truth and the models: productivity, maintenance respiration, decomposition, litterfall, and
+how decomposition follows temperature."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ def short_settings(first_year: int) -> TemSettings:
 
 
 def communities_of(weather: Weather, land: Land) -> list[str]:
-    """The community of each cell: tundra where July stays below 10.5 degC, polar desert below 5, grass where it is dry."""
+    """The community of each cell: tundra where July is below 10.5 degC, polar desert below 5, grass where it is dry."""
     months = weather.tas.reshape(-1, 12, land.size).mean(axis=0)
     july, rain = months[6], weather.pr.reshape(-1, 12, land.size).mean(axis=0).sum(axis=0)
     tundra = np.where(july < 5.0, "alpine_tundra_polar_desert", "wet_tundra")

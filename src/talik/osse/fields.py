@@ -20,8 +20,8 @@ def smooth_fields(
 ) -> dict[str, Array]:
     """Named fields (point,) of mean 0 and variance 1 with covariance exp(-d2 / (2 length2)), d the chord in km.
 
-    Each is a sum of random plane waves in space, looked at on the sphere (random Fourier features, Rahimi and Recht 2007),
-    so that a point has the same value on every grid.
+    Each is a sum of random plane waves in space, looked at on the sphere (random Fourier features, Rahimi and Recht
+    2007), so that a point has the same value on every grid.
     """
     at = unit_vectors(lat, lon) * RADIUS_KM
     return {name: _waves(named_rng(seed, f"osse/{name}"), at, length_km, 1)[:, 0] for name in names}

@@ -1,7 +1,7 @@
 """Land of a world: coasts from the shipped polygons; relief, soils, vegetation, wetlands and lakes from formulas.
 
-Relief and lowlands are a few bumps where the Arctic has its mountains and its great wetlands, so that the world looks like
-the Arctic without holding any of its data. Soils, and what makes cells of one climate differ, are smooth random fields.
+Relief and lowlands are a few bumps where the Arctic has its mountains and its great wetlands: the world looks like the
+Arctic and holds none of its data. Soils, and what makes cells of one climate differ, are smooth random fields.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Int64 = npt.NDArray[np.int64]
 
 TRUTH = "truth"
 KEPT = (
-    "nee", "gpp", "reco", "ra", "rh", "npp", "nep", "cVeg", "cSoil", "mrso", "snw", "thawDepth", "tsl",
+    "nee", "gpp", "reco", "ra", "rh", "npp", "nep", "cVeg", "cSoil", "evspsbl", "mrso", "snw", "thawDepth", "tsl",
     "permafrostFraction", "activeLayerThickness",
 )  # fmt: skip
 """What is kept of the process model."""
@@ -81,6 +81,12 @@ def model_grid(settings: WorldSettings) -> LatLonGrid:
     return world_grid(settings, settings.ensemble.lat_step, settings.ensemble.lon_step)
 
 
+def model_land(settings: WorldSettings) -> Land:
+    """The cells of the process models that are no ice."""
+    land = make_land(settings, model_grid(settings))
+    return land.where(~land.ice)
+
+
 def runs_of(settings: WorldSettings) -> dict[str, Run]:
     """The truth and each model, as runs of the process model."""
     out = {TRUTH: _run(settings, TRUTH, make_land(settings), 0.0)}
@@ -99,7 +105,9 @@ def _run(settings: WorldSettings, name: str, land: Land, bias_k: float) -> Run:
     factors = {p: np.full(land.size, float(np.exp(rng.normal(0.0, sd)))) for p in PERTURBED}
     if name == TRUTH:
         factors["cmax"] = factors["cmax"] * np.exp(_HETEROGENEITY * land.latent)
-    warmer = Weather(weather.first_year, weather.tas + bias_k, weather.pr, weather.rsds, weather.vpd, weather.co2)
+    warmer = Weather(
+        weather.first_year, weather.tas + bias_k, weather.pr, weather.rsds, weather.vpd, weather.co2
+    )
     return Run(land, warmer, factors)
 
 
@@ -115,7 +123,9 @@ def write_block(out: Path, settings: WorldSettings, unit: str) -> None:
     parts = [_part(runs[name], cells) for name, cells in _filled(block, columns_of_a_block(settings))]
     found = simulate(parts)[: len(block)]
     first, last = settings.period
-    whole = xr.concat(found, dim="cell", data_vars="minimal", coords="minimal", compat="override", join="override")
+    whole = xr.concat(
+        found, dim="cell", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
     whole = whole[list(KEPT)].isel(depth=slice(0, SOIL_LAYERS))
     whole = whole.sel(time=slice(str(first), str(last)), year=slice(first, last))
     whole["run"] = ("cell", np.repeat([name for name, _ in block], [cells.size for _, cells in block]))
@@ -123,7 +133,8 @@ def write_block(out: Path, settings: WorldSettings, unit: str) -> None:
 
 
 def columns_of_a_block(settings: WorldSettings) -> int:
-    """Cells that run together: a third of the truth's. What was compiled for it serves `talik tem run` in such blocks."""
+    """Cells that run together: a third of the truth's. What was compiled for it serves `talik tem run` with such blocks
+    too."""
     return -(-_sizes(settings)[TRUTH] // _PARTS)
 
 
@@ -134,8 +145,8 @@ def _sizes(settings: WorldSettings) -> dict[str, int]:
 
 
 def _blocks(sizes: Mapping[str, int]) -> list[list[tuple[str, Int64]]]:
-    """For each block its runs and their cells. The last is filled up with cells that it has already: all blocks have the
-    same number of columns, so that the model is compiled once."""
+    """For each block its runs and their cells. The last is filled up with cells that it has already: all have the same
+    number of columns, so that the model is compiled once."""
     size = -(-sizes[TRUTH] // _PARTS)
     all_cells = [(name, i) for name, cells in sizes.items() for i in range(cells)]
     out = []
@@ -165,7 +176,9 @@ def joined(blocks: Sequence[Path], name: str) -> xr.Dataset:
             mine = np.flatnonzero(held["run"].values == name)
             if mine.size:
                 parts.append(held.isel(cell=mine).drop_vars("run").load())
-    return xr.concat(parts, dim="cell", data_vars="minimal", coords="minimal", compat="override", join="override")
+    return xr.concat(
+        parts, dim="cell", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
 
 
 def write_nature(out: Path, settings: WorldSettings, blocks: Sequence[Path]) -> None:
@@ -179,7 +192,9 @@ def write_nature(out: Path, settings: WorldSettings, blocks: Sequence[Path]) -> 
     months["fFire"] = (("time", "cell"), fire)
     months["fch4"] = (("time", "cell"), methane(settings, run.land, months))
     months["water"] = (("time", "cell"), water_carbon(settings, run.land, weather))
-    months.to_netcdf(out, engine="netcdf4", encoding={n: {"zlib": True, "complevel": 1} for n in months.data_vars})
+    months.to_netcdf(
+        out, engine="netcdf4", encoding={n: {"zlib": True, "complevel": 1} for n in months.data_vars}
+    )
 
 
 def read_nature(path: Path, settings: WorldSettings) -> Nature:
@@ -192,7 +207,10 @@ def read_nature(path: Path, settings: WorldSettings) -> Nature:
     land = whole.where(~whole.ice)
     with xr.open_dataset(path, engine="netcdf4") as held:
         months = held.load()
-    if months.sizes["cell"] != land.size or months.sizes["year"] != settings.period[1] - settings.period[0] + 1:
+    if (
+        months.sizes["cell"] != land.size
+        or months.sizes["year"] != settings.period[1] - settings.period[0] + 1
+    ):
         raise InputError(
             f"{path}: holds {months.sizes['cell']} cells and {months.sizes['year']} years; this world has {land.size} "
             f"cells and {settings.period[0]}-{settings.period[1]}. Make the world again."
@@ -211,8 +229,8 @@ def fires(
 ) -> tuple[Array, Array]:
     """Emissions (time, cell) and their mean over all years that could be (cell,), kg C m-2 s-1 of land.
 
-    The area that burns in a year is its mean times a lognormal factor, smooth in space, and goes with how dry the summer's
-    air is; it burns from June to August. Tundra burns rarely, polar desert not at all.
+    The area that burns in a year is its mean times a lognormal factor, smooth in space, times how dry the summer's air
+    is beside the mean; it burns from June to August. Tundra burns rarely, polar desert not at all.
     """
     years = len(weather.years)
     burnt = np.array([_BURNT_A_YEAR.get(name, 0.0) for name in community])
@@ -228,10 +246,10 @@ def fires(
 
 
 def without_burnt(months: xr.Dataset, burnt: Array) -> xr.Dataset:
-    """Ecosystem fluxes where what burns in the long run is not respired; burnt : (cell,), kg C m-2 s-1, all months alike.
+    """Ecosystem fluxes where what burns in the long run is not respired; burnt : (cell,), kg C m-2 s-1.
 
-    It is taken off soil respiration by the share of each month, so that land with fire gains between fires what it loses
-    in them.
+    It is taken off soil respiration by the share of each month, so that land with fire gains between fires what it
+    loses in them.
     """
     out = months.copy()
     rh = months["rh"].to_numpy()
@@ -255,7 +273,9 @@ def methane_densities(settings: WorldSettings, land: Land, months: xr.Dataset) -
     up some in summer."""
     rng = named_rng(settings.seed, "osse/truth/methane")
     rate = _CH4_AT_10C * float(np.exp(rng.normal(0.0, 0.25)))
-    place = np.exp(0.3 * smooth_fields(settings.seed, ("methane",), land.lat, land.lon, length_km=900.0)["methane"])
+    place = np.exp(
+        0.3 * smooth_fields(settings.seed, ("methane",), land.lat, land.lon, length_km=900.0)["methane"]
+    )
     soil = months["tsl"].isel(depth=slice(0, 3)).mean("depth").to_numpy()
     thawed = np.clip((soil + 0.5) / 1.0, 0.02, 1.0)
     month = _YEAR_S / 12.0

@@ -1,7 +1,7 @@
 """A parametric climate of the north: seasons, continentality, warming, and years that differ. All of it is made up.
 
-The formulas give what an atlas shows to a few degrees: July near 10 degC at the treeline, January below -35 degC in eastern
-Siberia, mild winters in Norway, little rain in the far north. They are no model of the atmosphere.
+The formulas give what an atlas shows to a few degrees: July near 10 degC at the treeline, January below -35 degC in
+eastern Siberia, mild winters in Norway, little rain in the far north. They are no model of the atmosphere.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _PERSISTENCE = 0.35
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weather:
-    """Months of cells (12 * year, cell): air temperature (degC), precipitation (mm month-1), short-wave radiation (W m-2),
-    vapour pressure deficit (kPa); carbon dioxide (year,), ppm; the first year."""
+    """Months of cells (12 * year, cell): air temperature (degC), precipitation (mm month-1), short-wave radiation
+    (W m-2), vapour pressure deficit (kPa); carbon dioxide (year,), ppm; the first year."""
 
     first_year: int
     tas: Array
@@ -104,7 +104,7 @@ def normal_precipitation(land: Land) -> Array:
 
 
 def normal_radiation(land: Land) -> Array:
-    """(12, cell) W m-2: the sun above the air (daily mean, middle of the month) through a sky that is clearer inland."""
+    """(12, cell) W m-2: the sun above the air (daily mean, middle of the month) through a sky, clearer inland."""
     day = 30.4 * (_MONTH + 0.5)
     declination = np.radians(-23.44) * np.cos(2 * np.pi * (day + 10.0) / 365.25)
     distance = 1.0 + 0.033 * np.cos(2 * np.pi * day / 365.25)
@@ -125,7 +125,7 @@ def saturation_kpa(celsius: Array) -> Array:
 def carbon_dioxide(year: npt.ArrayLike) -> Array:
     """ppm in a year: 355.5 in 1991, 2.6 ppm a year faster and faster to 425 in 2025, as observed to 1 ppm."""
     t = np.asarray(year, float) - 1991.0
-    return 355.5 + 1.45 * t + 0.0175 * t**2
+    return np.asarray(355.5 + 1.45 * t + 0.0175 * t**2)
 
 
 def persistent(steps: Array) -> Array:
