@@ -44,14 +44,14 @@ class Weather:
 
     def where(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Weather:
         """Some of the cells."""
-        held = (x[:, keep] for x in (self.tas, self.pr, self.rsds, self.vpd))
-        return Weather(self.first_year, *held, self.co2)
+        tas, pr, rsds, vpd = (x[:, keep] for x in (self.tas, self.pr, self.rsds, self.vpd))
+        return Weather(self.first_year, tas, pr, rsds, vpd, self.co2)
 
     def of_years(self, first: int, last: int) -> Weather:
         """The same for some of the years."""
         start, stop = 12 * (first - self.first_year), 12 * (last - self.first_year + 1)
-        held = (x[start:stop] for x in (self.tas, self.pr, self.rsds, self.vpd))
-        return Weather(first, *held, self.co2[start // 12 : stop // 12])
+        tas, pr, rsds, vpd = (x[start:stop] for x in (self.tas, self.pr, self.rsds, self.vpd))
+        return Weather(first, tas, pr, rsds, vpd, self.co2[start // 12 : stop // 12])
 
 
 def make_weather(settings: WorldSettings, land: Land) -> Weather:
@@ -112,7 +112,7 @@ def normal_radiation(land: Land) -> Array:
     half_day = np.arccos(np.clip(-np.tan(phi) * np.tan(delta), -1.0, 1.0))
     sun = half_day * np.sin(phi) * np.sin(delta) + np.cos(phi) * np.cos(delta) * np.sin(half_day)
     above = _SOLAR_W_M2 / np.pi * distance[:, None] * np.clip(sun, 0.0, None)
-    return above * (0.42 + 0.10 * land.continentality)
+    return np.asarray(above * (0.42 + 0.10 * land.continentality))
 
 
 def saturation_kpa(celsius: Array) -> Array:
