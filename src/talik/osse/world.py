@@ -19,6 +19,8 @@ CELLS, NATURE, FILES, OBSERVED, MODELS = (
     "world-models",
 )
 """Names of the steps."""
+FOLDER = "world"
+"""Where the files lie in the output folder."""
 
 
 def steps(project: Project, settings: WorldSettings) -> list[Step]:
@@ -53,7 +55,7 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
             units=tuple(given),
             work=partial(_given, settings=settings),
             config=config,
-            publish={unit: unit for unit in given},
+            publish={unit: f"{FOLDER}/{unit}" for unit in given},
             cost=Cost(seconds=2.0, memory_bytes=5e8, disk_bytes=2e6),
         ),
         Step(
@@ -62,7 +64,7 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
             work=partial(_observed, settings=settings),
             config=config,
             needs=(NATURE,),
-            publish={unit: unit for unit in observed},
+            publish={unit: f"{FOLDER}/{unit}" for unit in observed},
             cost=Cost(seconds=3.0, memory_bytes=6e8, disk_bytes=2e6),
         ),
         Step(
@@ -71,7 +73,7 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
             work=partial(_model, settings=settings),
             config=config,
             needs=(CELLS,),
-            publish={unit: f"models/{unit}" for unit in models},
+            publish={unit: f"{FOLDER}/models/{unit}" for unit in models},
             cost=Cost(seconds=2.0, memory_bytes=5e8, disk_bytes=2e5),
         ),
     ]

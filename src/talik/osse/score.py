@@ -1,0 +1,205 @@
+"""How far estimates are from a known truth, and whether it lies within their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import stats
+
+from talik.errors import InputError
+from talik.posts.post import PROCESSES, Post
+from talik.products import annual_sums
+from talik.regions import grid_of, land_fraction
+from talik.regions.named import DOMAIN, domain_weights, land_weights
+
+UNITS = "Tg year-1"
+"""Of the element, release to the atmosphere positive."""
+_G_TO_TG = 1e-12
+_LEVEL = 0.95
+_TOGETHER = frozenset({"vegetation_soil", "winter"})
+"""A flux of the whole year; one alone has no truth of its own."""
+NOTHING_HERE = frozenset({"abrupt_thaw", "geological", "fire_below_ground", "lateral"})
+"""Processes that a world does not have: their true flux is zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """An estimate beside the truth; low and high are its 95 % limits, None if it has none (then `inside` is None too)."""
+
+    approach: str
+    name: str
+    region: str
+    variable: str
+    mean: float
+    low: float | None
+    high: float | None
+    truth: float
+    note: str = ""
+
+    @property
+    def error(self) -> float:
+        """Estimate less truth."""
+        return self.mean - self.truth
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the truth lies within the limits."""
+        return None if self.low is None or self.high is None else self.low <= self.truth <= self.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {**asdict(self), "error": self.error, "inside": self.inside}
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The true annual mean of a variable in a region: Tg year-1, and the land that it is of, m2."""
+
+    tg: float
+    area_m2: float
+
+
+def true_regions(
+    truth: xr.Dataset, variable: str, regions: Sequence[str], years: tuple[int, int]
+) -> dict[str, Region]:
+    """The truth of the whole world and of regions by name, mean of the years.
+
+    Only cells that the truth has count, with their land: what approaches say of other land has no truth.
+    InputError: the truth lacks years.
+    """
+    grid = grid_of(truth)
+    sums = annual_sums(truth, variable)
+    if lost := [y for y in range(years[0], years[1] + 1) if y not in sums["year"].values]:
+        raise InputError(
+            f"truth: {variable} has no year {lost[0]}; found {int(sums['year'][0])}-{int(sums['year'][-1])}. Choose a "
+            "period inside."
+        )
+    mean = sums.sel(year=slice(*years)).mean("year", skipna=False)
+    land = land_fraction(grid)
+    weights = [domain_weights(grid) * land, *([land_weights(regions, grid, land)] if regions else [])]
+    out = {}
+    for part in weights:
+        for name in part["region"].values:
+            area = (part.sel(region=name, drop=True) * grid.cell_area()).where(mean.notnull(), 0.0)
+            out[str(name)] = Region(float((mean.fillna(0.0) * area).sum()) * _G_TO_TG, float(area.sum()))
+    return out
+
+
+def of_upscaling(found: Mapping[str, Any], truths: Mapping[str, Mapping[str, Region]]) -> list[Score]:
+    """Scores of what `upscaling.json` holds; truths : by variable, then by region."""
+    out = []
+    for flux, held in found["fluxes"].items():
+        here = truths.get(str(held["variable"]), {})
+        for region, row in held["regions"].items():
+            if region in here and row["mean"] is not None:
+                numbers = (row["mean"], row["low"], row["high"], here[region].tg)
+                note = f"limits contain: {', '.join(held['limits']['contain'])}"
+                out.append(Score("upscaling", str(flux), str(region), str(held["variable"]), *numbers, note))
+    return out
+
+
+def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list[Score]:
+    """Scores of the approaches of `compare.json`: mean of their models with the t interval over models, or over sites.
+
+    Densities become totals with the land of the truth. An approach with one model has no limits.
+    """
+    rows = pd.DataFrame(found["rows"])
+    rows = rows[rows["mean"].notna() & rows["region"].isin(list(truth))]
+    sites = {(r["approach"], r["region"]): r for r in found["rows"] if r.get("n_sites")}
+    out = []
+    for (approach, region), part in rows.groupby(["approach", "region"], sort=False):
+        models = part.groupby("model", sort=False)["mean"].mean()
+        n, sd, note = len(models), float(models.std(ddof=1)) if len(models) > 1 else float("nan"), ""
+        if (held := sites.get((approach, region))) is not None:
+            n, sd, note = int(held["n_sites"]), float(held["sd"]), f"mean of {int(held['n_sites'])} sites times area"
+        elif n > 1:
+            note = f"{n} models, t interval of their mean"
+        half = stats.t.ppf(0.5 + _LEVEL / 2, n - 1) * sd / np.sqrt(n) if n > 1 else None
+        scale = truth[region].area_m2 * _G_TO_TG
+        mean = float(models.mean())
+        low, high = (None, None) if half is None else ((mean - half) * scale, (mean + half) * scale)
+        name = str(models.index[0]) if n == 1 else str(approach)
+        out.append(
+            Score(str(approach), name, str(region), str(found["variable"]), mean * scale, low, high, truth[region].tg, note)
+        )
+    return out
+
+
+def true_post(post: Post, parts: pd.DataFrame, region: str = DOMAIN) -> float | None:
+    """The truth of what a post covers, Tg year-1, or None if it covers what has no truth of its own.
+
+    parts : rows of `talik.osse.components.COLUMNS`. The period is that of the post.
+    """
+    if post.partly or not post.covers or not post.covers <= set(PROCESSES):
+        return None
+    covers = set(post.covers) - NOTHING_HERE
+    if covers & _TOGETHER:
+        if not covers >= _TOGETHER:
+            return None
+        covers -= {"winter"}
+    first, last = (int(year) for year in post.period.split("-"))
+    here = parts[(parts["region"] == region) & (parts["gas"] == post.gas) & parts["year"].between(first, last)]
+    if here.empty or not covers <= set(here["process"]):
+        return None
+    return float(here[here["process"].isin(covers)].groupby("year")["tg"].sum().mean())
+
+
+def whole_truth(parts: pd.DataFrame, gas: str, period: str, region: str = DOMAIN) -> float:
+    """The truth of all processes of a gas, mean of the years of a period, Tg year-1."""
+    first, last = (int(year) for year in period.split("-"))
+    here = parts[(parts["region"] == region) & (parts["gas"] == gas) & parts["year"].between(first, last)]
+    return float(here.groupby("year")["tg"].sum().mean())
+
+
+def of_post(post: Post, parts: pd.DataFrame) -> dict[str, Any] | None:
+    """A post beside the truth of what it covers, and beside that of all natural processes; None if it has no truth."""
+    truth = true_post(post, parts)
+    if truth is None:
+        return None
+    return {
+        "post": post.id,
+        "gas": post.gas,
+        "approach": post.approach,
+        "mean": post.mean,
+        "low": post.low,
+        "high": post.high,
+        "truth": truth,
+        "whole": whole_truth(parts, post.gas, post.period),
+        "error": post.mean - truth,
+        "inside": post.low <= truth <= post.high,
+        "covers": sorted(post.covers),
+    }
+
+
+def summary(scores: Sequence[Score], posts: Sequence[Mapping[str, Any]], variable: str) -> list[str]:
+    """Where each approach stands against the truth over the whole domain, a sentence each, then the budget's totals."""
+    out = []
+    for s in scores:
+        if s.region == DOMAIN and s.variable == variable:
+            limits = "no limits" if s.low is None or s.high is None else f"{_n(s.low)}, {_n(s.high)}"
+            held = {True: "lies inside", False: "lies outside", None: "has nothing to lie in"}[s.inside]
+            label = s.approach if s.name in (s.approach, s.variable) else f"{s.approach} ({s.name})"
+            out.append(
+                f"{label}: {_n(s.mean)} ({limits}) Tg C yr-1, {_n(abs(s.error))} {_side(s.error)} the truth of "
+                f"{_n(s.truth)}, which {held}."
+            )
+    for row in posts:
+        held = "lies inside" if row["inside"] else "lies outside"
+        out.append(
+            f"{row['post']} {row['gas']}: {_n(row['mean'])} ({_n(row['low'])}, {_n(row['high'])}) Tg yr-1; the truth of "
+            f"what it covers, {_n(row['truth'])}, {held}; of all processes {_n(row['whole'])}."
+        )
+    return out
+
+
+def _side(error: float) -> str:
+    return "above" if error > 0 else "below"
+
+
+def _n(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"

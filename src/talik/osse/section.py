@@ -1,0 +1,127 @@
+"""The `truth` section of a project file: every approach of the project beside a truth that is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from talik.config import Frozen
+from talik.errors import ConfigError
+from talik.files import write_text
+from talik.workflow.plan import Cost, Step
+from talik.workflow.project import Project, Section
+from talik.workflow.unit import Job
+
+RESULT = "truth.json"
+FORMAT = "talik-truth-1"
+POSTS_OF = ("upscaling", "inventory", "ensemble", "fusion")
+"""Sections with a step of posts."""
+_READ = ("upscaling", "compare", "budget")
+"""Steps that have one JSON file of their own name."""
+
+
+class TruthSettings(Frozen):
+    """Where the truth stands."""
+
+    fluxes: str
+    """Flux dataset of the truth, such as the truth.nc of a world."""
+    components: str
+    """Its table by region, gas, process and year (columns region, gas, process, year, tg), such as truth.csv."""
+    regions: tuple[str, ...] = ("sectors",)
+    """Regions in which approaches are judged, beside the whole domain; as those of the other sections are named."""
+    variable: Literal["nee"] = "nee"
+    """The flux that the summary is about."""
+    least_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Regions with a smaller share of the land of the domain are left out."""
+
+
+def steps(project: Project, settings: TruthSettings) -> list[Step]:
+    """One unit: all scores."""
+    period = project.base.period
+    if period is None:
+        raise ConfigError("truth: the truth of which years? Give the project a period.")
+    files = {name: project.resolve(name) for name in (settings.fluxes, settings.components)}
+    held = set(project.sections)
+    needs = [name for name in _READ if name in held]
+    needs += [f"{name}-posts" for name in POSTS_OF if name in held and name != "fusion"]
+    if not needs:
+        raise ConfigError(
+            f"truth: nothing to judge. Give the project a section of {', '.join((*_READ, *POSTS_OF))}."
+        )
+    return [
+        Step(
+            name="truth",
+            units=("truth",),
+            work=partial(_score, settings=settings, files=files, years=(period.first_year, period.last_year)),
+            config={**settings.model_dump(mode="json"), "years": [period.first_year, period.last_year]},
+            inputs=files,
+            needs=tuple(needs),
+            suffix=".json",
+            publish={"truth": RESULT},
+            cost=Cost(seconds=3.0, memory_bytes=5e8, disk_bytes=1e5),
+        )
+    ]
+
+
+def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: tuple[int, int]) -> None:
+    import pandas as pd
+
+    from talik.budget.files import read_posts
+    from talik.budget.result import read_result
+    from talik.flux import open_flux
+    from talik.osse import score
+
+    parts = pd.read_csv(files[settings.components])
+    with open_flux(files[settings.fluxes]) as truth:
+        truths = {
+            name: score.true_regions(truth, name, settings.regions, years)
+            for name in ("nee", "gpp", "reco", "fch4")
+        }
+    found: list[score.Score] = []
+    if "upscaling" in job.needs:
+        found += score.of_upscaling(_json(job, "upscaling"), truths)
+    if "compare" in job.needs:
+        compared = _json(job, "compare")
+        known = {(s.approach, s.region) for s in found if s.variable == compared["variable"]}
+        found += [
+            s
+            for s in score.of_comparison(compared, truths[compared["variable"]])
+            if (s.approach, s.region) not in known
+        ]
+    posts = [
+        row
+        for step, units in job.needs.items()
+        if step.endswith("-posts")
+        for post in read_posts(units["posts"]).posts
+        if (row := score.of_post(post, parts)) is not None
+    ]
+    budget = []
+    if "budget" in job.needs:
+        result, _ = read_result(job.needs["budget"]["budget"])
+        budget = [row for post in result.evaluation.derived if (row := score.of_post(post, parts)) is not None]
+    told = {
+        "format": FORMAT,
+        "variable": settings.variable,
+        "units": score.UNITS,
+        "period": list(years),
+        "regions": list(truths[settings.variable]),
+        "approaches": [s.to_dict() for s in found],
+        "posts": posts,
+        "budget": budget,
+        "pixels": [],
+        "summary": score.summary(found, budget, settings.variable),
+    }
+    write_text(job.out, json.dumps(told, indent=1, allow_nan=False) + "\n")
+
+
+def _json(job: Job, step: str) -> dict[str, Any]:
+    held: dict[str, Any] = json.loads(job.needs[step][step].read_text(encoding="utf-8"))
+    return held
+
+
+SECTION = Section("truth", TruthSettings, steps)
