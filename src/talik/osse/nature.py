@@ -51,7 +51,7 @@ _CH4_UPTAKE = 1.0e-5
 """kg C m-2 month-1 that dry soil takes up in summer."""
 _CH4_LAKE = 0.7e-3
 """kg C m-2 month-1 of lake without ice."""
-_LAKE_CO2, _RIVER_CO2, _RIVERS = 8.0e-3, 0.14, 0.004
+_LAKE_CO2, _RIVER_CO2, RIVERS = 8.0e-3, 0.14, 0.004
 """kg C m-2 month-1 of lake and of river without ice; area of rivers per land."""
 
 
@@ -281,8 +281,8 @@ def methane_densities(settings: WorldSettings, land: Land, months: xr.Dataset) -
     month = _YEAR_S / 12.0
     return {
         "wetland": place * rate * _CH4_Q10 ** ((soil - 10.0) / 10.0) * thawed / month,
-        "dry": -_CH4_UPTAKE * (soil > 2.0) / month,
-        "lake": _CH4_LAKE * (soil > 0.0) / month,
+        "dry": np.asarray(-_CH4_UPTAKE * (soil > 2.0) / month, np.float64),
+        "lake": np.asarray(_CH4_LAKE * (soil > 0.0) / month, np.float64),
     }
 
 
@@ -291,7 +291,7 @@ def water_carbon(settings: WorldSettings, land: Land, weather: Weather) -> Array
     rng = named_rng(settings.seed, "osse/truth/waters")
     rate = float(np.exp(rng.normal(0.0, 0.2)))
     open_water = np.clip((weather.tas + 1.0) / 4.0, 0.0, 1.0)
-    return open_water * rate * (land.lake * _LAKE_CO2 + _RIVERS * _RIVER_CO2) / (_YEAR_S / 12.0)
+    return open_water * rate * (land.lake * _LAKE_CO2 + RIVERS * _RIVER_CO2) / (_YEAR_S / 12.0)
 
 
 def truth_dataset(nature: Nature) -> xr.Dataset:

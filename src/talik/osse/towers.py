@@ -42,12 +42,12 @@ SITES: Mapping[tuple[str, str], int] = {
     ("siberia", "Boreal"): 15,
     ("siberia", "Tundra"): 8,
 }
-"""Eddy-covariance sites with monthly NEE or GPP north of 49 N, by sector of `talik.regions` and biome, counted in ABCflux
-v2 (version of April 2024; Virkkala et al. 2022, ESSD 14, 179, describe version 1). Greenland is in Europe, as there."""
+"""Eddy-covariance sites with monthly NEE or GPP north of 49 N, by sector of `talik.regions` and biome, counted in
+ABCflux v2 (April 2024; Virkkala et al. 2022, ESSD 14, 179, describe version 1). Greenland is in Europe, as there."""
 ON_WETLAND: Mapping[str, float] = {"Boreal": 0.28, "Tundra": 0.77}
 """Share of these sites on bog, fen, permafrost bog or tundra wetland, of the 80 whose land cover is given."""
 RECORD_SHAPE = 1.4
-"""Shape of the gamma distribution of the length of records: at these sites they last 6.7 years (standard deviation 5.5)."""
+"""Shape of the gamma distribution of the length of records, which last 6.7 years there (standard deviation 5.5)."""
 TUNDRA = ("alpine_tundra_polar_desert", "wet_tundra")
 WINTER = (10, 11, 12, 1, 2, 3, 4)
 """Months whose gaps are those of winter. Of the months within records ABCflux v2 lacks 18 % in winter, 12 % else."""
