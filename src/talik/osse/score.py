@@ -29,7 +29,7 @@ NOTHING_HERE = frozenset({"abrupt_thaw", "geological", "fire_below_ground", "lat
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """An estimate beside the truth; low and high are its 95 % limits, None if it has none (then `inside` is None too)."""
+    """An estimate beside the truth; low and high are its 95 % limits, None if it has none, as is then `inside`."""
 
     approach: str
     name: str
@@ -116,7 +116,11 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
         models = part.groupby("model", sort=False)["mean"].mean()
         n, sd, note = len(models), float(models.std(ddof=1)) if len(models) > 1 else float("nan"), ""
         if (held := sites.get((approach, region))) is not None:
-            n, sd, note = int(held["n_sites"]), float(held["sd"]), f"mean of {int(held['n_sites'])} sites times area"
+            n, sd, note = (
+                int(held["n_sites"]),
+                float(held["sd"]),
+                f"mean of {int(held['n_sites'])} sites times area",
+            )
         elif n > 1:
             note = f"{n} models, t interval of their mean"
         half = stats.t.ppf(0.5 + _LEVEL / 2, n - 1) * sd / np.sqrt(n) if n > 1 else None
@@ -125,7 +129,17 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
         low, high = (None, None) if half is None else ((mean - half) * scale, (mean + half) * scale)
         name = str(models.index[0]) if n == 1 else str(approach)
         out.append(
-            Score(str(approach), name, str(region), str(found["variable"]), mean * scale, low, high, truth[region].tg, note)
+            Score(
+                str(approach),
+                name,
+                str(region),
+                str(found["variable"]),
+                mean * scale,
+                low,
+                high,
+                truth[region].tg,
+                note,
+            )
         )
     return out
 
@@ -143,7 +157,9 @@ def true_post(post: Post, parts: pd.DataFrame, region: str = DOMAIN) -> float | 
             return None
         covers -= {"winter"}
     first, last = (int(year) for year in post.period.split("-"))
-    here = parts[(parts["region"] == region) & (parts["gas"] == post.gas) & parts["year"].between(first, last)]
+    here = parts[
+        (parts["region"] == region) & (parts["gas"] == post.gas) & parts["year"].between(first, last)
+    ]
     if here.empty or not covers <= set(here["process"]):
         return None
     return float(here[here["process"].isin(covers)].groupby("year")["tg"].sum().mean())
@@ -191,8 +207,8 @@ def summary(scores: Sequence[Score], posts: Sequence[Mapping[str, Any]], variabl
     for row in posts:
         held = "lies inside" if row["inside"] else "lies outside"
         out.append(
-            f"{row['post']} {row['gas']}: {_n(row['mean'])} ({_n(row['low'])}, {_n(row['high'])}) Tg yr-1; the truth of "
-            f"what it covers, {_n(row['truth'])}, {held}; of all processes {_n(row['whole'])}."
+            f"{row['post']} {row['gas']}: {_n(row['mean'])} ({_n(row['low'])}, {_n(row['high'])}) Tg yr-1; the truth "
+            f"of what it covers, {_n(row['truth'])}, {held}; of all processes {_n(row['whole'])}."
         )
     return out
 

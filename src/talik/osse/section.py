@@ -103,7 +103,9 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
     budget = []
     if "budget" in job.needs:
         result, _ = read_result(job.needs["budget"]["budget"])
-        budget = [row for post in result.evaluation.derived if (row := score.of_post(post, parts)) is not None]
+        budget = [
+            row for post in result.evaluation.derived if (row := score.of_post(post, parts)) is not None
+        ]
     told = {
         "format": FORMAT,
         "variable": settings.variable,

@@ -113,6 +113,20 @@ class Maps(Frozen):
     """The same of the emissions of fires, by sector and year."""
 
 
+class Pixels(Frozen):
+    """Pixels for model-data fusion, and the errors of what is observed of them; fluxes have those of towers."""
+
+    communities: Annotated[tuple[str, ...], Field(min_length=1)] = ("boreal_forest", "wet_tundra")
+    """One pixel of each; a community may stand twice."""
+    years: Annotated[int, Field(ge=2, le=50)] = 5
+    """Last years of the world, all that a pixel has."""
+    lai_error: Spread = 0.1
+    lai_relative: Spread = 0.15
+    """Standard deviation of leaf area that does not grow with it, m2 m-2, and the share that does."""
+    stock_relative: Positive = 0.2
+    """Of the logarithms of biomass and soil carbon."""
+
+
 class WorldSettings(Frozen):
     """A world."""
 
@@ -127,11 +141,17 @@ class WorldSettings(Frozen):
     ensemble: Ensemble = Ensemble()
     inversions: Inversions = Inversions()
     maps: Maps = Maps()
+    pixels: Pixels = Pixels()
 
     @model_validator(mode="after")
     def _years(self) -> WorldSettings:
         if self.period[1] < self.period[0] + 3:
             raise ValueError(f"period {self.period}: expected four years at least")
+        if self.pixels.years > self.period[1] - self.period[0]:
+            raise ValueError(
+                f"pixels.years {self.pixels.years}: expected fewer than the years of {self.period}, since leaves of "
+                "a year follow the weather of the one before"
+            )
         if self.first_year > self.period[0] - 5:
             raise ValueError(
                 f"first_year {self.first_year}: expected five years before {self.period[0]} at least"
