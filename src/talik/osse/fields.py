@@ -38,4 +38,4 @@ def _waves(rng: np.random.Generator, at: Array, length_km: float, fields: int) -
     vectors = rng.normal(0.0, 1.0 / length_km, (3, WAVES))
     phase = at @ vectors
     a, b = rng.normal(0.0, 1.0, (2, WAVES, fields))
-    return (np.cos(phase) @ a + np.sin(phase) @ b) / np.sqrt(WAVES)
+    return np.asarray((np.cos(phase) @ a + np.sin(phase) @ b) / np.sqrt(WAVES))

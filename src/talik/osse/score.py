@@ -124,7 +124,7 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
         elif n > 1:
             note = f"{n} models, t interval of their mean"
         half = stats.t.ppf(0.5 + _LEVEL / 2, n - 1) * sd / np.sqrt(n) if n > 1 else None
-        scale = truth[region].area_m2 * _G_TO_TG
+        scale = truth[str(region)].area_m2 * _G_TO_TG
         mean = float(models.mean())
         low, high = (None, None) if half is None else ((mean - half) * scale, (mean + half) * scale)
         name = str(models.index[0]) if n == 1 else str(approach)
@@ -137,7 +137,7 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
                 mean * scale,
                 low,
                 high,
-                truth[region].tg,
+                truth[str(region)].tg,
                 note,
             )
         )
