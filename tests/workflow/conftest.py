@@ -12,11 +12,14 @@ HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 
+import relay_approach  # noqa: E402
 from toy_approach import SECTION  # noqa: E402
 
 from talik.workflow import load_project, register_section  # noqa: E402
 
 register_section(SECTION)
+register_section(relay_approach.SECTION)
+register_section(relay_approach.MORE)
 
 
 @pytest.fixture(autouse=True)

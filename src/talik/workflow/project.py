@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -30,6 +31,9 @@ _BUILT_IN = {
     "inventory": "talik.inventory.section:SECTION",
     "report": "talik.report.section:SECTION",
     "tem": "talik.tem.section:SECTION",
+    "trends": "talik.trends.section:SECTION",
+    "truth": "talik.osse.section:SECTION",
+    "upscaling": "talik.upscaling.section:SECTION",
 }
 
 
@@ -117,7 +121,11 @@ class Project:
 
     def steps(self) -> list[Step]:
         """The steps of all sections."""
-        return [s for name, make in self._steps.items() for s in make(self, self.sections[name])]
+        return [step for name in self._steps for step in self.steps_of(name)]
+
+    def steps_of(self, section: str) -> list[Step]:
+        """The steps of one section of the file."""
+        return list(self._steps[section](self, self.sections[section]))
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,17 @@ def register_section(section: Section) -> None:
 
 def section_names() -> list[str]:
     """Every section a project file may have here."""
-    return sorted({*_BUILT_IN, *_registered, *(e.name for e in entry_points(group=ENTRY_POINTS))})
+    built_in = [name for name, where in _BUILT_IN.items() if _has_module(where.partition(":")[0])]
+    return sorted({*built_in, *_registered, *(e.name for e in entry_points(group=ENTRY_POINTS))})
+
+
+def _has_module(name: str) -> bool:
+    """Whether a module is installed, without importing it or its package."""
+    top, _, rest = name.partition(".")
+    spec = find_spec(top)
+    places = () if spec is None else spec.submodule_search_locations or ()
+    path = rest.replace(".", "/")
+    return any(Path(p, f"{path}.py").is_file() or Path(p, path, "__init__.py").is_file() for p in places)
 
 
 def load_project(path: Path) -> Project:
