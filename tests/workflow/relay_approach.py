@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -65,3 +67,29 @@ def _second(project, options: RelayOptions) -> list[Step]:
 
 MORE = Section("more", RelayOptions, _second)
 """The same again as another section."""
+
+
+def _die_at(when: str, name: str) -> None:
+    """Kill this process when a step has ended: before its results are published, or after."""
+    from talik.workflow import run
+
+    run_step, publish, ended = run._run_step, run.publish, []
+
+    def step_then_die(plan, planned, *others):
+        outcomes = run_step(plan, planned, *others)
+        ended.append(planned.step.name)
+        if when == "before" and planned.step.name == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return outcomes
+
+    def publish_then_die(plan, planned):
+        changed = publish(plan, planned)
+        if when == "after" and name in ended and planned.step.name == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return changed
+
+    run._run_step, run.publish = step_then_die, publish_then_die
+
+
+if at := os.environ.get("TOY_DIE_AT"):
+    _die_at(*at.split(":"))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MOST_LINES = 20
 """A plain display has about so many lines, however many units there are."""
-FASTEST, SLOWEST = 0.02, 50.0
-"""Limits of how far a measured pace may move the times that a plan gave."""
+DOUBT = 5.0
+"""Seconds of planned work that have to be measured before they say much of how far the plan is off."""
 
 
 class Pace:
@@ -52,7 +52,7 @@ class Pace:
         """
         planned = sum((self._cost.get(n) or 0.0) * len(s) for n, s in self._seconds.items())
         taken = sum(sum(s) for n, s in self._seconds.items() if self._cost.get(n))
-        off = min(max(taken / planned, FASTEST), SLOWEST) if planned and taken else 1.0
+        off = (taken + DOUBT) / (planned + DOUBT)
         total, complete = 0.0, True
         for name, units in self._left.items():
             if not units:
