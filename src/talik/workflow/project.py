@@ -52,7 +52,9 @@ class RunOptions(Frozen):
     """Where the work runs. Changes nothing in the results, so it is no part of any key."""
 
     workers: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Local processes."""
     scheduler: str | None = None
+    """An existing Dask cluster, such as ``tcp://10.0.0.5:8786``."""
 
 
 class Base(Frozen):
@@ -61,12 +63,17 @@ class Base(Frozen):
     talik: Literal[1]
     """Version of the file format."""
     name: Annotated[str, Field(min_length=1, max_length=200)]
+    """Name of the project."""
     title: str = ""
+    """What stands above pages and in files."""
     period: Period | None = None
+    """Years of every section that has years, as in ``{first_year: 2001, last_year: 2020}``."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of every random number."""
     output: str = "output"
     """Folder for results, relative to the project file."""
     run: RunOptions = RunOptions()
+    """Where the work runs; changes no result."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +137,15 @@ class Project:
 
 @dataclass(frozen=True)
 class Section:
-    """What an approach brings to the project file: a name, a strict model, and the steps it makes of it."""
+    """What an approach brings to the project file: a name, a strict model, and the steps it makes of it.
+
+    `example` holds values as a user would write them, at least all that have no default; `talik init` writes them.
+    """
 
     name: str
     model: type[Frozen]
     steps: Callable[[Project, Any], Sequence[Step]]
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 _registered: dict[str, Section] = {}
@@ -185,7 +196,7 @@ def make_project(data: Mapping[str, Any], folder: Path, where: str = "project") 
         if key not in allowed:
             found.append(_unknown(str(key), allowed))
         elif key in names:
-            section = _section(str(key))
+            section = section_named(str(key))
             content = {} if data[key] is None else data[key]
             checked = _check(section.model, content, str(key), found)
             if checked is not None:
@@ -198,7 +209,8 @@ def make_project(data: Mapping[str, Any], folder: Path, where: str = "project") 
     return Project(base, sections, folder, makers)
 
 
-def _section(name: str) -> Section:
+def section_named(name: str) -> Section:
+    """The section of a name that `section_names` has; ConfigError if its package cannot be used."""
     if name in _registered:
         return _registered[name]
     if name in _BUILT_IN:
