@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from talik.budget import printed, reccap2
 from talik.budget.audit import Audit, audit
-from talik.budget.files import PostsFile, read_posts
+from talik.budget.files import PostsFile, read_posts, read_recipes
 from talik.budget.gwp import PARTS, Metric, co2e_recipes
+from talik.budget.merge import merged
 from talik.budget.reconcile import Comparison, difference_recipes, reconcile_all
 from talik.budget.settings import BudgetSettings
 from talik.errors import ConfigError
@@ -43,13 +44,43 @@ def load(source: str | Path) -> PostsFile:
 
 def compute(source: str | Path, settings: BudgetSettings | None = None) -> Budget:
     """Compute the budget of ``reccap2`` or of a posts file. Every refusal is a TalikError."""
-    s = settings or BudgetSettings()
-    content = load(source)
+    return compute_posts(load(source), settings or BudgetSettings(), str(source))
+
+
+def compute_sources(
+    sources: Mapping[str, str | Path], settings: BudgetSettings, recipes: Path | None = None
+) -> Budget:
+    """Compute the budget of several sources together, each ``reccap2`` or a posts file, by name.
+
+    recipes : a file of recipes that is added to those of the sources. See `talik.budget.merge.merged`.
+    """
+    contents: dict[str, PostsFile] = {}
+    without: dict[str, list[Post]] = {}
+    for name, source in sources.items():
+        content = load(source)
+        if (
+            content.builtin == BUILTIN and str(source) == BUILTIN
+        ):  # published posts are those that nobody else gives
+            content = replace(content, filled=tuple(post.key for post in content.posts))
+        elif not content.recipes and content.builtin is None:
+            without[name] = content.posts
+        contents[name] = content
+    added = {} if recipes is None else {recipes.name: read_recipes(recipes)}
+    if without:
+        once = {post.key: post for posts in without.values() for post in posts}
+        added[f"the totals of {', '.join(without)}"] = plain_totals(once.values())
+    return compute_posts(merged(contents, added), settings, " + ".join(sources))
+
+
+def compute_posts(content: PostsFile, s: BudgetSettings, name: str) -> Budget:
+    """Compute the budget of posts and recipes. Every refusal is a TalikError."""
     metric = Metric(s.horizon, s.ch4_gwp)
     by_key = check_unique(content.posts)
-    recipes = content.recipes or (
-        reccap2.recipes(s.reccap2) if content.builtin == BUILTIN else plain_totals(content.posts)
-    )
+    recipes = list(content.recipes)
+    if content.builtin == BUILTIN:
+        recipes += reccap2.recipes(s.reccap2)
+    elif not recipes:
+        recipes = plain_totals(content.posts)
     recipes = [*recipes, *co2e_recipes(recipes, by_key, metric)]
     evaluation = evaluate(
         content.posts,
@@ -61,7 +92,7 @@ def compute(source: str | Path, settings: BudgetSettings | None = None) -> Budge
     )
     used = {k for inputs in evaluation.weights.values() for k in inputs}
     return Budget(
-        name=str(source),
+        name=name,
         evaluation=evaluation,
         comparisons=reconcile_all(evaluation),
         audit=audit(content.posts, content.claims),

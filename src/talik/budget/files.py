@@ -9,7 +9,7 @@ from typing import Any
 
 from talik.budget.audit import Claim
 from talik.errors import PostError
-from talik.posts import Accept, Post, Recipe, Term
+from talik.posts import Accept, Post, PostKey, Recipe, Term
 from talik.posts.published import components
 from talik.posts.rows import a_number, check_keys, post_of, read_rows, words
 from talik.yamlio import parse_yaml, read_text
@@ -22,13 +22,15 @@ _TERM_KEYS = ("post", "gas", "weight", "why")
 class PostsFile:
     """What a posts file holds: input posts, recipes, and printed totals to audit (rows with `sum_of`).
 
-    `builtin` is ``reccap2`` where the file asks for the built-in recipe instead of giving its own.
+    `builtin` is ``reccap2`` where the file asks for the built-in recipe instead of giving its own. `filled` are the
+    posts that were taken as published, because the file says `others: reccap2`.
     """
 
     posts: list[Post]
     recipes: list[Recipe] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     builtin: str | None = None
+    filled: tuple[PostKey, ...] = ()
 
 
 def read_posts(path: Path) -> PostsFile:
@@ -60,14 +62,27 @@ def parse_posts(data: Any, name: str) -> PostsFile:
             raise PostError(f"{where}: expected keys such as id, gas, mean; found {item!r}.")
         entries.append((where, {k: v for k, v in item.items() if v is not None}))
     content = _collect(entries, name)
-    posts = [*content.posts, *_others(data.get("others"), content.posts, name)]
+    others = _others(data.get("others"), content.posts, name)
+    posts, filled = [*content.posts, *others], tuple(post.key for post in others)
     given = data.get("recipes") or []
     if given == "reccap2":
-        return PostsFile(posts, [], content.claims, builtin="reccap2")
+        return PostsFile(posts, [], content.claims, builtin="reccap2", filled=filled)
     if not isinstance(given, list):
         raise PostError(f"{name}: recipes must be a list, or the word reccap2; found {given!r}.")
-    recipes = [_recipe(item, f"{name}, recipe {number}") for number, item in enumerate(given, 1)]
-    return PostsFile(posts, recipes, content.claims)
+    return PostsFile(posts, _recipes(given, name), content.claims, filled=filled)
+
+
+def read_recipes(path: Path) -> list[Recipe]:
+    """Read a YAML file with a list `recipes`, as in a posts file. Every problem is a TalikError that names the file."""
+    data = parse_yaml(read_text(path), str(path))
+    if not isinstance(data, Mapping) or not isinstance(data.get("recipes"), list):
+        raise PostError(f"{path}: expected a key 'recipes' with a list of recipes, as in a posts file.")
+    check_keys(list(data), ("recipes",), (), str(path))
+    return _recipes(data["recipes"], str(path))
+
+
+def _recipes(given: list[Any], name: str) -> list[Recipe]:
+    return [_recipe(item, f"{name}, recipe {number}") for number, item in enumerate(given, 1)]
 
 
 def _others(wanted: Any, given: list[Post], name: str) -> list[Post]:

@@ -22,9 +22,12 @@ class RankPair(Frozen):
 class BudgetSettings(Frozen):
     """How a budget is computed. Everything here is stated in the output."""
 
-    posts: str = "reccap2"
+    posts: str | Annotated[tuple[str, ...], Field(min_length=1)] = "reccap2"
     """``reccap2`` for the published components, a posts file (.yaml, .csv) beside the project file, or the name of a
-    section of the project that makes posts (``inventory``)."""
+    section of the project that makes posts (``inventory``); or a list of these. In a list, ``reccap2`` fills what no
+    other gives."""
+    recipes: str | None = None
+    """A YAML file with a list ``recipes``, as in a posts file, that is added to the recipes of the posts."""
     combine: Literal["linear", "independent", "correlated"] = "linear"
     """How limits combine in the headline; all three are always computed."""
     within_group_correlation: Annotated[float, Field(ge=0, le=1)] = GROUP_CORRELATION
@@ -40,6 +43,11 @@ class BudgetSettings(Frozen):
     """Monte Carlo draws (8 bytes of memory per draw and derived post)."""
     reccap2: Reccap2Options = Reccap2Options()
     """Choices within the published recipe."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source of posts."""
+        return (self.posts,) if isinstance(self.posts, str) else self.posts
 
 
 def settings_from(**values: Any) -> BudgetSettings:

@@ -9,8 +9,10 @@ from talik.cli.check import check
 from talik.cli.compare import compare
 from talik.cli.ensemble import app as ensemble
 from talik.cli.fuse import app as fuse
+from talik.cli.init import init
 from talik.cli.inventory import app as inventory
 from talik.cli.report import demo, report
+from talik.cli.run import run
 from talik.cli.tem import app as tem
 from talik.cli.thaw import app as thaw
 from talik.cli.trends import trends
@@ -45,6 +47,8 @@ def main(
 
 
 app.command()(demo)
+app.command()(init)
+app.command()(run)
 app.command()(budget)
 app.command()(audit)
 app.command()(report)

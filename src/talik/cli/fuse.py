@@ -20,6 +20,7 @@ from talik.workflow.conventions import (
     plan_and_run,
     print_json,
     show,
+    span,
 )
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def work_text(blocks: Step, pixels: int, workers: int) -> str:
         at_once = max(1, min(workers, count))
         whole = cost.seconds * count
         lines[0] += (
-            f", up to {_span(whole)} of work, {_span(cost.seconds * -(-count // at_once))} with {workers} workers"
+            f", up to {span(whole)} of work, {span(cost.seconds * -(-count // at_once))} with {workers} workers"
         )
     else:
         lines[0] += "; how long this sampler takes is not known"
@@ -189,12 +190,6 @@ def memory_of_machine() -> float | None:
 
 def _pixels(count: int) -> str:
     return "1 pixel" if count == 1 else f"{count} pixels"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 100.0:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000.0 else f"{seconds / 3600:.1f} h"
 
 
 def _problem_lines(problems: list[PixelProblem]) -> list[str]:

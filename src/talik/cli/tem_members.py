@@ -20,8 +20,8 @@ from talik.workflow.conventions import (
     bad_input_exits,
     exit_for,
     print_json,
-    progress,
 )
+from talik.workflow.progress import progress
 
 if TYPE_CHECKING:
     from talik.tem.calibration.members import Member

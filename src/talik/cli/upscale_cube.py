@@ -18,9 +18,9 @@ from talik.workflow.conventions import (
     bad_input_exits,
     exit_for,
     print_json,
-    progress,
     show,
 )
+from talik.workflow.progress import progress
 
 
 class Holes(StrEnum):

@@ -335,4 +335,11 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
-SECTION = Section("compare", CompareSettings, steps)
+EXAMPLE = {
+    "approaches": {
+        "towers": {"sites": "data/sites.csv"},
+        "upscaling": {"fluxes": {"forest": "data/upscaled.nc"}},
+    },
+    "regions": ["sectors"],
+}
+SECTION = Section("compare", CompareSettings, steps, EXAMPLE)

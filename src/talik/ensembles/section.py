@@ -314,4 +314,11 @@ def settings_of(project: Project) -> EnsembleSettings:
     return settings
 
 
-SECTION = Section("ensemble", EnsembleSettings, steps)
+EXAMPLE = {
+    "regions": ["sectors"],
+    "models": {
+        "CLM5.0": {"profile": "TRENDY", "files": ["data/trendy/CLM5.0_S3_*.nc"], "soil_carbon": "layered"}
+    },
+    "inversions": {"GCB": {"layout": "gcb", "files": ["data/inversions.nc"]}},
+}
+SECTION = Section("ensemble", EnsembleSettings, steps, EXAMPLE)

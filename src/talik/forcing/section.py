@@ -147,4 +147,15 @@ def _co2(
     return out
 
 
-SECTION = Section("forcing", ForcingSettings, steps)
+EXAMPLE = {
+    "climatology": {"file": "data/climatology.nc", "period": [1961, 1990]},
+    "patterns": {"files": ["data/patterns.nc"], "precipitation": "relative"},
+    "warming": {
+        "historical": "data/tas_ann_historical.nc",
+        "assessed": "data/assessed_gsat.csv",
+        "scenarios": ["ssp126", "ssp585"],
+    },
+    "cells": {"permafrost": "data/permafrost.nc", "smallest_fraction": 0.0},
+    "land": {"soil": "data/soil.nc", "koeppen": "data/koeppen.nc"},
+}
+SECTION = Section("forcing", ForcingSettings, steps, EXAMPLE)

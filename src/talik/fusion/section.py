@@ -314,4 +314,14 @@ def settings_of(project: Project) -> FusionSettings:
     return settings
 
 
-SECTION = Section("fusion", FusionSettings, steps)
+EXAMPLE = {
+    "drivers": {"files": ["data/site_months.parquet"], "without": ["burned", "loss"]},
+    "observations": {
+        "lai": {"units": "1"},
+        "nee": {"units": "g m-2 d-1"},
+        "gpp": {"units": "g m-2 d-1"},
+        "assimilate": "calibration",
+    },
+    "pixels": ["FI-Hyy", "FI-Sod"],
+}
+SECTION = Section("fusion", FusionSettings, steps, EXAMPLE)

@@ -205,4 +205,11 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
-SECTION = Section("inventory", InventorySettings, steps)
+EXAMPLE = {
+    "densities": {
+        "CO2": [{"months": "data/sites.csv"}, "published"],
+        "CH4": [{"growing_season": "data/bawld-ch4.csv"}, "printed growing season"],
+        "N2O": ["published"],
+    }
+}
+SECTION = Section("inventory", InventorySettings, steps, EXAMPLE)

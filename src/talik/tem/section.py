@@ -269,4 +269,9 @@ def _merge(job: Job, title: str, key: str, grid: bool) -> None:
         writers[job.unit](parts, job.out)
 
 
-SECTION = Section("tem", TemSettings, steps)
+EXAMPLE = {
+    "climate": {"files": ["data/climate-*.nc"]},
+    "co2": {"files": ["data/co2.csv"]},
+    "land": {"files": ["data/land.nc"]},
+}
+SECTION = Section("tem", TemSettings, steps, EXAMPLE)

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,16 +147,17 @@ def run_planned(
     project: Project, plan: Plan, *, workers: int | None, scheduler: str | None, resume: bool
 ) -> RunResult:
     """Run a plan with progress on standard error; exit with code 1 if a unit fails."""
+    from talik.workflow.progress import plan_progress
     from talik.workflow.run import run_plan
 
-    with progress(sum(len(p.step.units) for p in plan.steps)) as listen:
+    with plan_progress(plan, workers or project.base.run.workers) as listen:
         result = run_plan(project, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen)
     exit_for(result.failed)
     return result
 
 
 def plan_text(plan: Plan) -> str:
-    """The plan, a line a step: what is there, what is to do, and about how long and large that is."""
+    """The plan, a line a step and one for all: what is there, what is to do, and about how long and large that is."""
     lines = [f"output {plan.output}"]
     for row in plan.rows():
         told = [f"{row['units']} units", f"{row['cached']} done"]
@@ -167,37 +168,37 @@ def plan_text(plan: Plan) -> str:
         if row["todo"] and row["disk_bytes"] is not None:
             told.append(f"{row['disk_bytes'] / 1e6:.1f} MB to write")
         lines.append(f"  {row['step']}: {', '.join(told)}")
+    lines.append(f"total: {_total_text(plan.total())}")
     return "\n".join(lines) + "\n"
 
 
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
-    """A progress display on standard error that takes outcomes: a bar on a terminal, else a line a step."""
-    if not sys.stderr.isatty():
-        yield _plain_progress(total)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-
-        def advance(outcome: Outcome) -> None:
-            bar.update(task, advance=1, description=f"{outcome.step}/{outcome.unit} {outcome.status}")
-
-        yield advance
+def _total_text(total: Mapping[str, Any]) -> str:
+    told = [f"{total['steps']} steps", f"{total['units']} units", f"{total['cached']} done"]
+    if not total["todo"]:
+        return ", ".join([*told, "nothing to do"])
+    if total["seconds"]:
+        told.append(f"about {span(total['seconds'])} of work")
+    if unknown := total["steps_of_unknown_time"]:
+        told.append(f"{unknown} step{'s' * (unknown > 1)} of unknown time")
+    if total["memory_bytes"]:
+        told.append(f"{total['memory_bytes'] / 1e9:.1f} GB memory a worker at most")
+    if total["disk_bytes"]:
+        told.append(f"{total['disk_bytes'] / 1e6:.1f} MB to write")
+    return ", ".join(told)
 
 
-def _plain_progress(total: int) -> Callable[[Outcome], None]:
-    seen = 0
+def span(seconds: float) -> str:
+    """A duration for a reader: 34 s, 12 min, 3.4 h, 5.2 d."""
+    if seconds < 100.0:
+        return f"{seconds:.0f} s"
+    if seconds < 6000.0:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800.0 else f"{seconds / 86_400:.1f} d"
 
-    def advance(outcome: Outcome) -> None:
-        nonlocal seen
-        seen += 1
-        if total <= 20 or seen % max(1, total // 20) == 0 or seen == total:
-            sys.stderr.write(
-                f"[{seen}/{total}] {outcome.step}/{outcome.unit} {outcome.status} {outcome.seconds:.1f} s\n"
-            )
 
-    return advance
+def size_text(size: float) -> str:
+    """A file size for a reader: 812 B, 1.2 kB, 34 MB, 2.0 GB."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= factor:
+            return f"{size / factor:.{1 if size < 10 * factor else 0}f} {unit}"
+    return f"{size:.0f} B"

@@ -25,8 +25,9 @@ _PACKAGES = ("jax", "numpy", "scipy", "xarray", "dask", "pyproj", "shapely", "ne
 def write_manifest(project: Project, plan: Plan, outcomes: Sequence[Outcome], started: dt.datetime) -> Path:
     """Write ``manifest.json`` into the output folder, atomically.
 
-    Equal runs differ in ``started``, ``ended`` and the units' ``seconds`` only. The hash of a result is the one taken
-    when it was made, so a result that changed since does not pass `verify` after another run.
+    Equal runs differ in ``started``, ``ended`` and the units' ``seconds`` only; a unit that was there already is as
+    done as the others, without ``seconds``. An input that a step of the run publishes says which one. The hash of a
+    result is the one taken when it was made, so a result that changed since does not pass `verify` after another run.
     """
     by_unit = {(o.step, o.unit): o for o in outcomes}
     made_by = describe({}, project.key())
@@ -46,10 +47,7 @@ def write_manifest(project: Project, plan: Plan, outcomes: Sequence[Outcome], st
                 "key": p.key,
                 "needs": list(p.step.needs),
                 "config": dict(p.step.config),
-                "inputs": {
-                    name: {"path": str(path), "sha256": p.inputs[name].sha256, "bytes": p.inputs[name].bytes}
-                    for name, path in p.step.inputs.items()
-                },
+                "inputs": {name: _input(plan, p, name) for name in p.step.inputs},
                 "units": [_unit(plan, p, u, by_unit.get((p.step.name, u))) for u in p.step.units],
             }
             for p in plan.steps
@@ -90,16 +88,27 @@ def verify(output: Path) -> list[str]:
     return wrong
 
 
+def _input(plan: Plan, planned: PlannedStep, name: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"path": str(planned.step.inputs[name])}
+    if (maker := planned.chained.get(name)) is None:
+        return {**told, "sha256": planned.inputs[name].sha256, "bytes": planned.inputs[name].bytes}
+    told["made_by"] = {"step": maker.step, "unit": maker.unit}
+    source = plan[maker.step].path(maker.unit)
+    return (
+        {**told, "sha256": recorded_hash(source), "bytes": source.stat().st_size} if is_done(source) else told
+    )
+
+
 def _unit(plan: Plan, planned: PlannedStep, unit: str, outcome: Outcome | None) -> dict[str, Any]:
     path = planned.path(unit)
     there = is_done(path)
-    status = outcome.status if outcome else "cached" if there else "not run"
+    status = "done" if there else outcome.status if outcome else "not run"
     entry: dict[str, Any] = {"unit": unit, "status": status}
     if outcome and outcome.status != "cached":
         entry["seconds"] = round(outcome.seconds, 3)
     if there:
         entry |= {"path": path.relative_to(plan.output).as_posix(), "sha256": recorded_hash(path)}
-        if name := planned.step.publish.get(unit):
+        if (name := planned.step.publish.get(unit)) and (plan.output / name).is_file():
             entry["published"] = name
     elif outcome:
         entry["error"] = outcome.error

@@ -14,6 +14,7 @@ from typing import Any
 
 from talik.errors import ConfigError, InputError
 from talik.provenance import code_version, hash_file
+from talik.workflow.chain import Made, chained_inputs
 from talik.workflow.unit import Work, is_done
 
 RESERVED = "manifest.json"
@@ -35,7 +36,8 @@ class Step:
     """A named step: units of equal work, independent of each other.
 
     `config` (JSON values) and the bytes of `inputs` are everything besides the code that changes the result;
-    `needs` are steps whose results the work reads. `publish` maps units to file names in the output folder.
+    `needs` are steps whose results the work reads. `publish` maps units to file names in the output folder. An input
+    that another step publishes makes this step run after that one.
     `work` must be importable by name (a module-level function, or functools.partial of one).
     """
 
@@ -68,12 +70,17 @@ class InputState:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step with its key (configuration, code, input bytes, needed steps) and the folder that the key names."""
+    """A step with its key (configuration, code, input bytes, needed steps) and the folder that the key names.
+
+    `chained` are the inputs that another step of the plan publishes. Their state is not in `inputs` before that step
+    is done.
+    """
 
     step: Step
     key: str
     folder: Path
     inputs: Mapping[str, InputState]
+    chained: Mapping[str, Made] = field(default_factory=dict)
 
     def path(self, unit: str) -> Path:
         """Where the result of a unit stands."""
@@ -85,13 +92,21 @@ class PlannedStep:
         return [u for u in self.step.units if not is_done(self.path(u))]
 
     @property
+    def published(self) -> list[tuple[str, str]]:
+        """Units that are done and have a name in the output folder, each with it."""
+        return [(unit, name) for unit, name in self.step.publish.items() if is_done(self.path(unit))]
+
+    @property
     def changed_inputs(self) -> list[str]:
-        """Names of inputs that are not what they were when the plan was made (by size and time)."""
-        return [
-            n
-            for n, path in self.step.inputs.items()
-            if _stat(path) != (self.inputs[n].bytes, self.inputs[n].mtime_ns)
-        ]
+        """Names of inputs that are not what they were when they were hashed (by size and time)."""
+        return [n for n, seen in self.inputs.items() if not self._is_still(n, seen)]
+
+    def _is_still(self, name: str, seen: InputState) -> bool:
+        path = self.step.inputs[name]
+        if (now := _stat(path)) == (seen.bytes, seen.mtime_ns):
+            return True
+        # another run of the same project may have published the same bytes again
+        return name in self.chained and now is not None and read_input(path).sha256 == seen.sha256
 
 
 @dataclass(frozen=True)
@@ -127,6 +142,19 @@ class Plan:
             )
         return rows
 
+    def total(self) -> dict[str, Any]:
+        """The sum of `rows`: seconds and bytes of what is to do where they are known, memory of the largest unit."""
+        rows = self.rows()
+        left = [row for row in rows if row["todo"]]
+        return {
+            "steps": len(rows),
+            **{name: sum(row[name] for row in rows) for name in ("units", "cached", "todo")},
+            "seconds": sum(row["seconds"] or 0.0 for row in left),
+            "steps_of_unknown_time": sum(row["seconds"] is None for row in left),
+            "memory_bytes": max((row["memory_bytes"] or 0.0 for row in left), default=0.0),
+            "disk_bytes": sum(row["disk_bytes"] or 0.0 for row in left),
+        }
+
     def check_room(self) -> None:
         """Refuse a plan whose results cannot be written to its folder or do not fit on the disk."""
         existing = self.output
@@ -147,12 +175,16 @@ class Plan:
 def make_plan(steps: Sequence[Step], output: Path, only: Sequence[str] | None = None) -> Plan:
     """Order the steps, hash their inputs, and say what there is to do; `only` keeps these and what they need.
 
+    An input that one of the steps publishes into `output` is a need: its maker comes before, and the key builds on the
+    maker's key, never on the bytes that happen to lie there.
+
     Raises ConfigError for unknown or circular needs and InputError for missing input files, all of them at once.
     """
     by_name = {s.name: s for s in steps}
     if len(by_name) != len(steps):
         raise ConfigError("two steps have the same name.")
     wanted = list(only) if only else list(by_name)
+    chained = chained_inputs(steps, output)
     ordered: list[Step] = []
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -162,29 +194,36 @@ def make_plan(steps: Sequence[Step], output: Path, only: Sequence[str] | None = 
             raise ConfigError(f"step {name!r} does not exist; the steps are: {', '.join(by_name)}.")
         if by_name[name] in ordered:
             return
-        for needed in by_name[name].needs:
+        made = dict.fromkeys(maker.step for maker in chained[name].values())
+        for needed in dict.fromkeys((*by_name[name].needs, *made)):
             visit(needed, (*trail, name))
         ordered.append(by_name[name])
 
     for name in wanted:
         visit(name, ())
-    _check_inputs(ordered)
+    _check_inputs(ordered, chained, output)
     _check_published(ordered)
     planned: dict[str, PlannedStep] = {}
     seen: dict[Path, InputState] = {}
     for step in ordered:
-        for path in step.inputs.values():
+        made = chained[step.name]
+        files = {name: path for name, path in step.inputs.items() if name not in made}
+        for path in files.values():
             if path not in seen:
-                seen[path] = _read_input(path)
-        inputs = {name: seen[path] for name, path in step.inputs.items()}
-        hashes = {name: state.sha256 for name, state in inputs.items()}
-        key = step_key(step, hashes, [planned[n].key for n in step.needs])
-        planned[step.name] = PlannedStep(step, key, output / "work" / f"{step.name}-{key}", inputs)
+                seen[path] = read_input(path)
+        inputs = {name: seen[path] for name, path in files.items()}
+        marks = {name: state.sha256 for name, state in inputs.items()}
+        marks |= {name: maker.mark(planned[maker.step].key) for name, maker in made.items()}
+        key = step_key(step, marks, [planned[n].key for n in step.needs])
+        planned[step.name] = PlannedStep(step, key, output / "work" / f"{step.name}-{key}", inputs, made)
     return Plan(tuple(planned.values()), output)
 
 
 def step_key(step: Step, input_hashes: Mapping[str, str], needed_keys: Sequence[str]) -> str:
-    """Hash of everything that changes a step's results: configuration, code, input bytes, steps before it."""
+    """Hash of everything that changes a step's results: configuration, code, input bytes, steps before it.
+
+    `input_hashes` holds the hash of each input, or of one that a step makes the mark of that (`Made.mark`).
+    """
     content = {
         "step": step.name,
         "config": step.config,
@@ -199,7 +238,7 @@ def step_key(step: Step, input_hashes: Mapping[str, str], needed_keys: Sequence[
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _read_input(path: Path) -> InputState:
+def read_input(path: Path) -> InputState:
     """Hash a file; its size and time are taken before, so that a change from then on is seen."""
     try:
         before = path.stat()
@@ -231,9 +270,16 @@ def _check_published(steps: Sequence[Step]) -> None:
             owners[place] = f"step {step.name!r}"
 
 
-def _check_inputs(steps: Sequence[Step]) -> None:
+def _check_inputs(steps: Sequence[Step], chained: Mapping[str, Mapping[str, Made]], output: Path) -> None:
+    def told(path: Path) -> str:
+        inside = path.resolve().is_relative_to(output.resolve())
+        return " (in the output folder, where no step of this project publishes it)" if inside else ""
+
     missing = [
-        f"{s.name}: {name} = {path}" for s in steps for name, path in s.inputs.items() if not path.is_file()
+        f"{s.name}: {name} = {path}{told(path)}"
+        for s in steps
+        for name, path in s.inputs.items()
+        if name not in chained[s.name] and not path.is_file()
     ]
     if missing:
         lines = "\n".join(f"  - {m}" for m in missing)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -30,6 +31,9 @@ _BUILT_IN = {
     "inventory": "talik.inventory.section:SECTION",
     "report": "talik.report.section:SECTION",
     "tem": "talik.tem.section:SECTION",
+    "trends": "talik.trends.section:SECTION",
+    "truth": "talik.osse.section:SECTION",
+    "upscaling": "talik.upscaling.section:SECTION",
 }
 
 
@@ -48,7 +52,9 @@ class RunOptions(Frozen):
     """Where the work runs. Changes nothing in the results, so it is no part of any key."""
 
     workers: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Local processes."""
     scheduler: str | None = None
+    """An existing Dask cluster, such as ``tcp://10.0.0.5:8786``."""
 
 
 class Base(Frozen):
@@ -57,12 +63,17 @@ class Base(Frozen):
     talik: Literal[1]
     """Version of the file format."""
     name: Annotated[str, Field(min_length=1, max_length=200)]
+    """Name of the project."""
     title: str = ""
+    """What stands above pages and in files."""
     period: Period | None = None
+    """Years of every section that has years, as in ``{first_year: 2001, last_year: 2020}``."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of every random number."""
     output: str = "output"
     """Folder for results, relative to the project file."""
     run: RunOptions = RunOptions()
+    """Where the work runs; changes no result."""
 
 
 @dataclass(frozen=True)
@@ -117,16 +128,24 @@ class Project:
 
     def steps(self) -> list[Step]:
         """The steps of all sections."""
-        return [s for name, make in self._steps.items() for s in make(self, self.sections[name])]
+        return [step for name in self._steps for step in self.steps_of(name)]
+
+    def steps_of(self, section: str) -> list[Step]:
+        """The steps of one section of the file."""
+        return list(self._steps[section](self, self.sections[section]))
 
 
 @dataclass(frozen=True)
 class Section:
-    """What an approach brings to the project file: a name, a strict model, and the steps it makes of it."""
+    """What an approach brings to the project file: a name, a strict model, and the steps it makes of it.
+
+    `example` holds values as a user would write them, at least all that have no default; `talik init` writes them.
+    """
 
     name: str
     model: type[Frozen]
     steps: Callable[[Project, Any], Sequence[Step]]
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 _registered: dict[str, Section] = {}
@@ -143,7 +162,17 @@ def register_section(section: Section) -> None:
 
 def section_names() -> list[str]:
     """Every section a project file may have here."""
-    return sorted({*_BUILT_IN, *_registered, *(e.name for e in entry_points(group=ENTRY_POINTS))})
+    built_in = [name for name, where in _BUILT_IN.items() if _has_module(where.partition(":")[0])]
+    return sorted({*built_in, *_registered, *(e.name for e in entry_points(group=ENTRY_POINTS))})
+
+
+def _has_module(name: str) -> bool:
+    """Whether a module is installed, without importing it or its package."""
+    top, _, rest = name.partition(".")
+    spec = find_spec(top)
+    places = () if spec is None else spec.submodule_search_locations or ()
+    path = rest.replace(".", "/")
+    return any(Path(p, f"{path}.py").is_file() or Path(p, path, "__init__.py").is_file() for p in places)
 
 
 def load_project(path: Path) -> Project:
@@ -167,7 +196,7 @@ def make_project(data: Mapping[str, Any], folder: Path, where: str = "project") 
         if key not in allowed:
             found.append(_unknown(str(key), allowed))
         elif key in names:
-            section = _section(str(key))
+            section = section_named(str(key))
             content = {} if data[key] is None else data[key]
             checked = _check(section.model, content, str(key), found)
             if checked is not None:
@@ -180,7 +209,8 @@ def make_project(data: Mapping[str, Any], folder: Path, where: str = "project") 
     return Project(base, sections, folder, makers)
 
 
-def _section(name: str) -> Section:
+def section_named(name: str) -> Section:
+    """The section of a name that `section_names` has; ConfigError if its package cannot be used."""
     if name in _registered:
         return _registered[name]
     if name in _BUILT_IN:

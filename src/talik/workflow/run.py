@@ -10,12 +10,13 @@ from pathlib import Path
 
 from talik.errors import ConfigError
 from talik.files import remove_stale_parts, whole_file
-from talik.provenance import code_version, now
+from talik.provenance import code_version, hash_file, now
+from talik.workflow.chain import Ready, ready_sections
 from talik.workflow.executor import Executor, Task, choose_executor
 from talik.workflow.manifest import NAME, read_manifest, write_manifest
-from talik.workflow.plan import Plan, PlannedStep, make_plan
+from talik.workflow.plan import Plan, PlannedStep, make_plan, read_input
 from talik.workflow.project import Project
-from talik.workflow.unit import Outcome, is_done, remove_result, run_unit
+from talik.workflow.unit import Outcome, is_done, recorded_hash, remove_result, run_unit
 
 Listener = Callable[[Outcome], None]
 """Called for each unit as it ends."""
@@ -23,11 +24,12 @@ Listener = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run did: an outcome for every unit, the published files, and the manifest."""
+    """What a run did: an outcome for every unit, the published files, the manifest, and the plan that was run."""
 
     outcomes: tuple[Outcome, ...]
     published: tuple[Path, ...]
     manifest: Path
+    plan: Plan
 
     @property
     def failed(self) -> list[Outcome]:
@@ -36,13 +38,27 @@ class RunResult:
 
 
 def plan_project(project: Project, only: Sequence[str] | None = None) -> Plan:
-    """The plan of a project; a project without any approach is an error."""
-    steps = project.steps()
-    if not steps:
+    """The plan of a project; `only` keeps these steps and what they need.
+
+    A project without any approach is an error, as is a section that looks into a file which another section has not
+    made yet (unless `only` leaves it out).
+    """
+    ready = ready_sections(project)
+    if ready.waiting and not only:
+        raise next(iter(ready.waiting.values())).error
+    return plan_ready(project, ready, only)
+
+
+def plan_ready(project: Project, ready: Ready, only: Sequence[str] | None = None) -> Plan:
+    """The plan of the sections that can be planned now."""
+    if not ready.steps and not ready.waiting:
         raise ConfigError(
             "the project file has no section that does anything; add one, for example `budget:`."
         )
-    return make_plan(steps, project.output, only)
+    known = {step.name for step in ready.steps}
+    if ready.waiting and not known.issuperset(only or ()):
+        raise next(iter(ready.waiting.values())).error
+    return make_plan(ready.steps, project.output, only)
 
 
 def run_project(
@@ -73,6 +89,9 @@ def run_plan(
     Finished units are always skipped: their files are named by the key of all they depend on. `resume` asks for
     the continuation of an earlier run of this very project and refuses to start a new one. `workers` and
     `scheduler` override the project file and change no result.
+
+    The output folder agrees with the plan from the start: what is done is published, a copy of anything else goes.
+    Each step's results are published as soon as it ends, so that later steps can read them.
     """
     if resume:
         _check_resumable(project, plan)
@@ -80,16 +99,17 @@ def run_plan(
     run = project.base.run
     executor = choose_executor(run.workers if workers is None else workers, scheduler or run.scheduler)
     started = now()
+    plan = _tidied(project, plan)
     outcomes: list[Outcome] = []
     try:
         for planned in plan.steps:
-            outcomes += _run_step(
-                plan, planned, executor, listen, {o.step for o in outcomes if o.status == "failed"}
-            )
-        published = tuple(_publish(plan))
+            failed = {o.step for o in outcomes if o.status == "failed"}
+            outcomes += _run_step(plan, planned, executor, listen, failed)
+            publish(plan, planned)
+        published = tuple(plan.output / name for p in plan.steps for _, name in p.published)
     finally:
         manifest = write_manifest(project, plan, outcomes, started)
-    return RunResult(tuple(outcomes), published, manifest)
+    return RunResult(tuple(outcomes), published, manifest, plan)
 
 
 def _run_step(
@@ -100,7 +120,10 @@ def _run_step(
         remove_stale_parts(planned.folder)
     todo = set(planned.todo)
     outcomes = [Outcome(step.name, u, "cached", 0.0) for u in step.units if u not in todo]
-    if todo and (why := _obstacle(planned, failed_steps)):
+    why = ""
+    if todo:
+        planned, why = _with_chained(plan, planned)
+    if todo and (why := why or _obstacle(planned, failed_steps)):
         outcomes += [Outcome(step.name, u, "failed", 0.0, why) for u in step.units if u in todo]
         todo = set()
     for outcome in outcomes:
@@ -151,22 +174,63 @@ def _withdrawn(planned: PlannedStep, outcome: Outcome) -> Outcome:
     return replace(outcome, status="failed", error=why)
 
 
-def _publish(plan: Plan) -> list[Path]:
-    """Copy the results that have a name in the output folder there, each whole or not at all.
+def _with_chained(plan: Plan, planned: PlannedStep) -> tuple[PlannedStep, str]:
+    """The step with the state of the inputs that other steps published, and why one cannot be read (or nothing).
 
-    Where this run has no result, an earlier run's copy goes, so that nobody takes it for this one's.
+    A published file that is not the recorded result, for somebody edited it, is published again, not believed.
     """
-    out = []
-    for planned in plan.steps:
-        for unit, name in planned.step.publish.items():
-            source, target = planned.path(unit), plan.output / name
-            if not is_done(source):
-                target.unlink(missing_ok=True)
-                continue
-            with whole_file(target) as part:
-                shutil.copyfile(source, part)
-            out.append(target)
-    return out
+    states = {}
+    for name, maker in planned.chained.items():
+        source, target = plan[maker.step].path(maker.unit), planned.step.inputs[name]
+        if not is_done(source):
+            return planned, f"{maker.step}/{maker.unit}, which makes {name}, did not complete"
+        publish_file(source, target)
+        states[name] = read_input(target)
+        if states[name].sha256 != recorded_hash(source):
+            return planned, (
+                f"{name} is a copy of {source}, whose bytes changed since it was made; remove that and run again"
+            )
+    return replace(planned, inputs={**planned.inputs, **states}), ""
+
+
+def publish(plan: Plan, planned: PlannedStep) -> list[str]:
+    """Copy a step's results that have a name in the output folder there, each whole or not at all.
+
+    Where the step has no result, an earlier run's copy goes, so that nobody takes it for this one's. Returns the
+    names of files that were written or removed.
+    """
+    changed = []
+    for folder in {(plan.output / name).parent for name in planned.step.publish.values()}:
+        remove_stale_parts(folder)
+    for unit, name in planned.step.publish.items():
+        source, target = planned.path(unit), plan.output / name
+        if is_done(source):
+            if publish_file(source, target):
+                changed.append(name)
+        elif target.exists():
+            target.unlink()
+            changed.append(name)
+    return changed
+
+
+def publish_file(source: Path, target: Path) -> bool:
+    """Make `target` a copy of a result; False, and nothing is written, if it holds the recorded bytes already."""
+    if target.is_file() and hash_file(target) == recorded_hash(source):
+        return False
+    with whole_file(target) as part:
+        shutil.copyfile(source, part)
+    return True
+
+
+def _tidied(project: Project, plan: Plan) -> Plan:
+    """Publish what is done, remove copies of what is not, and return the plan.
+
+    A section may have looked into a published file to make its steps (a grid, a list of cells). If the file that it
+    saw was of another run, its steps are made again from the right one, or it has to wait for that.
+    """
+    changed = {(plan.output / name).resolve() for p in plan.steps for name in publish(plan, p)}
+    read = {p.step.inputs[name].resolve() for p in plan.steps for name in p.chained}
+    return plan_project(project, [p.step.name for p in plan.steps]) if changed & read else plan
 
 
 def _check_resumable(project: Project, plan: Plan) -> None:

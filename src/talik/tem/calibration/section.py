@@ -226,5 +226,14 @@ def _publish(job: Job) -> None:
     job.out.write_text(text, encoding="utf-8", newline="\n")
 
 
-SECTION = Section("calibration", CalibrationSettings, steps)
+EXAMPLE = {
+    "data": {
+        "drivers": "data/site_months.parquet",
+        "climatology": "data/climatology.nc",
+        "soil": "data/soil.nc",
+        "years": [2001, 2016],
+        "tables": ["data/site_months.parquet"],
+    }
+}
+SECTION = Section("calibration", CalibrationSettings, steps, EXAMPLE)
 """The `calibration` section of a project file."""
