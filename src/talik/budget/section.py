@@ -13,7 +13,7 @@ from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
-POSTS_OF = ("inventory", "ensemble", "fusion")
+POSTS_OF = ("inventory", "ensemble", "fusion", "upscaling")
 """Sections of a project that make posts."""
 
 

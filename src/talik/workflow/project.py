@@ -30,6 +30,8 @@ _BUILT_IN = {
     "inventory": "talik.inventory.section:SECTION",
     "report": "talik.report.section:SECTION",
     "tem": "talik.tem.section:SECTION",
+    "trends": "talik.trends.section:SECTION",
+    "upscaling": "talik.upscaling.section:SECTION",
 }
 
 
