@@ -82,8 +82,8 @@ class UpscalingSettings(Frozen):
     """Land share of the cells, FILE:VARIABLE."""
     regions: tuple[str, ...] = ()
     """Regions as elsewhere, beside `domain`, which is every cell with all predictors."""
-    least_coverage: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """The least share of a region's land with predictors for a total."""
+    least_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The least share of a region's land with predictors for a total; the share is told with every total."""
     limits: Limits = Limits()
     budget_region: str = DOMAIN
     """The region of the posts."""
