@@ -353,9 +353,7 @@ def _learner(
     fast: bool,
 ) -> tuple[Learner, list[dict[str, float]]]:
     from talik.errors import ConfigError
-    from talik.upscaling.evaluate import tune_mtry
-    from talik.upscaling.forest import Forest
-    from talik.upscaling.learners import make_learner
+    from talik.upscaling.evaluate import choose_learner
 
     given: dict[str, Any] = {}
     for item in settings or []:
@@ -367,16 +365,9 @@ def _learner(
         if not mtry.isdigit():
             raise ConfigError(f"--mtry {mtry!r}: expected a whole number or tune")
         given["mtry"] = int(mtry)
-    chosen = make_learner(name, given)
-    if isinstance(chosen, Forest):
-        chosen.drawn(training.data.x.shape[1])
-    if mtry != "tune":
-        return chosen, []
-    if not isinstance(chosen, Forest):
-        raise ConfigError("--mtry tune is for forest, extra-trees and quantile-forest")
-    if design is None:
-        raise ConfigError("--mtry tune needs a validation design; choose --cv loso or another")
-    return tune_mtry(training, chosen, design, seed=seed, threads=threads, fast=fast)
+    return choose_learner(
+        training, name, given, design, tune=mtry == "tune", seed=seed, threads=threads, fast=fast
+    )
 
 
 def _value(text: str) -> Any:

@@ -111,12 +111,18 @@ def write_grid(ds: xr.Dataset, path: Path, alpha_fdr: float) -> xr.Dataset:
         return zarr
     from talik.files import whole_file
 
-    with whole_file(path) as part, _small_chunk_cache():
+    with whole_file(path) as part:
+        write_part(ds, part, alpha_fdr)
+    return xr.open_dataset(path, engine="netcdf4")
+
+
+def write_part(ds: xr.Dataset, part: Path, alpha_fdr: float) -> None:
+    """Write trends as NetCDF to a file that is not there yet, whatever its name."""
+    with _small_chunk_cache():
         ds.to_netcdf(part, engine="netcdf4", encoding=_encoding(ds))
         with xr.open_dataset(part, engine="netcdf4") as back:
             flags = _holds(back, alpha_fdr)
         flags.to_netcdf(part, mode="a", engine="netcdf4", encoding=_encoding(flags))
-    return xr.open_dataset(path, engine="netcdf4")
 
 
 @contextmanager

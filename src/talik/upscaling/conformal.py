@@ -34,8 +34,8 @@ def site_quantile(scores: Float64, sites: Int64, level: float) -> float:
     """
     if not len(scores):
         return np.inf
-    _, site, count = np.unique(sites, return_inverse=True, return_counts=True)
-    weight = 1 / (count[site] * (len(count) + 1))
+    count = np.bincount(sites)
+    weight = 1 / (count[sites] * ((count > 0).sum() + 1))
     order = np.argsort(scores, kind="stable")
     reached = np.cumsum(weight[order])
     at = int(np.searchsorted(reached, level - 1e-12))
@@ -88,10 +88,10 @@ def calibrate(
     by_class: dict[str, tuple[float, ...]] = {}
     everything = np.full(len(fine), "all", object)
     for labels in (fine, coarse, everything):
-        for name in np.unique(labels.astype(str)):
+        for name in sorted(set(map(str, labels))):
             rows = np.flatnonzero(labels == name)
             widths = [site_quantile(scores[rows, k], sites[rows], level) for k, level in enumerate(levels)]
-            by_class.setdefault(str(name), tuple(widths))
+            by_class.setdefault(name, tuple(widths))
     return Widening(tuple(levels), by_class)
 
 

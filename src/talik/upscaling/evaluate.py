@@ -23,6 +23,7 @@ from talik.upscaling.fast_loso import fast_leave_one_site_out
 from talik.upscaling.folds import Folds
 from talik.upscaling.forest import Forest
 from talik.upscaling.learner import Learner
+from talik.upscaling.learners import make_learner
 from talik.upscaling.regression_to_mean import quantile_bias
 from talik.upscaling.training import Training
 from talik.upscaling.trees import Float64
@@ -201,6 +202,34 @@ def evaluate(
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
     }, held
+
+
+def choose_learner(
+    training: Training,
+    name: str,
+    settings: Mapping[str, Any],
+    folds: Folds | None,
+    *,
+    tune: bool = False,
+    seed: int = 448,
+    threads: int = 1,
+    fast: bool = False,
+) -> tuple[Learner, list[dict[str, float]]]:
+    """The learner `name`, checked against the predictors; with `tune` with the best mtry, and what was tried.
+
+    Raises:
+        ConfigError: settings it does not have, or nothing to tune by or on.
+    """
+    chosen = make_learner(name, settings)
+    if isinstance(chosen, Forest):
+        chosen.drawn(training.data.x.shape[1])
+    if not tune:
+        return chosen, []
+    if not isinstance(chosen, Forest):
+        raise ConfigError("--mtry tune is for forest, extra-trees and quantile-forest")
+    if folds is None:
+        raise ConfigError("--mtry tune needs a validation design; choose --cv loso or another")
+    return tune_mtry(training, chosen, folds, seed=seed, threads=threads, fast=fast)
 
 
 def tune_mtry(

@@ -34,6 +34,7 @@ _BUILT_IN = {
     "trends": "talik.trends.section:SECTION",
     "truth": "talik.osse.section:SECTION",
     "upscaling": "talik.upscaling.section:SECTION",
+    "world": "talik.osse.world:SECTION",
 }
 
 

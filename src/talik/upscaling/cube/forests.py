@@ -134,7 +134,7 @@ def bundle(paths: Sequence[Path], members: int | None = None) -> Bundle:
         model = Model.load(path, members=members != 0)
         columns = np.array([place[_identity(f)] for f in model.schema.features])
         central = _on_columns(model.fitted, columns, n_levels)
-        own.append([central, *(_member(m, columns, n_levels) for m in model.members[:members])])
+        own.append([central, *(member_of(m, columns, n_levels) for m in model.members[:members])])
         del model
     have = [len(o) - 1 for o in own]
     if members is not None and min(have) < members:
@@ -170,7 +170,7 @@ def _on_columns(fitted: Fitted, columns: Int64, n_levels: Any) -> Packed | Other
     return Other(fitted, columns)
 
 
-def _member(member: Member, columns: Int64, n_levels: Any) -> Packed | Other:
+def member_of(member: Member, columns: Int64, n_levels: Any) -> Packed | Other:
     """A member as trees on the predictors of the run: its recoded levels become other sets of levels."""
     trees = getattr(member.fitted, "trees", None)
     if not isinstance(trees, Trees):

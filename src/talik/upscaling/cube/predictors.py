@@ -21,6 +21,8 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 MONTH = "month"
 """The predictor that is made from the calendar, if the cube does not hold it."""
+AT_ONCE = 8
+"""All steps of a predictor are read together if they fill at most one of so many parts of what may be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,31 @@ class Cube:
                     f"month {value} of the run was in no training row; choose months with --years, or train on them."
                 )
             return np.asarray(levels.index(value) if levels else self.month[step], np.float32)
-        position = int(held.position[step])
         when = f"{self.year[step]:04d}-{self.month[step]:02d}"
         where = f"{held.path}: {held.feature.name}, {when}, tile {tile.name}"
+        return self._values(held, int(held.position[step]), tile, where)
+
+    def read_steps(self, k: int, positions: Int64, tile: Tile) -> Float32:
+        """Several steps of the file of predictor k at once, encoded: (positions, rows, columns), or (positions,).
+
+        Raises:
+            InputError: the file cannot be read there.
+        """
+        held = self.fields[k]
+        if held is None or held.dim is None:
+            raise InputError(f"{self.features[k].name} has no steps in time.")
+        where = f"{held.path}: {held.feature.name}, {len(positions)} steps, tile {tile.name}"
+        return self._values(held, positions, tile, where)
+
+    @staticmethod
+    def _values(held: Field, position: int | Int64, tile: Tile, where: str) -> Float32:
         data, order = opened(held.path, held.feature.name)
         if held.dim is not None:
             data = data.isel({held.dim: position})
         if held.space is not None:
             rows, cols = order
             data = data.isel({held.space[0]: rows[tile.j0 : tile.j1], held.space[1]: cols[tile.i0 : tile.i1]})
-            data = data.transpose(*held.space)
+            data = data.transpose(..., *held.space)
         try:
             values = np.asarray(data.values, dtype=np.float64)
         except Exception as err:  # whatever a codec or a library below raises for damaged bytes
@@ -153,7 +170,9 @@ class TileReader:
     def __init__(self, cube: Cube, tile: Tile, keep_bytes: float) -> None:
         self.cube, self.tile = cube, tile
         self._room = keep_bytes
+        self._at_once = keep_bytes / AT_ONCE
         self._kept: dict[tuple[int, int], Float32] = {}
+        self._tried: set[int] = set()
 
     def read(self, k: int, step: int) -> Float32:
         """Predictor k at month `step`; see `Cube.read`."""
@@ -163,11 +182,30 @@ class TileReader:
         key = k, int(held.position[step])
         if key in self._kept:
             return self._kept[key]
+        self._read_all(k, held)
+        if key in self._kept:
+            return self._kept[key]
         values = self.cube.read(k, step, self.tile)
         if values.nbytes <= self._room:
             self._room -= values.nbytes
             self._kept[key] = values
         return values
+
+    def _read_all(self, k: int, held: Field) -> None:
+        """Keep all steps of a predictor from one reading, if they are small: many small readings take far longer."""
+        if held.dim is None or k in self._tried:
+            return
+        self._tried.add(k)
+        positions = np.unique(held.position)
+        size = 4.0 * len(positions) * (self.tile.shape[0] * self.tile.shape[1] if held.space else 1)
+        if size > min(self._at_once, self._room):
+            return
+        try:
+            values = self.cube.read_steps(k, positions, self.tile)
+        except InputError:
+            return  # read one by one, the error says which step it is
+        self._room -= values.nbytes
+        self._kept |= {(k, int(p)): values[i] for i, p in enumerate(positions)}
 
 
 @dataclass(frozen=True, slots=True)

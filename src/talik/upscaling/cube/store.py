@@ -59,6 +59,18 @@ def month_seconds(months: Int64, calendar: str) -> npt.NDArray[np.float64]:
     return days * 86400.0
 
 
+def time_axis(cube: Cube) -> tuple[list[cftime.datetime], npt.NDArray[Any], dict[str, Any]]:
+    """Middle and bounds of the months of a cube, and how they are stored."""
+    stamps = [_first(int(m), cube.calendar) for m in (*cube.months, cube.months[-1] + 1)]
+    encoding = {
+        "units": f"days since {stamps[0].year:04d}-01-01",
+        "calendar": cube.calendar,
+        "dtype": "float64",
+    }
+    middle = [a + (b - a) / 2 for a, b in pairwise(stamps)]
+    return middle, np.column_stack([stamps[:-1], stamps[1:]]), encoding
+
+
 def create(
     path: Path,
     cube: Cube,
@@ -76,14 +88,7 @@ def create(
     """Write the empty store: coordinates, areas, and arrays whose chunks the tiles will fill."""
     grid = cube.grid
     frame = grid.frame()
-    stamps = [_first(int(m), cube.calendar) for m in (*cube.months, cube.months[-1] + 1)]
-    encoding: dict[str, Any] = {
-        "units": f"days since {stamps[0].year:04d}-01-01",
-        "calendar": cube.calendar,
-        "dtype": "float64",
-    }
-    middle = [a + (b - a) / 2 for a, b in pairwise(stamps)]
-    bounds = np.column_stack([stamps[:-1], stamps[1:]])
+    middle, bounds, encoding = time_axis(cube)
     frame = frame.assign_coords(
         time=("time", middle, {"standard_name": "time", "axis": "T", "bounds": "time_bnds"})
     )

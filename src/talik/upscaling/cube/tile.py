@@ -172,8 +172,8 @@ def predict_rows(
     per_flux = 1 + plan.members
     grid = tile.of(cube.grid)
     area = np.repeat(grid.row_area_m2, tile.shape[1])[rows]
-    land = _land(plan, cube, tile, rows)
-    weights, region_names = _region_areas(plan.regions, grid, rows, area, land)
+    land = land_share(plan.land, cube, tile, rows)
+    weights, region_names = region_areas(plan.regions, grid, rows, area, land)
     rates, seconds = store.rates_of(cube), store.month_seconds(cube.months, cube.calendar)
     factor = np.array(
         [
@@ -191,7 +191,7 @@ def predict_rows(
     for first in range(0, n_months, store.TIME_CHUNK):
         steps = range(first, min(first + store.TIME_CHUNK, n_months))
         planes = np.full((len(names), len(steps), tile.shape[0] * tile.shape[1]), np.nan, np.float32)
-        for step, predicted in _by_month(models, reader, rows, steps, x, at):
+        for step, predicted in by_month(models, reader, rows, steps, x, at):
             for f in range(len(names)):
                 own = slice(f * per_flux, (f + 1) * per_flux)
                 predicted[:, own] *= factor[f, step]
@@ -200,7 +200,7 @@ def predict_rows(
             if plan.members:
                 total += predicted * seconds[step]
             for b, bag in enumerate(bags):
-                _fill(x, reader, rows, step, at)
+                fill(x, reader, rows, step, at)
                 scaled = weights * (factor[b, step] * seconds[step])
                 visited[b] += visits(bag.forest, x, scaled, bag.trees.n_nodes)
         for f, name in enumerate(names):
@@ -257,7 +257,7 @@ def _write_planes(
             store.write_plane(plan.out, f"{name}_member_{which}", tile, plane.reshape(tile.shape), touched)
 
 
-def _by_month(
+def by_month(
     models: Bundle, reader: TileReader, rows: Int64, steps: range, x: Float32, at: dict[int, int]
 ) -> Iterator[tuple[int, Float64]]:
     """Predictions (n, models) of each month; months of a small tile are predicted together, which is quicker."""
@@ -267,7 +267,7 @@ def _by_month(
         part = range(first, min(first + together, steps.stop))
         stacked = x if len(part) == 1 else np.empty((len(part) * n, x.shape[1]), np.float32)
         for k, step in enumerate(part):
-            _fill(x, reader, rows, step, at)
+            fill(x, reader, rows, step, at)
             if stacked is not x:
                 stacked[k * n : (k + 1) * n] = x
         predicted = models.predict(stacked)
@@ -275,7 +275,7 @@ def _by_month(
             yield step, predicted[k * n : (k + 1) * n]
 
 
-def _fill(x: Float32, reader: TileReader, rows: Int64, step: int, at: dict[int, int]) -> None:
+def fill(x: Float32, reader: TileReader, rows: Int64, step: int, at: dict[int, int]) -> None:
     """Bring the columns of x to a month; a predictor that has not changed since the last one is not read again."""
     cube = reader.cube
     for k, held in enumerate(cube.fields):
@@ -287,25 +287,25 @@ def _fill(x: Float32, reader: TileReader, rows: Int64, step: int, at: dict[int, 
         at[k] = position
 
 
-def _land(plan: Spec, cube: Cube, tile: Tile, rows: Int64) -> Float64:
-    """(n,) land share of the pixels; 1 where nothing is said.
+def land_share(plane: tuple[str, str] | None, cube: Cube, tile: Tile, rows: Int64) -> Float64:
+    """(n,) land share of the pixels, from a file and its variable; 1 where nothing is said.
 
     Raises:
         InputError: a valid pixel without one, or one outside 0..1.
     """
-    if plan.land is None:
+    if plane is None:
         return np.ones(len(rows))
-    share = Plane(Path(plan.land[0]), plan.land[1]).read(cube.grid, tile).ravel()[rows]
+    share = Plane(Path(plane[0]), plane[1]).read(cube.grid, tile).ravel()[rows]
     bad = ~((share >= 0) & (share <= 1 + 1e-6))
     if bad.any():
         raise InputError(
-            f"{plan.land[0]}: {plan.land[1]} is missing or outside 0..1 in {int(bad.sum())} valid pixels of tile "
+            f"{plane[0]}: {plane[1]} is missing or outside 0..1 in {int(bad.sum())} valid pixels of tile "
             f"{tile.name}. Fill it there, and divide percentages by 100."
         )
     return share
 
 
-def _region_areas(
+def region_areas(
     regions: tuple[str, ...], grid: Any, rows: Int64, area: Float64, land: Float64
 ) -> tuple[Float64, list[str]]:
     """(n, R) land area of each pixel inside each region, m2; the first region is the domain.
