@@ -55,13 +55,9 @@ VALUES_OF_A_MEMBER = 18
 
 
 def files_of(project: Project, settings: FusionSettings) -> Files:
-    """The files of a project; ConfigError if periods of project and section differ."""
+    """The files of a project; the section's period goes before that of the project."""
     stated = project.base.period
     whole = None if stated is None else (stated.first_year, stated.last_year)
-    if whole and settings.period and whole != settings.period:
-        raise ConfigError(
-            f"fusion.period is {settings.period}, the project's period is {whole}. State one of them."
-        )
 
     def resolved(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(path) for name in names for path in project.matching(name, "fusion"))

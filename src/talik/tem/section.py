@@ -43,13 +43,9 @@ PUBLISHED = {
 
 
 def files_of(project: Project, settings: TemSettings) -> Files:
-    """The files that the section names, resolved; ConfigError if the periods of project and section differ."""
+    """The files that the section names, resolved; the section's period goes before that of the project."""
     stated = project.base.period
     whole = None if stated is None else (stated.first_year, stated.last_year)
-    if whole and settings.period and whole != settings.period:
-        raise ConfigError(
-            f"tem.period is {settings.period}, the project's period is {whole}. State one of them."
-        )
 
     def resolved(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(p) for name in names for p in project.matching(name, "tem"))
