@@ -223,3 +223,17 @@ def test_files_that_the_project_makes_are_not_missed(project):
     done = call("check", project(INVENTORY + "budget: {posts: output/inventory-posts.yaml}\n"))
     assert done.exit_code == 0, done.output
     assert "which this project makes" in " ".join(done.stdout.split())
+
+
+def test_tables_that_a_section_reads_in_its_own_way_are_no_bad_site_tables(project, tmp_path):
+    (tmp_path / "own.csv").write_text(
+        "class,gas,season,mean,low,high,units,source\nlakes,CO2,year,1,0,2,g m-2 yr-1,us\n"
+    )
+    path = project(INVENTORY.replace("CO2: [published]", "CO2: [{table: own.csv}, published]"))
+    told = json.loads(call("check", path, "--json").stdout)
+    assert str(tmp_path / "own.csv") not in told
+    (tmp_path / "own.csv").write_text("class,gas\nlakes,CO2\n")
+    done = call("check", path, "--json")
+    assert done.exit_code == 1
+    problems = json.loads(done.stdout)[str(path)]["problems"]
+    assert [p["column"] for p in problems if p["severity"] == "error"] == ["inventory"]

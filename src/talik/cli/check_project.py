@@ -55,6 +55,8 @@ def examine_project(path: Path) -> dict[str, Examination]:
             continue
         found_in_file = examined(file)
         if set(sections) <= {*READ_WHOLE}:
+            if found_in_file.format == "unknown":  # no site table, and need be none
+                continue
             found_in_file = _as_warnings(found_in_file)
         if found_in_file.problems or found_in_file.n_rows is not None:
             out[str(file)] = found_in_file
@@ -74,6 +76,8 @@ def _files(
     for section, steps in ready.sections.items():
         for name, path in ((n, p) for step in steps for n, p in step.inputs.items()):
             if path.resolve() in makers:
+                if path.is_file():  # of an earlier run: the section's own check reads it
+                    continue
                 later.setdefault(section, [])
                 later[section] += [name] * (name not in later[section])
             elif not path.is_file():
