@@ -336,7 +336,8 @@ def test_talik_check_looks_into_the_input_of_a_project(tmp_path: Path):
     found = json.loads(done.stdout)[str(path)]
     assert found["format"] == "fusion project"
     assert found["n_sites"] == 5
-    assert [(p["severity"], p["column"]) for p in found["problems"]] == [("error", "two: sw")]
+    problems = [(p["severity"], p["column"]) for p in found["problems"]]
+    assert problems == [("error", "two: sw"), ("note", "plan")]
     project(tmp_path, site_months(SITES))
     assert call("check", path).exit_code == 0
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from toy_approach import results
+from typer.testing import CliRunner, Result
 
+from talik.cli import app
 from talik.errors import ConfigError, InputError
 from talik.workflow import Step, plan_project, read_manifest, run_plan, run_project, verify
 from talik.workflow.chain import ready_sections
@@ -274,6 +276,50 @@ def test_an_error_that_no_file_will_mend_is_raised_at_once(project_at):
         ready_sections(project_at(text))
 
 
-def test_manifests_are_json(project_at, own):
-    project = project_at(chain())
-    assert json.loads(run_project(project).manifest.read_text())["format"]
+def call(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+def test_talik_run_plans_a_section_that_waits_when_its_file_is_there(project_at, tmp_path):
+    project = project_at(PEEK.replace("WORD", "x"))
+    path = tmp_path / "p.yaml"
+    shown = call("run", path, "--dry-run")
+    assert "then: more (planned when the files that they look into are made)" in shown.stderr
+    told = json.loads(call("run", path, "--dry-run", "--json").stdout)
+    assert told["waiting"] == ["more"]
+    done = json.loads(call("run", path, "--json").stdout)
+    assert {(o["step"], o["status"]) for o in done["outcomes"]} == {
+        (name, "done") for name in ("relay-a", "draw", "sum", "relay-more-look")
+    }
+    assert done["not_planned"] == []
+    assert {"more-look/u0.txt", "more-look/u1.txt"} <= set(everything(project.output))
+    assert {s["step"] for s in read_manifest(project.output)["steps"]} == {
+        "relay-a",
+        "draw",
+        "sum",
+        "relay-more-look",
+    }
+
+
+def test_only_a_section_that_waits_brings_what_it_waits_for_and_no_more(project_at, tmp_path):
+    project = project_at(PEEK.replace("WORD", "x"))
+    assert call("run", tmp_path / "p.yaml", "--only", "more").exit_code == 0
+    assert {s["step"] for s in read_manifest(project.output)["steps"]} == {"relay-a", "relay-more-look"}
+
+
+def test_a_section_whose_file_could_not_be_made_is_not_run(project_at, tmp_path):
+    text = "more: {links: {look: {reads: [p-out/sum.txt], peek: true}}}\ntoy: {units: 2, bad: [u1]}"
+    project_at(text)
+    done = call("run", tmp_path / "p.yaml")
+    assert done.exit_code == 1
+    assert "not run, as a file they need was not made: more" in done.stderr
+
+
+def test_sections_that_wait_leave_data_in_the_output_folder_alone(project_at, tmp_path):
+    project = project_at(
+        PEEK.replace("WORD", "x").replace("toy: {units: 2}", "toy: {units: 2, data: p-out/my.csv}")
+    )
+    project.output.mkdir()
+    (project.output / "my.csv").write_text("1")
+    assert list(ready_sections(project).waiting) == ["more"]
+    assert run_project(project, only=["sum"]).failed == []

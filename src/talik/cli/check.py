@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 FilesArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="Site tables, folders of FLUXNET files, NetCDF grids."),
+    typer.Argument(
+        metavar="FILE...",
+        help="Project files, site tables, folders of FLUXNET files, grids, flux datasets, posts files.",
+    ),
 ]
 
 
 def check(files: FilesArgument, as_json: JsonOption = False) -> None:
-    """What is wrong with input files? Every problem at once, with the rows it concerns and what to do.
+    """What is wrong with input? Every problem at once, with the rows it concerns and what to do.
 
+    A project file is checked with all its data: every file that is missing, each section's own check, the plan.
     Exit codes: 0 no errors (warnings and notes do not count), 1 errors were found, 2 no such file.
     """
     with bad_input_exits():
@@ -31,7 +35,7 @@ def check(files: FilesArgument, as_json: JsonOption = False) -> None:
         lost = [str(path) for path in files if not path.exists()]
         if lost:
             raise InputError(f"{', '.join(lost)}: no such file. Check the path.")
-        found = {str(path): _examined(path) for path in files}
+        found = {name: examination for path in files for name, examination in _examined(path).items()}
         if as_json:
             print_json({path: e.to_dict() for path, e in found.items()})
         else:
@@ -41,19 +45,19 @@ def check(files: FilesArgument, as_json: JsonOption = False) -> None:
             raise typer.Exit(EXIT_FAILED_UNITS)
 
 
-def _examined(path: Path) -> Examination:
-    """What a file is and what is wrong with it; of a project with a section fusion, what its input is."""
-    from talik.sources.doctor import YAML_ENDINGS, diagnose
+def _examined(path: Path) -> dict[str, Examination]:
+    """What a file is and what is wrong with it; of a project file, the same of each file that it names."""
+    from talik.cli.check_file import examined
+    from talik.sources.doctor import YAML_ENDINGS
 
     if path.is_file() and path.suffix.lower() in YAML_ENDINGS:
+        from talik.cli.check_project import examine_project
         from talik.yamlio import load_yaml
 
         content = load_yaml(path)
-        if isinstance(content, dict) and {"talik", "fusion"} <= set(content):
-            from talik.fusion.check import diagnose_project
-
-            return diagnose_project(path)
-    return diagnose(path)
+        if isinstance(content, dict) and "talik" in content:
+            return examine_project(path)
+    return {str(path): examined(path)}
 
 
 def _print(console: Console, path: str, examination: Examination) -> None:

@@ -34,6 +34,7 @@ def report(
     beside the page, as PNG and SVG.
     """
     with bad_input_exits():
+        from talik.cli.run import require_comparable
         from talik.errors import ConfigError
         from talik.files import write_text
         from talik.report.sources import page_from_file, report_project, source_kind
@@ -41,7 +42,9 @@ def report(
         if out.suffix.lower() not in (".html", ".htm"):
             raise ConfigError(f"--out {out}: the page is an HTML file; name it like report.html.")
         if source_kind(source) == "project":
-            result = run_shown(report_project(source), workers=workers, scheduler=scheduler, resume=resume)
+            project = report_project(source)
+            require_comparable(project)
+            result = run_shown(project, workers=workers, scheduler=scheduler, resume=resume)
             page = next(p for p in result.published if p.name == "report.html")
             write_text(out, page.read_text(encoding="utf-8"))
         else:

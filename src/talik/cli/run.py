@@ -69,6 +69,7 @@ def run(
             if waiting and (waiting == waited or not ready.steps):
                 raise ready.waiting[waiting[0]].error
             plan = plan_ready(loaded, ready, steps)
+            require_comparable(loaded)
             if not as_json:
                 sys.stderr.write(plan_text(plan) + waiting_text(waiting))
             if dry_run:
@@ -120,6 +121,18 @@ def chosen(ready: Ready, only: Sequence[str] | None) -> tuple[list[str] | None, 
             f"--only {' '.join(only)}: has no steps. Name a section or step that does something."
         )
     return list(dict.fromkeys(steps)), tuple(waiting)
+
+
+def require_comparable(project: Project) -> None:
+    """ConfigError if a comparison names a dataset that is no grid: it would stop after all other work."""
+    if "compare" not in project.sections:
+        return
+    from talik.compare.section import inputs_of, require_grids
+    from talik.compare.settings import CompareSettings
+
+    settings = project.sections["compare"]
+    if isinstance(settings, CompareSettings):
+        require_grids(inputs_of(project, settings))
 
 
 def waiting_text(waiting: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from talik.convergence import TRUSTED_K
-from talik.errors import ConfigError, InputError, TalikError
+from talik.errors import ConfigError, InputError
 from talik.fusion.axis import Pixels
 from talik.fusion.inputs import Reader
 from talik.fusion.problems import PixelProblem, broken
@@ -21,7 +21,6 @@ from talik.fusion.run import BAD_INPUT, problems_in
 from talik.fusion.settings import Files, FusionSettings
 from talik.fusion.summary import FAILED, GOOD, QUALITY, unknown_in
 from talik.records import json_rows
-from talik.sources.doctor import Examination
 from talik.sources.problem import Problem
 
 NUMBERS = (
@@ -115,25 +114,14 @@ def examine(settings: FusionSettings, files: Files, regions: Sequence[str] = ())
     }
 
 
-def diagnose_project(path: Path) -> Examination:
-    """What is wrong with the input of a project's section fusion, pixel by pixel; what stops it is one error."""
-    from talik.fusion.section import files_of, regions_of, settings_of
-    from talik.workflow.project import load_project
-
-    kind = "fusion project"
-    try:
-        project = load_project(path)
-        settings = settings_of(project)
-        told = examine(settings, files_of(project, settings), regions_of(project, settings))
-    except TalikError as err:
-        return Examination(kind, None, None, (Problem("error", "", str(err)),))
+def problems_of(told: dict[str, Any]) -> list[Problem]:
+    """What `examine` found, pixel by pixel, errors first, as the doctor says it."""
     problems = [
         Problem(p.severity, f"{p.pixel}: {p.variable}", f"{p.found}; expected {p.expected}", p.fix, 1)
         for p in told["problems"]
     ]
     problems += [Problem("warning", "", text) for text in told["assumed"]]
-    problems.sort(key=lambda p: p.severity != "error")
-    return Examination(kind, None, told["pixels"], tuple(problems))
+    return sorted(problems, key=lambda p: p.severity != "error")
 
 
 def _check_places(settings: FusionSettings, pixels: Pixels, regions: Sequence[str]) -> None:

@@ -159,6 +159,7 @@ def _later(
         return {}
     steps = [s for held in made.values() for s in held]
     known, makers, output = {s.name for s in steps}, published_by(steps, project.output), project.output
+    before = _published_before(output)
     out: dict[str, Waiting] = {}
     for section, held in made.items():
         needed = [n for s in held for n in s.needs if n not in known]
@@ -166,7 +167,9 @@ def _later(
             path
             for s in held
             for path in s.inputs.values()
-            if (where := path.resolve()).is_relative_to(output) and where not in makers
+            if (where := path.resolve()).is_relative_to(output)
+            and where not in makers
+            and (where in before or not where.exists())
         ]
         if needed or files:
             what = f"step {needed[0]}" if needed else _shown(files[0], output)
@@ -176,6 +179,17 @@ def _later(
                 )
             )
     return out
+
+
+def _published_before(output: Path) -> set[Path]:
+    """Files that the last run published."""
+    from talik.workflow.manifest import read_manifest
+
+    try:
+        steps = read_manifest(output)["steps"]
+    except TalikError:
+        return set()
+    return {(output / u["published"]).resolve() for s in steps for u in s["units"] if "published" in u}
 
 
 def _reads_output(project: Project, section: str) -> bool:

@@ -168,11 +168,12 @@ def plan_text(plan: Plan) -> str:
         if row["todo"] and row["disk_bytes"] is not None:
             told.append(f"{row['disk_bytes'] / 1e6:.1f} MB to write")
         lines.append(f"  {row['step']}: {', '.join(told)}")
-    lines.append(f"total: {_total_text(plan.total())}")
+    lines.append(f"total: {total_text(plan.total())}")
     return "\n".join(lines) + "\n"
 
 
-def _total_text(total: Mapping[str, Any]) -> str:
+def total_text(total: Mapping[str, Any]) -> str:
+    """All of a plan in a line."""
     told = [f"{total['steps']} steps", f"{total['units']} units", f"{total['cached']} done"]
     if not total["todo"]:
         return ", ".join([*told, "nothing to do"])

@@ -6,12 +6,12 @@ import difflib
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -19,6 +19,9 @@ from talik.config import Frozen
 from talik.errors import ConfigError
 from talik.workflow.plan import Step
 from talik.yamlio import load_yaml
+
+if TYPE_CHECKING:
+    from talik.sources.problem import Problem
 
 ENTRY_POINTS = "talik.approaches"
 _BUILT_IN = {
@@ -141,12 +144,14 @@ class Section:
     """What an approach brings to the project file: a name, a strict model, and the steps it makes of it.
 
     `example` holds values as a user would write them, at least all that have no default; `talik init` writes them.
+    `check` reads the section's data and yields what is wrong; it may raise a TalikError. `talik check` asks it.
     """
 
     name: str
     model: type[Frozen]
     steps: Callable[[Project, Any], Sequence[Step]]
     example: Mapping[str, Any] = field(default_factory=dict)
+    check: Callable[[Project, Any], Iterable[Problem]] | None = None
 
 
 _registered: dict[str, Section] = {}
