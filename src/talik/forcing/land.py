@@ -12,7 +12,6 @@ import xarray as xr
 
 from talik.errors import ConfigError, GridError, InputError, UnitsError
 from talik.flux.units import as_units
-from talik.forcing.patterns import on_map, read_climatology
 from talik.forcing.settings import STAND_INS, ForcingSettings, LandMaps
 from talik.provenance import stamp
 from talik.regions.axes import conform, grid_of
@@ -20,6 +19,7 @@ from talik.regions.classes import classes_of
 from talik.sources.climate_cells import Points, nearest, turned
 from talik.sources.climate_checks import DRIEST
 from talik.sources.climate_grids import open_grid
+from talik.sources.climatology import on_map, read_climatology
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -15,13 +15,13 @@ import xarray as xr
 
 from talik.errors import ConfigError, InputError
 from talik.files import whole_file, write_text
-from talik.forcing.patterns import read_climatology
 from talik.provenance import stamp
 from talik.sources.climate_cells import Points, nearest
 from talik.sources.climate_checks import require_climate
 from talik.sources.climate_dataset import assemble
 from talik.sources.climate_layouts import NOISE, VARIABLES
 from talik.sources.climate_months import list_months, month_number
+from talik.sources.climatology import read_climatology
 from talik.sources.land_static import TEXTURES, read_static
 from talik.sources.site_table import SiteTable, read_sites
 from talik.tem import radiation
