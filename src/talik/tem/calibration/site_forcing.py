@@ -38,8 +38,6 @@ FARTHEST_KM = 100.0
 """How far the nearest soil of a map may lie from a tower."""
 CELL_DEG = 0.5
 """Size of a cell of the climatology."""
-_W_M2 = 41868.0 / 86400.0
-"""1 cal cm-2 d-1 in W m-2."""
 
 
 @dataclass(frozen=True)
@@ -324,8 +322,8 @@ def _climatology(tower: Tower, path: Path) -> tuple[Array, Array, Array]:
             "cell with land, or give it drivers."
         )
     gross = radiation.gross_irradiance(jnp.asarray([tower.lat]))[:, 0]
-    rsds = np.asarray(radiation.irradiance_from_cloudiness(gross, jnp.asarray(clouds))) * _W_M2
-    return tas, pr, rsds
+    irradiance = np.asarray(radiation.irradiance_from_cloudiness(gross, jnp.asarray(clouds)))
+    return tas, pr, irradiance * radiation.CAL_CM2_PER_DAY_IN_W_M2
 
 
 def _texture(tower: Tower, cells: xr.Dataset | None, soil: Path | None) -> tuple[Array, str]:
