@@ -9,7 +9,8 @@ import xarray as xr
 
 from talik.errors import InputError, UnitsError
 from talik.flux.units import as_units
-from talik.sources.climate_cells import Array, IntArray, turned
+from talik.regions.sphere import wrap_longitude
+from talik.sources.climate_cells import Array, IntArray
 from talik.sources.climate_grids import open_grid
 
 SAME_DEG = 0.01
@@ -52,7 +53,7 @@ def on_map(data: xr.DataArray, lat: Array, lon: Array) -> Array:
     """Values (..., place) of a map at places that are its cell centres, NaN elsewhere."""
     data = data.transpose(..., "lat", "lon")
     rows = _rows(np.asarray(data["lat"].values, dtype=np.float64), lat)
-    columns = _rows(turned(np.asarray(data["lon"].values, dtype=np.float64)), turned(lon))
+    columns = _rows(wrap_longitude(np.asarray(data["lon"].values, dtype=np.float64)), wrap_longitude(lon))
     values = np.asarray(data.values, dtype=np.float64)[..., rows, columns]
     out: Array = np.where((rows >= 0) & (columns >= 0), values, np.nan)
     return out
