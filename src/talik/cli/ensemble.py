@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -42,7 +43,7 @@ def summarise(
     `talik budget` and `talik audit` read.
     """
     with bad_input_exits():
-        from talik.ensembles.section import RESULT, read_result, settings_of, steps
+        from talik.ensembles.section import RESULT, settings_of, steps
         from talik.workflow.project import load_project
 
         loaded = load_project(project)
@@ -58,7 +59,7 @@ def summarise(
         )
         if result is None:
             return
-        found = read_result(loaded.output / RESULT)
+        found = read_json(loaded.output / RESULT)
         if as_json:
             print_json({**found, "published": [str(path) for path in result.published]})
             return

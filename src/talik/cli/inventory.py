@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -40,7 +41,7 @@ def run(
     with bad_input_exits():
         from talik.errors import ConfigError
         from talik.inventory.run import check
-        from talik.inventory.section import RESULT, files_in, read_result, steps
+        from talik.inventory.section import RESULT, files_in, steps
         from talik.inventory.settings import InventorySettings
         from talik.inventory.settings_base import lookup
         from talik.workflow.project import load_project
@@ -66,7 +67,7 @@ def run(
         )
         if result is None:
             return
-        found = read_result(loaded.output / RESULT)
+        found = read_json(loaded.output / RESULT)
         if as_json:
             print_json({**found, "published": [str(path) for path in result.published]})
             return

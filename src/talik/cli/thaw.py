@@ -80,9 +80,7 @@ def thaw_run(
         inputs = {"terrains": terrains} if terrains is not None else {}
         told = {**to_dict(done, forcing), "provenance": describe(inputs, table.key())}
         if out is not None:
-            import json
-
-            from talik.files import whole_file, write_text
+            from talik.files import whole_file, write_json
             from talik.inventory.thaw.output import dataset
             from talik.inventory.thaw.posts import posts, write_posts
             from talik.provenance import stamp
@@ -91,7 +89,7 @@ def thaw_run(
             with whole_file(out / "thaw.nc") as part:
                 ds.to_netcdf(part, engine="netcdf4")
             write_posts(posts(done), out / "thaw-posts.csv")
-            write_text(out / "thaw.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
+            write_json(out / "thaw.json", told)
         if as_json:
             print_json(told)
             return
