@@ -279,6 +279,7 @@ def _unbroken(lon: Array) -> tuple[Index, Array]:
 
 
 def bounds_of(dataset: xr.Dataset, name: str) -> xr.DataArray | None:
+    """(n, 2) bounds of a coordinate: those it names, else those of a usual name; None if there are none."""
     stated = dataset[name].attrs.get("bounds") or dataset[name].encoding.get("bounds")
     for candidate in ([stated] if stated else []) + [pattern.format(name) for pattern in BOUNDS]:
         if candidate in dataset.variables and dataset[candidate].shape == (dataset[name].size, 2):
@@ -298,4 +299,5 @@ def distance_km(lat: Array, lon: Array, other_lat: Array, other_lon: Array) -> A
 
 
 def name_of(dataset: xr.Dataset) -> str:
+    """The file that a dataset was read from, for messages; "grid" for one made in memory."""
     return str(dataset.encoding.get("source") or "grid")
