@@ -110,7 +110,7 @@ def thaw_table() -> None:
 def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | None) -> None:
     from rich.table import Table
 
-    from talik.inventory.thaw.output import feature_area, whole_area
+    from talik.inventory.thaw.output import feature_area, span_name, whole_area
     from talik.inventory.thaw.simulate import KINDS
 
     table, s = done.table, done.settings
@@ -131,7 +131,7 @@ def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | N
     areas.add_row("all", _mkm2(sum(whole_area(t) for t in everything)), *sums)
     console.print(areas)
     for span in done.spans:
-        title = f"mean {_name(span)}, Tg C yr-1"
+        title = f"mean {span_name(span)}, Tg C yr-1"
         means = Table(box=None, pad_edge=False, title=title, title_justify="left")
         for heading in ("terrain", "CO2", "CH4", "carbon balance"):
             means.add_column(heading, justify="left" if heading == "terrain" else "right", no_wrap=True)
@@ -160,10 +160,6 @@ def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | N
 def _first(influence: Mapping[str, float]) -> str:
     """What varies a result most, with its share of the variance."""
     return next((f"{name} {100 * share:.0f} %" for name, share in influence.items()), "-")
-
-
-def _name(span: Span) -> str:
-    return f"{span[0]}-{span[1]}"
 
 
 def _mkm2(km2: float) -> str:

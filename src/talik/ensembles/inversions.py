@@ -130,7 +130,7 @@ def summarise_inversions(
                 f"{name}: expected approach 'inversion'; found {ds.attrs.get('approach')!r}. Ensembles of process "
                 "models have other limits."
             )
-    given = {m for name, ds in systems.items() for m in _names(ds, name)}
+    given = {m for name, ds in systems.items() for m in member_names(ds, name)}
     if unknown := sorted(set(groups or {}) - given):
         raise ConfigError(
             f"groups name {unknown[0]!r}, which is no member; found {', '.join(sorted(given)) or 'none'}."
@@ -142,7 +142,9 @@ def summarise_inversions(
         if kept is not None:
             tables.append(monthly_totals(kept, variable, regions, name=name, min_coverage=min_coverage))
             there = set(tables[-1]["member"])
-            notes += [f"{m}: no month with data in any region" for m in _names(kept, name) if m not in there]
+            notes += [
+                f"{m}: no month with data in any region" for m in member_names(kept, name) if m not in there
+            ]
     if not tables or not sum(map(len, tables)):
         raise CoverageError(
             f"no inversion has {variable!r} in the regions; notes: {'; '.join(notes) or 'none'}."
@@ -314,7 +316,8 @@ def inversion_posts(ensemble: InversionEnsemble, region: str, *, label: str = ""
     return posts
 
 
-def _names(ds: xr.Dataset, name: str) -> list[str]:
+def member_names(ds: xr.Dataset, name: str) -> list[str]:
+    """Names of the members of a package of inversions; `name` for one that has none."""
     return [str(m) for m in ds["member"].values] if "member" in ds.dims else [name]
 
 
