@@ -15,10 +15,10 @@ from talik.ensembles.closure import closure
 from talik.ensembles.derived import joined
 from talik.ensembles.figures import SERIES
 from talik.ensembles.gridded import summarise_cells
+from talik.ensembles.inversion_posts import inversion_posts
 from talik.ensembles.inversions import (
     GAS_OF,
     InversionEnsemble,
-    inversion_posts,
     is_natural,
     member_names,
     satellite_check,
