@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talik.cli.text import three_digits
 from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
@@ -127,9 +128,9 @@ def print_ensemble(found: dict[str, Any], console: Console) -> None:
                     *(escape(str(row[k])) for k in ("region", "variable", "scenario")),
                     f"{row['first_year']}-{row['last_year']}",
                     *(escape(str(row[k])) for k in ("units", "n_members")),
-                    number(row["mean"]),
-                    number(row["median"]),
-                    f"({number(row['low'])}, {number(row['high'])})",
+                    three_digits(row["mean"]),
+                    three_digits(row["median"]),
+                    f"({three_digits(row['low'])}, {three_digits(row['high'])})",
                 )
         console.print(shown)
         if more:
@@ -148,8 +149,8 @@ def print_ensemble(found: dict[str, Any], console: Console) -> None:
                 escape(row["region"]),
                 row["period"],
                 str(row["n"]),
-                number(row["mean"]),
-                f"({number(row['low'])}, {number(row['high'])})",
+                three_digits(row["mean"]),
+                f"({three_digits(row['low'])}, {three_digits(row['high'])})",
             )
         console.print(shown)
     open_runs = [row for row in found["closure"] if row["verdict"] == "does not close"]
@@ -172,10 +173,3 @@ def print_ensemble(found: dict[str, Any], console: Console) -> None:
     notes += [f"{variable}: {n}" for variable, held in found["inversions"].items() for n in held["notes"]]
     for note in dict.fromkeys([*found["notes"], *notes]):
         console.print(f"  note: {escape(note)}", highlight=False, soft_wrap=True, style="dim")
-
-
-def number(value: float | None) -> str:
-    """Three significant digits; a dash for what is missing."""
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if abs(value) >= 100.0 else f"{value:.3g}"

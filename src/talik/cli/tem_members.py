@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talik.cli.tem_check import checked_input, tem_project
+from talik.cli.text import years_of
 from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
@@ -78,7 +79,9 @@ def members(
         )
         told = checked_input(settings, files, "tem")
         years = list(range(told["years"][0], told["years"][1] + 1))
-        periods = [_years(text) for text in period] if period else default_periods(years)
+        periods = (
+            [years_of("--period", text, "2091-2100") for text in period] if period else default_periods(years)
+        )
         check_periods(periods, years)
         projects = [_project_of(loaded, settings, i, member) for i, member in enumerate(wanted)]
         plans = [_plan_of(of, member, draws) for of, member in zip(projects, wanted, strict=True)]
@@ -212,15 +215,6 @@ def _write(
         **summary(sums, periods),
     }
     return [loaded.output / SUMS, write_json(loaded.output / SUMMARY, found)]
-
-
-def _years(text: str) -> tuple[int, int]:
-    from talik.errors import ConfigError
-
-    first, _, last = text.partition("-")
-    if not first.isdigit() or not last.isdigit():
-        raise ConfigError(f"--period {text!r}: expected FIRST-LAST, such as 2091-2100.")
-    return int(first), int(last)
 
 
 def _told_text(told: dict[str, Any]) -> str:
