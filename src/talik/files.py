@@ -1,13 +1,15 @@
-"""Files that are whole or absent: written under a temporary name, flushed to disk, renamed."""
+"""Files that are whole or absent: written under a temporary name, flushed to disk, renamed; results as JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -34,6 +36,16 @@ def write_text(path: Path, text: str) -> Path:
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write a result as JSON, whole or not at all; ValueError for NaN or infinity, which JSON does not have."""
+    return write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The result that `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def remove_stale_parts(folder: Path) -> int:

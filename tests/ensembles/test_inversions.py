@@ -16,9 +16,9 @@ from scipy import stats
 from talik.compare.aggregate import remove_fire
 from talik.ensembles.inversion_months import monthly_totals
 from talik.ensembles.inversion_parts import NATURAL, natural_flux
+from talik.ensembles.inversion_posts import inversion_posts
 from talik.ensembles.inversions import (
     PERIODS,
-    inversion_posts,
     limits_of,
     mean_by_years,
     satellite_check,

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy.interpolate import RegularGridInterpolator
 
 from talik.errors import GridError, InputError, UnitsError
-from talik.forcing.patterns import SEASON_OF_MONTH, SEASONS, bilinear, on_map, read_climatology, read_patterns
+from talik.forcing.patterns import SEASON_OF_MONTH, SEASONS, bilinear, read_patterns
 from talik.forcing.settings import Patterns
+from talik.sources.climatology import on_map, read_climatology
 
 _spec = importlib.util.spec_from_file_location("forcing_world", Path(__file__).with_name("world.py"))
 world = importlib.util.module_from_spec(_spec)

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talik.errors import ConfigError, GridError, InputError, UnitsError
+from talik.regions.sphere import wrap_longitude
 from talik.sources import climate_grids
 from talik.sources.climate import read_climate
-from talik.sources.climate_cells import Points, locate, nearest, turned
+from talik.sources.climate_cells import Points, locate, nearest
 from talik.sources.climate_months import TimeAxis, complete_months
 
 PLACES = [(65.75, -0.75), (66.25, 0.25), (65.25, -1.25)]
@@ -575,7 +576,7 @@ def test_cells_across_the_date_line(tmp_path: Path) -> None:
     np.testing.assert_array_equal(climate["lon"], [-179.75, 179.75])
     np.testing.assert_array_equal(climate["rsds"], field("rsds", 24)[:, 0][:, [2, 1]])
     np.testing.assert_array_equal(
-        turned(np.array([180.0, 359.75, -180.0, 12.5])), [-180.0, -0.25, -180.0, 12.5]
+        wrap_longitude(np.array([180.0, 359.75, -180.0, 12.5])), [-180.0, -0.25, -180.0, 12.5]
     )
 
 

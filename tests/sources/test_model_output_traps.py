@@ -556,7 +556,7 @@ def test_single_steps_need_their_length(tmp_path):
 def test_a_broken_file_is_said_to_be_one(tmp_path):
     path = cmip6(tmp_path, "gpp", 1e-8)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"cannot be read as NetCDF"):
+    with pytest.raises(InputError, match=r"not readable as NetCDF"):
         read_model(path, "CMIP6")
 
 

@@ -193,5 +193,5 @@ def test_another_map_is_refused(tmp_path):
     xr.Dataset({"Region_Map": (("lat", "lon"), np.zeros((3, 4)))}).to_netcdf(path, engine="netcdf4")
     with pytest.raises(GridError, match="expected lat 180, lon 360"):
         map_areas(path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not readable as NetCDF"):
         map_areas(tmp_path / "none.nc")

@@ -433,7 +433,7 @@ def test_files_are_opened_and_give_what_the_datasets_give(tmp_path: Path, whole:
     with pytest.raises(GridError, match="holds 3 cells"), open_run(tmp_path):
         pass
     (tmp_path / "tem-experiments.nc").write_text("no")
-    with pytest.raises(InputError, match="not a NetCDF file"), open_run(tmp_path):
+    with pytest.raises(InputError, match="not readable as NetCDF"), open_run(tmp_path):
         pass
 
 

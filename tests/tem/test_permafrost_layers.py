@@ -25,7 +25,7 @@ from talik.tem.permafrost.layers import (
 )
 from talik.tem.permafrost.setup import freeze
 from talik.tem.permafrost.stock import Stock
-from talik.tem.thermal.grid import CARBON_THICKNESS_M, SOIL_THICKNESS_M, bounds, carbon_layer_means
+from talik.tem.thermal.grid import CARBON_THICKNESS_M, SOIL_THICKNESS_M, bounds
 
 EDGES = bounds(CARBON_THICKNESS_M)
 NAMES = [communities.COMMUNITIES[i] for i in (0, 1, 2, 1, 2, 0)]
@@ -282,7 +282,16 @@ def test_decomposition_falls_to_1_over_e_over_the_attenuation_depth() -> None:
     np.testing.assert_allclose(lost[19] / lost[0], math.exp(-(2.9 - 0.05) / 0.5), rtol=1e-6)
 
 
+def carbon_layer_means() -> np.ndarray:
+    """(25, 42) weights that average thermal layers over each carbon layer by thickness."""
+    top, bottom = bounds(CARBON_THICKNESS_M)[:-1], bounds(CARBON_THICKNESS_M)[1:]
+    edges = bounds(SOIL_THICKNESS_M)
+    overlap = np.minimum(bottom[:, None], edges[None, 1:]) - np.maximum(top[:, None], edges[None, :-1])
+    return np.clip(np.round(overlap, 12), 0.0, None) / CARBON_THICKNESS_M[:, None]
+
+
 def test_layer_temperatures_are_means_by_thickness() -> None:
+    np.testing.assert_allclose(carbon_layer_means()[0, :4], [0.2, 0.3, 0.5, 0.0], atol=1e-12)
     tsoil = np.random.default_rng(0).normal(size=(12, SOIL_THICKNESS_M.size, 4))
     expected = np.einsum("kl,mlc->mkc", carbon_layer_means(), tsoil)
     np.testing.assert_allclose(

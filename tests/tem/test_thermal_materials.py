@@ -18,7 +18,7 @@ from talik.tem.thermal import materials, snow
 from talik.tem.thermal.column import one_day
 from talik.tem.thermal.daily import Month, at_noon, months
 from talik.tem.thermal.freezing import Layers, temperature
-from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds, carbon_layer_means, interpolation, midpoints
+from talik.tem.thermal.grid import SOIL_THICKNESS_M, bounds, interpolation, midpoints
 
 TUNDRA, FOREST, DESERT, GRASS = "wet_tundra", "boreal_forest", "alpine_tundra_polar_desert", "grassland"
 
@@ -264,10 +264,7 @@ def test_daily_temperature_keeps_monthly_means_and_is_continuous(tair: list[floa
         assert abs(after - before) < 1e-6
 
 
-def test_carbon_layers_and_depths() -> None:
-    means = carbon_layer_means()
-    np.testing.assert_allclose(means.sum(1), 1.0)
-    np.testing.assert_allclose(means[0, :4], [0.2, 0.3, 0.5, 0.0], atol=1e-12)
+def test_depths_of_layers() -> None:
     assert bounds(SOIL_THICKNESS_M)[[0, 26, 27, -1]] == pytest.approx([0.0, 5.0, 6.0, 50.0])
     z = midpoints(SOIL_THICKNESS_M)
     np.testing.assert_allclose(interpolation((0.05, 0.2, 1.0)) @ (3.0 - 2.0 * z), [2.9, 2.6, 1.0], atol=1e-12)

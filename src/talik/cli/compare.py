@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -42,7 +43,7 @@ def compare(
     Writes compare.html, compare.json, the map of agreement and figures. Each dataset is a unit of work that is kept.
     """
     with bad_input_exits():
-        from talik.compare.section import FILES, RESULT, inputs_of, read_result, require_grids, steps
+        from talik.compare.section import FILES, RESULT, inputs_of, require_grids, steps
         from talik.compare.settings import CompareSettings
         from talik.errors import ConfigError
         from talik.workflow.project import load_project
@@ -72,7 +73,7 @@ def compare(
         )
         if result is None:
             return
-        found = read_result(loaded.output / FILES[RESULT])
+        found = read_json(loaded.output / FILES[RESULT])
         if as_json:
             print_json({**found, "published": [str(path) for path in result.published]})
             return

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talik.cli.text import three_digits
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -42,7 +44,7 @@ def summarise(
     `talik budget` and `talik audit` read.
     """
     with bad_input_exits():
-        from talik.ensembles.section import RESULT, read_result, settings_of, steps
+        from talik.ensembles.section import RESULT, settings_of, steps
         from talik.workflow.project import load_project
 
         loaded = load_project(project)
@@ -58,7 +60,7 @@ def summarise(
         )
         if result is None:
             return
-        found = read_result(loaded.output / RESULT)
+        found = read_json(loaded.output / RESULT)
         if as_json:
             print_json({**found, "published": [str(path) for path in result.published]})
             return
@@ -126,9 +128,9 @@ def print_ensemble(found: dict[str, Any], console: Console) -> None:
                     *(escape(str(row[k])) for k in ("region", "variable", "scenario")),
                     f"{row['first_year']}-{row['last_year']}",
                     *(escape(str(row[k])) for k in ("units", "n_members")),
-                    number(row["mean"]),
-                    number(row["median"]),
-                    f"({number(row['low'])}, {number(row['high'])})",
+                    three_digits(row["mean"]),
+                    three_digits(row["median"]),
+                    f"({three_digits(row['low'])}, {three_digits(row['high'])})",
                 )
         console.print(shown)
         if more:
@@ -147,8 +149,8 @@ def print_ensemble(found: dict[str, Any], console: Console) -> None:
                 escape(row["region"]),
                 row["period"],
                 str(row["n"]),
-                number(row["mean"]),
-                f"({number(row['low'])}, {number(row['high'])})",
+                three_digits(row["mean"]),
+                f"({three_digits(row['low'])}, {three_digits(row['high'])})",
             )
         console.print(shown)
     open_runs = [row for row in found["closure"] if row["verdict"] == "does not close"]
@@ -171,10 +173,3 @@ def print_ensemble(found: dict[str, Any], console: Console) -> None:
     notes += [f"{variable}: {n}" for variable, held in found["inversions"].items() for n in held["notes"]]
     for note in dict.fromkeys([*found["notes"], *notes]):
         console.print(f"  note: {escape(note)}", highlight=False, soft_wrap=True, style="dim")
-
-
-def number(value: float | None) -> str:
-    """Three significant digits; a dash for what is missing."""
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if abs(value) >= 100.0 else f"{value:.3g}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -63,7 +63,7 @@ def forcing(
         if result is None:
             return
         if as_json:
-            audit = json.loads((loaded.output / AUDIT).read_text(encoding="utf-8"))
+            audit = read_json(loaded.output / AUDIT)
             print_json({**audit, "published": [str(p) for p in result.published]})
         else:
             typer.echo("\n".join(str(p) for p in result.published))

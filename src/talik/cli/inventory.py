@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talik.cli.text import three_digits
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -40,7 +42,7 @@ def run(
     with bad_input_exits():
         from talik.errors import ConfigError
         from talik.inventory.run import check
-        from talik.inventory.section import RESULT, files_in, read_result, steps
+        from talik.inventory.section import RESULT, files_in, steps
         from talik.inventory.settings import InventorySettings
         from talik.inventory.settings_base import lookup
         from talik.workflow.project import load_project
@@ -66,7 +68,7 @@ def run(
         )
         if result is None:
             return
-        found = read_result(loaded.output / RESULT)
+        found = read_json(loaded.output / RESULT)
         if as_json:
             print_json({**found, "published": [str(path) for path in result.published]})
             return
@@ -111,7 +113,11 @@ def print_inventory(found: dict[str, Any], console: Console) -> None:
         for post in found["added"]["posts"]:
             area = post.get("area_mkm2")
             table.add_row(
-                post["id"], post["gas"], limited(post), "" if area is None else _short(area), post["source"]
+                post["id"],
+                post["gas"],
+                limited(post),
+                "" if area is None else three_digits(area),
+                post["source"],
             )
         console.print(table)
     if found["synthesis"] is not None:
@@ -147,9 +153,8 @@ def _with(total: dict[str, Any], name: str) -> dict[str, float]:
 def limited(number: dict[str, float]) -> str:
     """A number with its limits; without them where it has none."""
     mean, low, high = number["mean"], number["low"], number["high"]
-    return _short(mean) if low == high else f"{_short(mean)} ({_short(low)}, {_short(high)})"
-
-
-def _short(value: float) -> str:
-    """Three significant digits, all digits before the point."""
-    return f"{value:.0f}" if abs(value) >= 100.0 else f"{value:.3g}"
+    return (
+        three_digits(mean)
+        if low == high
+        else f"{three_digits(mean)} ({three_digits(low)}, {three_digits(high)})"
+    )

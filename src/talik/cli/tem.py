@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from talik.cli.tem_check import checked_input, tem_project
 from talik.cli.tem_diagnose import diagnose
 from talik.cli.tem_members import members
 from talik.cli.tem_validate import validate
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -136,7 +136,7 @@ class _Command:
                 print_json(told)
             return
         result = run_planned(self.project, plan, workers=workers, scheduler=scheduler, resume=resume)
-        audit = json.loads((plan.output / self.audit).read_text(encoding="utf-8"))
+        audit = read_json(plan.output / self.audit)
         if as_json:
             print_json({**told, "audit": audit, "published": [str(p) for p in result.published]})
         else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -73,7 +73,7 @@ def calibrate(
         )
         if result is None:
             return
-        found = json.loads((loaded.output / RESULT).read_text(encoding="utf-8"))
+        found = read_json(loaded.output / RESULT)
         if as_json:
             print_json({**told, "found": found, "published": [str(p) for p in result.published]})
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talik.cli.tem_check import checked_input, tem_project
+from talik.cli.text import years_of
+from talik.files import read_json
 from talik.workflow.conventions import (
     DryRunOption,
     JsonOption,
@@ -78,7 +79,9 @@ def members(
         )
         told = checked_input(settings, files, "tem")
         years = list(range(told["years"][0], told["years"][1] + 1))
-        periods = [_years(text) for text in period] if period else default_periods(years)
+        periods = (
+            [years_of("--period", text, "2091-2100") for text in period] if period else default_periods(years)
+        )
         check_periods(periods, years)
         projects = [_project_of(loaded, settings, i, member) for i, member in enumerate(wanted)]
         plans = [_plan_of(of, member, draws) for of, member in zip(projects, wanted, strict=True)]
@@ -106,7 +109,7 @@ def members(
             (loaded.output / SUMS).unlink(missing_ok=True)
             (loaded.output / SUMMARY).unlink(missing_ok=True)
         exit_for(failed)
-        found = json.loads((loaded.output / SUMMARY).read_text(encoding="utf-8"))
+        found = read_json(loaded.output / SUMMARY)
         if as_json:
             print_json({**told, "found": found, "published": [str(path) for path in written]})
         else:
@@ -196,7 +199,7 @@ def _write(
     wanted: list[Member],
     periods: list[tuple[int, int]],
 ) -> list[Path]:
-    from talik.files import whole_file, write_text
+    from talik.files import whole_file, write_json
     from talik.provenance import hash_file, stamp
     from talik.tem.calibration.members import joined, summary, sums_of_run
     from talik.tem.merge import SOURCE
@@ -211,17 +214,7 @@ def _write(
         "members": [member.draw for member in wanted],
         **summary(sums, periods),
     }
-    text = json.dumps(found, indent=1, allow_nan=False) + "\n"
-    return [loaded.output / SUMS, write_text(loaded.output / SUMMARY, text)]
-
-
-def _years(text: str) -> tuple[int, int]:
-    from talik.errors import ConfigError
-
-    first, _, last = text.partition("-")
-    if not first.isdigit() or not last.isdigit():
-        raise ConfigError(f"--period {text!r}: expected FIRST-LAST, such as 2091-2100.")
-    return int(first), int(last)
+    return [loaded.output / SUMS, write_json(loaded.output / SUMMARY, found)]
 
 
 def _told_text(told: dict[str, Any]) -> str:

@@ -80,9 +80,7 @@ def thaw_run(
         inputs = {"terrains": terrains} if terrains is not None else {}
         told = {**to_dict(done, forcing), "provenance": describe(inputs, table.key())}
         if out is not None:
-            import json
-
-            from talik.files import whole_file, write_text
+            from talik.files import whole_file, write_json
             from talik.inventory.thaw.output import dataset
             from talik.inventory.thaw.posts import posts, write_posts
             from talik.provenance import stamp
@@ -91,7 +89,7 @@ def thaw_run(
             with whole_file(out / "thaw.nc") as part:
                 ds.to_netcdf(part, engine="netcdf4")
             write_posts(posts(done), out / "thaw-posts.csv")
-            write_text(out / "thaw.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
+            write_json(out / "thaw.json", told)
         if as_json:
             print_json(told)
             return
@@ -112,7 +110,7 @@ def thaw_table() -> None:
 def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | None) -> None:
     from rich.table import Table
 
-    from talik.inventory.thaw.output import feature_area, whole_area
+    from talik.inventory.thaw.output import feature_area, span_name, whole_area
     from talik.inventory.thaw.simulate import KINDS
 
     table, s = done.table, done.settings
@@ -133,7 +131,7 @@ def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | N
     areas.add_row("all", _mkm2(sum(whole_area(t) for t in everything)), *sums)
     console.print(areas)
     for span in done.spans:
-        title = f"mean {_name(span)}, Tg C yr-1"
+        title = f"mean {span_name(span)}, Tg C yr-1"
         means = Table(box=None, pad_edge=False, title=title, title_justify="left")
         for heading in ("terrain", "CO2", "CH4", "carbon balance"):
             means.add_column(heading, justify="left" if heading == "terrain" else "right", no_wrap=True)
@@ -162,10 +160,6 @@ def _print(console: Console, done: Run, forcing: dict[str, dict[str, float]] | N
 def _first(influence: Mapping[str, float]) -> str:
     """What varies a result most, with its share of the variance."""
     return next((f"{name} {100 * share:.0f} %" for name, share in influence.items()), "-")
-
-
-def _name(span: Span) -> str:
-    return f"{span[0]}-{span[1]}"
 
 
 def _mkm2(km2: float) -> str:

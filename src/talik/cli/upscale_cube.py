@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from talik.cli.text import years_of
 from talik.cli.upscale_text import print_products
 from talik.workflow.conventions import (
     JsonOption,
@@ -157,14 +158,7 @@ def predict(
 
 
 def _years(text: str | None) -> tuple[int, int] | None:
-    from talik.errors import ConfigError
-
-    if text is None:
-        return None
-    first, sep, last = text.partition("-")
-    if not first.strip().isdigit() or (sep and not last.strip().isdigit()):
-        raise ConfigError(f"--years {text!r}: expected FIRST-LAST, such as 2001-2020")
-    return int(first), int(last or first)
+    return None if text is None else years_of("--years", text, "2001-2020", or_one=True)
 
 
 def _pair(text: str) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import xarray as xr
 from talik.compare.opening import Source, land_regions, open_source, read_tundra, within
 from talik.compare.settings import EIGHT, CompareSettings
 from talik.errors import ConfigError
-from talik.files import write_text
+from talik.files import read_json, write_json, write_text
 from talik.provenance import fingerprint
 from talik.regions.grid import Grid
 from talik.regions.named import files_of, require_known, with_absolute_paths
@@ -274,7 +273,7 @@ def _source(job: Job, settings: CompareSettings, inputs: Inputs) -> None:
                 least_coverage=settings.least_coverage,
                 towers=None if inputs.towers is None else read_sites(inputs.files[inputs.towers]),
             )
-    write_text(job.out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_json(job.out, found)
 
 
 def _map(job: Job, settings: CompareSettings, inputs: Inputs) -> None:
@@ -298,10 +297,10 @@ def _agreement(job: Job, settings: CompareSettings, inputs: Inputs) -> None:
 def _result(job: Job, settings: CompareSettings, inputs: Inputs, seed: int) -> None:
     from talik.compare.result import result_of
 
-    parts = {s: json.loads(job.needs[SOURCES][s.unit].read_text(encoding="utf-8")) for s in inputs.sources}
+    parts = {s: read_json(job.needs[SOURCES][s.unit]) for s in inputs.sources}
     maps = {s: job.needs[MAPS][s.unit] for s in inputs.sources if s.model != SITES}
     found = result_of(parts, maps, _agreed(job), settings, inputs.years, _regions(settings, inputs), seed)
-    write_text(job.out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_json(job.out, found)
 
 
 def _page(job: Job, title: str) -> None:
@@ -311,7 +310,7 @@ def _page(job: Job, title: str) -> None:
     path = job.needs[RESULT]["compare"]
     told = describe({FILES[RESULT]: path}, "")
     made_by = {k: v for k, v in told.items() if k in ("code", "inputs")}
-    write_text(job.out, render(read_result(path), _agreed(job), title, made_by))
+    write_text(job.out, render(read_json(path), _agreed(job), title, made_by))
 
 
 def _figure(job: Job) -> None:
@@ -319,7 +318,7 @@ def _figure(job: Job) -> None:
     from talik.report.style import nothing_to_draw, png, svg
 
     name, _, kind = job.unit.partition(".")
-    found = figures(read_result(job.needs[RESULT]["compare"]), _agreed(job)).get(name)
+    found = figures(read_json(job.needs[RESULT]["compare"]), _agreed(job)).get(name)
     figure = found() if found is not None else None
     figure = figure or nothing_to_draw(name, "this comparison has nothing to draw here")
     job.out.write_bytes(png(figure) if kind == "png" else svg(figure).encode())
@@ -327,12 +326,6 @@ def _figure(job: Job) -> None:
 
 def _agreed(job: Job) -> Path | None:
     return job.needs.get(AGREEMENT, {}).get("agreement")
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """What `talik compare` wrote as compare.json."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 EXAMPLE = {

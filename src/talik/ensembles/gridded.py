@@ -27,7 +27,7 @@ from talik.ensembles.member_cells import (
 )
 from talik.errors import ConfigError, CoverageError, GridError
 from talik.flux import FluxVar, flux_var
-from talik.products.annual import period_label
+from talik.products.annual import Years, period_label
 from talik.regions.grid import Grid
 
 QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
@@ -35,8 +35,6 @@ NEUTRAL_BAND = 5.0
 """A cell between -5 and 5 g C m-2 a year is neither sink nor source; for net CO2 only."""
 NET_CO2 = ("nee", "nep", "nbp")
 MEMORY_BYTES = 2**30
-Period = tuple[int, int]
-"""First and last year, both included."""
 Listen = Callable[[int, int], object]
 """Told the number of members read and of all, counted again for each block of rows."""
 _FLOAT = 8
@@ -72,7 +70,7 @@ def plan_cells(
     members: Mapping[str, Source],
     variable: str,
     *,
-    period: Period | None = None,
+    period: Years | None = None,
     quantiles: Sequence[float] = QUANTILES,
     groups: Mapping[str, str] | None = None,
     grid: Grid | None = None,
@@ -94,7 +92,7 @@ def summarise_cells(
     members: Mapping[str, Source],
     variable: str,
     *,
-    period: Period | None = None,
+    period: Years | None = None,
     quantiles: Sequence[float] = QUANTILES,
     groups: Mapping[str, str] | None = None,
     neutral_band: float | None = None,
@@ -225,7 +223,7 @@ class _Job:
         return filled
 
 
-def _years(members: Sequence[Member], period: Period | None) -> tuple[int, ...]:
+def _years(members: Sequence[Member], period: Years | None) -> tuple[int, ...]:
     if period is not None:
         if period[0] > period[1]:
             raise ConfigError(f"expected a period of first and last year; found {period}.")

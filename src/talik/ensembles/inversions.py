@@ -1,4 +1,4 @@
-"""The protocol for an ensemble of inversions: months, groups, decades, limits, satellite check, budget posts."""
+"""The protocol for an ensemble of inversions: months, groups, decades, limits, satellite check."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from scipy import stats
 
 from talik.ensembles.inversion_months import MIN_COVERAGE, Regions, monthly_totals
 from talik.ensembles.inversion_parts import NATURAL
-from talik.errors import ConfigError, CoverageError, FluxError, PostError, UnitsSuspect
+from talik.errors import ConfigError, CoverageError, FluxError, UnitsSuspect
 from talik.flux.table import flux_var
-from talik.posts.post import GASES, Post
+from talik.products.annual import Years
 from talik.regions.axes import grid_of
 from talik.sources.inversion_checks import check_global_totals, global_totals, is_global
 
-Period = tuple[int, int]
-"""First and last year, both included."""
 Recipe = Literal["t", "spread"]
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
@@ -31,7 +29,7 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "spread": "mean -+ 1.96 standard deviations (n - 1) of the groups",
     }
 )
-PERIODS: Mapping[str, tuple[Period, ...]] = MappingProxyType(
+PERIODS: Mapping[str, tuple[Years, ...]] = MappingProxyType(
     {
         "CO2": ((2000, 2009), (2010, 2020)),
         "CH4": ((2000, 2009), (2010, 2017)),
@@ -55,9 +53,6 @@ FEWEST = 4
 """With fewer groups the limits are so wide or so uncertain that a note says so."""
 _MONTHS = 12
 _NORMAL = 1.96
-_FIRE = frozenset({"fire", "fire_below_ground"})
-_LAND = frozenset({"vegetation_soil", "winter", "abrupt_thaw", "inland_waters"}) | _FIRE
-_HUMAN = frozenset({"fossil_industrial", "agriculture_waste"})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,7 +72,7 @@ class InversionEnsemble:
     months: pd.DataFrame
     groups: pd.DataFrame
     summary: pd.DataFrame
-    periods: tuple[Period, ...]
+    periods: tuple[Years, ...]
     recipe: Recipe
     natural: bool
     sources: str
@@ -90,7 +85,7 @@ def summarise_inversions(
     regions: Regions,
     *,
     groups: Mapping[str, str] | None = None,
-    periods: Sequence[Period] | None = None,
+    periods: Sequence[Years] | None = None,
     recipe: Recipe = "t",
     suspects: Literal["raise", "leave out"] = "raise",
     fewest_years: int | None = None,
@@ -130,7 +125,7 @@ def summarise_inversions(
                 f"{name}: expected approach 'inversion'; found {ds.attrs.get('approach')!r}. Ensembles of process "
                 "models have other limits."
             )
-    given = {m for name, ds in systems.items() for m in _names(ds, name)}
+    given = {m for name, ds in systems.items() for m in member_names(ds, name)}
     if unknown := sorted(set(groups or {}) - given):
         raise ConfigError(
             f"groups name {unknown[0]!r}, which is no member; found {', '.join(sorted(given)) or 'none'}."
@@ -142,7 +137,9 @@ def summarise_inversions(
         if kept is not None:
             tables.append(monthly_totals(kept, variable, regions, name=name, min_coverage=min_coverage))
             there = set(tables[-1]["member"])
-            notes += [f"{m}: no month with data in any region" for m in _names(kept, name) if m not in there]
+            notes += [
+                f"{m}: no month with data in any region" for m in member_names(kept, name) if m not in there
+            ]
     if not tables or not sum(map(len, tables)):
         raise CoverageError(
             f"no inversion has {variable!r} in the regions; notes: {'; '.join(notes) or 'none'}."
@@ -172,7 +169,7 @@ def summarise_months(
     variable: str,
     *,
     groups: Mapping[str, str] | None = None,
-    periods: Sequence[Period] | None = None,
+    periods: Sequence[Years] | None = None,
     recipe: Recipe = "t",
     fewest_years: int | None = None,
     natural: bool = False,
@@ -256,69 +253,12 @@ def satellite_check(months: pd.DataFrame, runs: Mapping[str, tuple[str, str]]) -
     return pd.DataFrame(rows, columns=["system", "region", "months", "surface", "satellite", "difference"])
 
 
-def inversion_posts(ensemble: InversionEnsemble, region: str, *, label: str = "") -> list[Post]:
-    """Budget posts of one region: each period and the whole, Tg of the element a year, up positive.
-
-    The decades of `PERIODS` are called as in the published budget, ``inversion.first_decade`` and
-    ``inversion.second_decade``, other periods ``inversion.2000-2004``; the whole is ``inversion.natural``, or
-    ``inversion.total`` if human emissions are in it. Fire makes one post, ``inversion.fire``, part of
-    ``inversion.natural``. label : how the posts call the region.
-
-    PostError: no such region, or no limits because there is one group.
-    """
-    rows = ensemble.summary[ensemble.summary["region"] == region]
-    if rows.empty:
-        known = ", ".join(dict.fromkeys(ensemble.summary["region"]))
-        raise PostError(f"no region {region!r} in the ensemble; choose one of: {known}.")
-    fire = ensemble.variable in FIRES
-    upward = flux_var(ensemble.variable).to_atmosphere
-    whole = "inversion.fire" if fire else "inversion.natural" if ensemble.natural else "inversion.total"
-    covers = _FIRE if fire else _LAND - _FIRE if ensemble.variable == "nee" else _LAND
-    if ensemble.gas == "CH4" and not fire:
-        covers = covers | {"geological"}
-    if not ensemble.natural:
-        covers = covers | _HUMAN
-    published = ensemble.periods == PERIODS[ensemble.gas]
-    posts = []
-    for at, row in enumerate(rows.to_dict("records")):
-        last = at == len(rows) - 1
-        if fire and not last:
-            continue
-        if not (math.isfinite(row["low"]) and math.isfinite(row["high"])):
-            raise PostError(
-                f"{region}, {row['period']}: {row['n']} group, so there are no limits. Give more systems, or make the "
-                "post from the summary with limits of your own."
-            )
-        decade = row["period"] if last or not published else ("first_decade", "second_decade")[at]
-        low, high = sorted((upward * row["low"], upward * row["high"]))
-        posts.append(
-            Post(
-                id=whole if last else f"inversion.{decade}",
-                gas=ensemble.gas,
-                mean=upward * row["mean"],
-                low=low,
-                high=high,
-                unit=GASES[ensemble.gas],
-                region=label or region,
-                period=row["period"],
-                approach="inversion",
-                source=ensemble.sources,
-                part_of="inversion.natural" if fire else None,
-                origin="non-fossil" if ensemble.gas == "CH4" and ensemble.natural else None,
-                covers=covers,
-                members=int(row["n"]),
-                note=f"{RECIPES[ensemble.recipe]}, n = {row['n']}"
-                + ("; fewer than 4 groups" if row["n"] < FEWEST else ""),
-            )
-        )
-    return posts
-
-
-def _names(ds: xr.Dataset, name: str) -> list[str]:
+def member_names(ds: xr.Dataset, name: str) -> list[str]:
+    """Names of the members of a package of inversions; `name` for one that has none."""
     return [str(m) for m in ds["member"].values] if "member" in ds.dims else [name]
 
 
-def _adjacent(periods: Sequence[Period]) -> tuple[Period, ...]:
+def _adjacent(periods: Sequence[Years]) -> tuple[Years, ...]:
     for first, last in periods:
         if first > last:
             raise ConfigError(f"period {first}-{last} ends before it begins; give (first year, last year).")
@@ -362,7 +302,7 @@ def _grouped(months: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _period_means(
-    months: pd.DataFrame, periods: Sequence[Period], fewest: int | None, notes: list[str]
+    months: pd.DataFrame, periods: Sequence[Years], fewest: int | None, notes: list[str]
 ) -> pd.DataFrame:
     """Mean of a group in each period, Tg yr-1, from the complete years of its members."""
     keys = ["group", "member", "region", "year"]
@@ -389,7 +329,7 @@ def _period_means(
 
 
 def _summary(
-    groups: pd.DataFrame, regions: Sequence[str], periods: Sequence[Period], recipe: Recipe, notes: list[str]
+    groups: pd.DataFrame, regions: Sequence[str], periods: Sequence[Years], recipe: Recipe, notes: list[str]
 ) -> pd.DataFrame:
     rows = []
     for region in regions:

@@ -15,11 +15,12 @@ from talik.ensembles.closure import closure
 from talik.ensembles.derived import joined
 from talik.ensembles.figures import SERIES
 from talik.ensembles.gridded import summarise_cells
+from talik.ensembles.inversion_posts import inversion_posts
 from talik.ensembles.inversions import (
     GAS_OF,
     InversionEnsemble,
-    inversion_posts,
     is_natural,
+    member_names,
     satellite_check,
     summarise_months,
 )
@@ -235,7 +236,7 @@ def _inversions(
                     notes=[
                         f"{name}: {label}: no month with data in any region"
                         for name, ds in held.items()
-                        for label in _labels(ds, name)
+                        for label in member_names(ds, name)
                         if label not in there
                     ],
                 )
@@ -264,17 +265,13 @@ def _fires(settings: EnsembleSettings, found: Found) -> list[dict[str, Any]]:
     return json_rows(rows.drop(columns="scenario"))
 
 
-def _labels(ds: xr.Dataset, name: str) -> list[str]:
-    return [str(m) for m in ds["member"].values] if "member" in ds.dims else [name]
-
-
 def _groups(settings: EnsembleSettings, systems: Mapping[str, xr.Dataset]) -> dict[str, str]:
     """Member to group; the systems of a package are groups of their own unless the package names one."""
     return {
         label: one.group
         for name, one in settings.inversions.items()
         if one.group and name in systems
-        for label in _labels(systems[name], name)
+        for label in member_names(systems[name], name)
     }
 
 

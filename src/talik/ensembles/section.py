@@ -15,7 +15,7 @@ import yaml
 
 from talik.ensembles.settings import NATURAL_EARTH, EnsembleSettings, Resolve, expand
 from talik.errors import ConfigError
-from talik.files import write_text
+from talik.files import read_json, write_json, write_text
 from talik.flux.table import flux_var
 from talik.posts.published import REGION
 from talik.provenance import fingerprint
@@ -253,16 +253,14 @@ def _cells(job: Job, settings: EnsembleSettings, found: Found) -> None:
 def _summary(job: Job, settings: EnsembleSettings, found: Found) -> None:
     from talik.ensembles.run import summarise
 
-    totals = {
-        name: json.loads(path.read_text(encoding="utf-8")) for name, path in job.needs.get(TOTALS, {}).items()
-    }
+    totals = {name: read_json(path) for name, path in job.needs.get(TOTALS, {}).items()}
     result = summarise(settings, totals, job.needs.get(MEMBERS, {}), found)
-    write_text(job.out, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write_json(job.out, result)
 
 
 def _posts(job: Job) -> None:
     """A posts file for `talik budget`: beside the published posts if it is of their region, else with its own sums."""
-    rows = read_result(job.needs[SUMMARY]["ensemble"])["posts"]
+    rows = read_json(job.needs[SUMMARY]["ensemble"])["posts"]
     content: dict[str, Any] = {"posts": rows}
     if rows and rows[0]["region"] == REGION:
         content |= {"others": "reccap2", "recipes": "reccap2"}
@@ -279,7 +277,7 @@ def _posts(job: Job) -> None:
 
 
 def _table(job: Job) -> None:
-    found = read_result(job.needs[SUMMARY]["ensemble"])
+    found = read_json(job.needs[SUMMARY]["ensemble"])
     rows = found["tables"][job.unit]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(k for row in rows for k in row)), lineterminator="\n")
@@ -293,15 +291,9 @@ def _figure(job: Job) -> None:
     from talik.report.style import nothing_to_draw, png, svg
 
     name, _, kind = job.unit.partition(".")
-    figure = draw(name, read_result(job.needs[SUMMARY]["ensemble"]))
+    figure = draw(name, read_json(job.needs[SUMMARY]["ensemble"]))
     figure = figure or nothing_to_draw(name, "there are no process models with what it shows")
     job.out.write_bytes(png(figure) if kind == "png" else svg(figure).encode())
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """What `talik ensemble summarise` wrote as ensemble.json."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 def settings_of(project: Project) -> EnsembleSettings:

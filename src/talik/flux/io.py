@@ -10,6 +10,7 @@ import xarray as xr
 from talik.errors import FluxError, InputError
 from talik.files import whole_file
 from talik.flux.dataset import CONVENTIONS, validate
+from talik.netcdf import open_netcdf
 from talik.provenance import stamp
 
 COMPLETE = "talik_complete"
@@ -79,11 +80,7 @@ def sums_path(store: Path) -> Path:
 
 
 def _open_netcdf(path: Path) -> xr.Dataset:
-    try:
-        ds = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
-    except (OSError, ValueError) as err:
-        raise InputError(f"{path}: not readable as NetCDF ({err}). Was it written completely?") from err
-    return _with_bounds(ds)
+    return _with_bounds(open_netcdf(path, "Was it written completely?", decode_timedelta=False))
 
 
 def _with_bounds(ds: xr.Dataset) -> xr.Dataset:

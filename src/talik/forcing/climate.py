@@ -12,11 +12,12 @@ import xarray as xr
 
 from talik.errors import InputError
 from talik.forcing.land import Resolve
-from talik.forcing.patterns import Scaled, read_climatology, read_patterns
+from talik.forcing.patterns import Scaled, read_patterns
 from talik.forcing.settings import ForcingSettings
 from talik.forcing.warming import Series, read_warming
 from talik.provenance import code_version, history_line
 from talik.sources.climate_months import month_number, month_stamps
+from talik.sources.climatology import read_climatology
 
 Array = npt.NDArray[np.float64]
 

@@ -12,14 +12,15 @@ import xarray as xr
 
 from talik.errors import ConfigError, GridError, InputError, UnitsError
 from talik.flux.units import as_units
-from talik.forcing.patterns import on_map, read_climatology
 from talik.forcing.settings import STAND_INS, ForcingSettings, LandMaps
 from talik.provenance import stamp
 from talik.regions.axes import conform, grid_of
 from talik.regions.classes import classes_of
-from talik.sources.climate_cells import Points, nearest, turned
+from talik.regions.sphere import wrap_longitude
+from talik.sources.climate_cells import Points, nearest
 from talik.sources.climate_checks import DRIEST
 from talik.sources.climate_grids import open_grid
+from talik.sources.climatology import on_map, read_climatology
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -151,7 +152,7 @@ def permafrost_cells(path: Path, smallest: float) -> tuple[Array, Array, Array, 
     row, column = np.nonzero(fraction > smallest)
     if not row.size:
         raise InputError(f"{path}: no cell has a {name} above {smallest:g}. Lower cells.smallest_fraction.")
-    lat, lon = grid.y[row], turned(grid.x[column])
+    lat, lon = grid.y[row], wrap_longitude(grid.x[column])
     order = np.lexsort((lon, lat))
     return lat[order], lon[order], fraction[row, column][order], grid.row_area_m2[row][order]
 
@@ -172,7 +173,7 @@ def vegetation(
     if lost.size:
         known_at = data.stack(cell=("lat", "lon")).dropna("cell")
         place_lat, place_lon = (known_at[n].to_numpy() for n in ("lat", "lon"))
-        points = Points(str(koeppen), ("cell",), (place_lat.size,), place_lat, turned(place_lon))
+        points = Points(str(koeppen), ("cell",), (place_lat.size,), place_lat, wrap_longitude(place_lon))
         index, distance = nearest(points, lat[lost], lon[lost])
         at[lost] = np.where(distance <= NEARBY_KM, known_at.to_numpy()[index], np.nan)
     here = {code: name for code, name in classes.items() if (at == code).any()}

@@ -1,4 +1,4 @@
-"""Climatology and patterns of change at the places of cells."""
+"""Patterns of change with global warming at the places of cells."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ import xarray as xr
 from talik.errors import GridError, InputError, UnitsError
 from talik.flux.units import as_units
 from talik.forcing.settings import Patterns
-from talik.sources.climate_cells import turned
 from talik.sources.climate_grids import open_grid
+from talik.sources.climatology import monthly_field
 
 Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 SEASON_OF_MONTH = np.array([0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 0])
 """Index into SEASONS of January to December."""
-SAME_DEG = 0.01
-"""How far the centres of a cell on two maps may lie apart, degrees."""
 
 
 @dataclass(frozen=True)
@@ -90,56 +87,6 @@ def bilinear(lat: Array, lon: Array, field: Array, at_lat: Array, at_lon: Array)
     return out
 
 
-def on_map(data: xr.DataArray, lat: Array, lon: Array) -> Array:
-    """Values (..., place) of a map at places that are its cell centres, NaN elsewhere."""
-    data = data.transpose(..., "lat", "lon")
-    rows = _rows(np.asarray(data["lat"].values, dtype=np.float64), lat)
-    columns = _rows(turned(np.asarray(data["lon"].values, dtype=np.float64)), turned(lon))
-    values = np.asarray(data.values, dtype=np.float64)[..., rows, columns]
-    out: Array = np.where((rows >= 0) & (columns >= 0), values, np.nan)
-    return out
-
-
-def _rows(axis: Array, wanted: Array) -> IntArray:
-    """Index of the coordinate at each wanted one, -1 where there is none."""
-    order = np.argsort(axis)
-    held = axis[order]
-    at = np.clip(np.searchsorted(held, wanted - SAME_DEG), 0, held.size - 1)
-    return np.where(np.abs(held[at] - wanted) <= SAME_DEG, order[at], -1)
-
-
-def read_climatology(path: Path, lat: Array, lon: Array) -> tuple[Array, Array, Array]:
-    """tas (degC), pr (mm month-1) and clt (0..1), each (month, cell); NaN where the climatology has no land.
-
-    clt is one minus the share of possible sunshine.
-
-    Raises:
-        InputError: variables or months missing.
-        UnitsError: units that are missing or do not fit.
-    """
-    with open_grid(path) as dataset:
-        held = []
-        for name, units in (("tas", "degC"), ("pr", "mm month-1"), ("sunshine", "percent")):
-            data = months_of(dataset, name, path)
-            try:
-                held.append(on_map(as_units(data, units), lat, lon))
-            except UnitsError as err:
-                raise UnitsError(f"{path}: {err}") from err
-    tas, pr, sunshine = held
-    return tas, pr, np.clip(1.0 - sunshine / 100.0, 0.0, 1.0)
-
-
-def months_of(dataset: xr.Dataset, name: str, path: Path) -> xr.DataArray:
-    """A variable (month, lat, lon) with months 1 to 12 in order; InputError if it is not that."""
-    if name not in dataset or set(dataset[name].dims) != {"month", "lat", "lon"}:
-        found = dataset[name].dims if name in dataset else ", ".join(map(str, dataset.data_vars))
-        raise InputError(f"{path}: expected {name} by month, lat and lon; found {found}.")
-    months = sorted(dataset["month"].values.tolist())
-    if months != list(range(1, 13)):
-        raise InputError(f"{path}: {name} has months {months}; expected 1..12, each once. Complete the file.")
-    return dataset[name].sortby("month").transpose("month", "lat", "lon").load()
-
-
 def read_patterns(
     files: Sequence[Path], settings: Patterns, lat: Array, lon: Array
 ) -> tuple[Array, Array, int]:
@@ -157,9 +104,9 @@ def read_patterns(
     tas, pr, limited = [], [], 0
     for path in files:
         with open_grid(path) as dataset:
-            change = _at(months_of(dataset, "tas_pattern", path), "K K-1", path, lat, lon)
+            change = _at(monthly_field(dataset, "tas_pattern", path), "K K-1", path, lat, lon)
             seasonal = _at(_seasons(dataset, path), "mm month-1 K-1", path, lat, lon)
-            present = _at(months_of(dataset, "pr_clim", path), "mm month-1", path, lat, lon)
+            present = _at(monthly_field(dataset, "pr_clim", path), "mm month-1", path, lat, lon)
         tas.append(change)
         if settings.precipitation == "relative":
             means = np.stack([present[s == SEASON_OF_MONTH].mean(axis=0) for s in range(len(SEASONS))])

@@ -20,6 +20,7 @@ from talik.fusion.regional import pixel_areas, pixel_grid
 from talik.fusion.run import BAD_INPUT, problems_in
 from talik.fusion.settings import Files, FusionSettings
 from talik.fusion.summary import FAILED, GOOD, QUALITY, unknown_in
+from talik.netcdf import open_netcdf
 from talik.records import json_rows
 from talik.sources.problem import Problem
 
@@ -156,10 +157,7 @@ def _check_places(settings: FusionSettings, pixels: Pixels, regions: Sequence[st
 def _opened(path: Path) -> xr.Dataset:
     if not path.is_file():
         raise InputError(f"{path}: no such file. Give the fusion.nc of a run.")
-    try:
-        found = xr.open_dataset(path, engine="netcdf4", decode_times=False)
-    except (OSError, ValueError) as err:
-        raise InputError(f"{path}: not readable as NetCDF ({err}). Give the fusion.nc of a run.") from err
+    found = open_netcdf(path, "Give the fusion.nc of a run.", decode_times=False)
     if lacking := sorted({"quality", "reason", "rhat", "problems", *NUMBERS} - set(found.variables)):
         found.close()
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -182,11 +183,7 @@ def observe(
     trajectory = jax.jit(simulate, static_argnames="switches")(theta, drivers, switches=switches)
     true = {name: np.asarray(x[..., 0]) for name, x in equivalents(theta, trajectory).items()}
     time, pixels = true["lai"].shape
-    draws = [named_rng(seed, f"observations {i}") for i in range(pixels)]
-
-    def error(*shape: int) -> Floats:
-        return np.stack([rng.standard_normal(shape) for rng in draws], axis=-1)
-
+    error = _errors(seed, "observations", pixels)
     lai = np.maximum(true["lai"] + noise.lai * error(time), 0.0)
     januaries = np.flatnonzero(axis.months == 1)
     maps = np.zeros((time, 1), bool)
@@ -224,10 +221,7 @@ def observe_exactly(
     trajectory = jax.jit(simulate, static_argnames="switches")(theta, drivers, switches=switches)
     true = {name: np.asarray(x[..., 0]) for name, x in equivalents(theta, trajectory).items()}
     time, pixels = true["lai"].shape
-    draws = [named_rng(seed, f"exact observations {i}") for i in range(pixels)]
-
-    def error(*shape: int) -> Floats:
-        return np.stack([rng.standard_normal(shape) for rng in draws], axis=-1)
+    error = _errors(seed, "exact observations", pixels)
 
     def lognormal(name: str, value: Floats, sd: float) -> Stream:
         return stream(name, value, np.ones(value.shape), StreamError(error="lognormal", factor=np.exp(sd)))
@@ -249,6 +243,16 @@ def observe_exactly(
         soc=lognormal("soc", np.asarray(theta[P.C_SOM, :, 0]) * np.exp(noise.soc * error()), noise.soc),
     )
     return Twin(axis, drivers, seen, theta, trajectory)
+
+
+def _errors(seed: int, label: str, pixels: int) -> Callable[..., Floats]:
+    """What draws standard normal errors (*shape, pixel), from a stream for each pixel."""
+    draws = [named_rng(seed, f"{label} {i}") for i in range(pixels)]
+
+    def error(*shape: int) -> Floats:
+        return np.stack([rng.standard_normal(shape) for rng in draws], axis=-1)
+
+    return error
 
 
 def without_values(observations: Observations) -> Observations:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talik.files import write_text
+from talik.files import read_json, write_json, write_text
 from talik.fusion.settings import Files, FusionSettings, InferOptions, Regions
 from talik.records import json_rows
 from talik.workflow.unit import Job
@@ -62,7 +61,7 @@ def write_check(job: Job) -> None:
     from talik.fusion.check import report
 
     told = report(job.needs[MERGED]["result"])
-    write_text(job.out, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    write_json(job.out, told)
 
 
 def write_fluxes(job: Job, fill: Fill, title: str, key: str) -> None:
@@ -127,7 +126,7 @@ def write_totals(
         "hierarchical": table.attrs["hierarchical"],
         "unknown": list(unknown_in(summary)),
     }
-    write_text(job.out, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    write_json(job.out, told)
 
 
 def write_posts_file(job: Job, region: str | None, label: str) -> None:
@@ -153,5 +152,5 @@ def write_table(job: Job) -> None:
 def _read_totals(job: Job) -> tuple[dict[str, Any], pd.DataFrame]:
     import pandas as pd
 
-    told = json.loads(job.needs[TOTALS]["totals"].read_text(encoding="utf-8"))
+    told = read_json(job.needs[TOTALS]["totals"])
     return told, pd.DataFrame(told["rows"])

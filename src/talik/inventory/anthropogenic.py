@@ -11,9 +11,10 @@ import xarray as xr
 
 from talik.errors import PostError
 from talik.flux.table import FLUXES
-from talik.inventory.grid_totals import Land, Period, Region, mean_of_years, yearly_totals
+from talik.inventory.grid_totals import Land, Region, mean_of_years, yearly_totals
 from talik.inventory.limits import Limited
 from talik.posts.post import GASES, Post
+from talik.products.annual import Years
 from talik.regions.totals import MIN_COVERAGE
 
 TOTALS = ("TOTAL", "TOTALS")
@@ -100,7 +101,7 @@ def anthropogenic_posts(
     grids: Sequence[xr.Dataset],
     region: Region,
     *,
-    period: Period | None = None,
+    period: Years | None = None,
     rows: Sequence[HumanPost] = HUMAN_POSTS,
     land_fraction: Land | None = None,
     min_coverage: float = MIN_COVERAGE,

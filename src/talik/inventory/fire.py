@@ -12,9 +12,10 @@ from pydantic import Field
 from talik.config import Frozen
 from talik.errors import ConfigError, CoverageError, InputError
 from talik.flux.table import Species, mass_ratio
-from talik.inventory.grid_totals import Land, Period, Region, mean_of_years, yearly_totals
+from talik.inventory.grid_totals import Land, Region, mean_of_years, yearly_totals
 from talik.inventory.limits import Limited
 from talik.posts.post import GASES, Post
+from talik.products.annual import Years
 from talik.regions.totals import MIN_COVERAGE
 from talik.sources import gfed_factors
 from talik.sources.gfed_factors import FIRE_TYPES
@@ -100,7 +101,7 @@ def fires_of_flux(
     ds: xr.Dataset,
     region: Region,
     *,
-    period: Period | None = None,
+    period: Years | None = None,
     settings: FireSettings | None = None,
     carbon: Literal["CO2", "all"] = "CO2",
     land_fraction: Land | None = None,
@@ -133,7 +134,7 @@ def fires_of_flux(
 def fires_of_table(
     table: pd.DataFrame,
     regions: Sequence[str],
-    period: Period,
+    period: Years,
     *,
     settings: FireSettings | None = None,
     basis: Literal["DM", "species"] = "DM",

@@ -11,6 +11,7 @@ import xarray as xr
 
 from talik.errors import ConfigError, CoverageError, FluxError
 from talik.flux.units import period_seconds
+from talik.products.annual import Years
 from talik.regions.axes import grid_of
 from talik.regions.grid import Grid
 from talik.regions.named import FORMS, weights_on
@@ -20,8 +21,6 @@ Region = xr.DataArray | str
 """Weights of one region, (region=1, rows, columns) on any grid, or a name such as 'bands:60,90' or a GeoJSON file."""
 Land = Callable[[Grid], xr.DataArray]
 """Gives the land share of the cells of a grid, such as `talik.regions.land_fraction`."""
-Period = tuple[int, int]
-"""First and last year, both included."""
 _TG = 1e-9
 _WHOLE = 1e-6
 
@@ -84,7 +83,7 @@ def yearly_totals(
     return YearlyTotals(total, float(found["coverage"].min()), str(weights["region"].values[0]))
 
 
-def mean_of_years(total: pd.Series, period: Period | None = None) -> tuple[float, str]:
+def mean_of_years(total: pd.Series, period: Years | None = None) -> tuple[float, str]:
     """Mean of yearly totals (index: year) over a period, and its label such as '2000-2020'.
 
     period : each of its years must be there; by default all years, which then must be adjacent. CoverageError if not.

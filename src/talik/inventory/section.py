@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from talik.files import write_text
+from talik.files import read_json, write_json, write_text
 from talik.inventory.settings import (
     Annual,
     Fluxes,
@@ -124,7 +123,7 @@ def _run(job: Job, settings: InventorySettings, files: Mapping[str, Path], seed:
     from talik.inventory.run import run
 
     found = run(settings, lookup(files), seed)
-    write_text(job.out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_json(job.out, found)
 
 
 def _posts(job: Job) -> None:
@@ -133,7 +132,7 @@ def _posts(job: Job) -> None:
     What the inventory does not make is taken as published, if it is of the published region and period; else the sum of
     the inventory is all that can be made.
     """
-    found = read_result(job.needs["inventory"]["inventory"])
+    found = read_json(job.needs["inventory"]["inventory"])
     content: dict[str, Any] = {"posts": found["posts"]}
     if (found["region"], found["period"]) == (REGION, PERIOD):
         content |= {"others": "reccap2", "recipes": "reccap2"}
@@ -161,7 +160,7 @@ def _without_absent_parent(row: dict[str, Any], rows: Sequence[Mapping[str, Any]
 
 
 def _classes(job: Job) -> None:
-    found = read_result(job.needs["inventory"]["inventory"])
+    found = read_json(job.needs["inventory"]["inventory"])
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     names = [f"{name}_{end}" for name in COLUMNS[3:] for end in ("mean", "low", "high")]
@@ -181,7 +180,7 @@ def _land_fluxes(job: Job, settings: InventorySettings, cover: Path, seed: int) 
     from talik.inventory.gridded import land_fluxes
     from talik.sources.bawld import read_bawld
 
-    found = read_result(job.needs["inventory"]["inventory"])
+    found = read_json(job.needs["inventory"]["inventory"])
     densities = {
         gas: {row["class"]: row["density_g_m2_yr"]["mean"] for row in held["classes"]}
         for gas, held in found["gases"].items()
@@ -197,12 +196,6 @@ def _water_fluxes(job: Job, settings: InventorySettings, cover: Path, seed: int)
     if settings.added.waters is not None:
         options = settings.added.waters.numbers.model_copy(update={"seed": seed})
         write_netcdf(water_flux(read_bawld(cover), options), job.out)
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """What `talik inventory run` wrote as inventory.json."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 EXAMPLE = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from talik.errors import InputError
-from talik.files import whole_file, write_text
+from talik.files import whole_file, write_json
 from talik.flux.dataset import make_flux_dataset
 from talik.flux.io import COMPLETE, open_flux, open_store, sums_path, write_netcdf
 from talik.flux.table import FLUXES
@@ -131,9 +130,7 @@ def write_products(
         with whole_file(out / name) as part:
             table.to_csv(part, index=False, float_format="%.10g", lineterminator="\n")
         written.append(out / name)
-    written.append(
-        write_text(out / "numbers.json", json.dumps(products.as_dict(), indent=1, allow_nan=False) + "\n")
-    )
+    written.append(write_json(out / "numbers.json", products.as_dict()))
     dataset = open_store(path)
     held = [v for v in FLUXES if v in dataset.data_vars]
     with whole_file(out / "maps.nc") as part:

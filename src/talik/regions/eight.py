@@ -23,7 +23,7 @@ from shapely.geometry.base import BaseGeometry
 from talik.errors import GridError, InputError
 from talik.regions.axes import conform, grid_of
 from talik.regions.grid import Grid
-from talik.regions.masks import land_fraction, region_weights
+from talik.regions.masks import clip, land_fraction, region_weights
 from talik.regions.naturalearth import country, land
 from talik.regions.polygons import from_geojson, polygon_area_m2
 from talik.regions.regridding import regrid
@@ -202,27 +202,29 @@ def eight_outlines() -> Mapping[str, BaseGeometry]:
         for n in ("United States of America", "Canada", "Russia", "Norway", "Greenland", "Iceland")
     )
     alaska = shapely.intersection(usa, shapely.box(-180.0, _ALASKA_LAT, 180.0, 90.0))
-    islands = shapely.union(_box(norway, -180.0, _ISLANDS_LON), _box(norway, -180.0, 180.0, _ISLANDS_LAT))
+    islands = shapely.union(
+        _between(norway, -180.0, _ISLANDS_LON), _between(norway, -180.0, 180.0, _ISLANDS_LAT)
+    )
     named = shapely.union_all([usa, canada, greenland, iceland, islands])
     old_world = shapely.difference(shapely.intersection(land(), north), named)
-    eurasia = shapely.union(_box(old_world, _AMERICA, 180.0), _box(russia, -180.0, _AMERICA))
-    east = _box(russia, -180.0, _AMERICA)
+    eurasia = shapely.union(_between(old_world, _AMERICA, 180.0), _between(russia, -180.0, _AMERICA))
+    east = _between(russia, -180.0, _AMERICA)
     return MappingProxyType(
         {
             "alaska": alaska,
             "canada": canada,
-            "canada_west": _box(canada, -180.0, WEST_EAST_CANADA),
-            "canada_east": _box(canada, WEST_EAST_CANADA, 180.0),
-            "eurasia_west": _box(eurasia, _AMERICA, WEST_EAST_EURASIA),
-            "russia_60": shapely.union(_box(russia, WEST_EAST_EURASIA, 180.0), east),
-            "russia_60_90": _box(russia, WEST_EAST_EURASIA, WEST_EAST_SIBERIA),
-            "russia_90": shapely.union(_box(russia, WEST_EAST_SIBERIA, 180.0), east),
+            "canada_west": _between(canada, -180.0, WEST_EAST_CANADA),
+            "canada_east": _between(canada, WEST_EAST_CANADA, 180.0),
+            "eurasia_west": _between(eurasia, _AMERICA, WEST_EAST_EURASIA),
+            "russia_60": shapely.union(_between(russia, WEST_EAST_EURASIA, 180.0), east),
+            "russia_60_90": _between(russia, WEST_EAST_EURASIA, WEST_EAST_SIBERIA),
+            "russia_90": shapely.union(_between(russia, WEST_EAST_SIBERIA, 180.0), east),
             "Greenland": greenland,
             "Iceland": iceland,
             "Svalbard and Jan Mayen": islands,
             "United States without Alaska": shapely.difference(usa, alaska),
             "Asia outside Russia, east of 60 E": shapely.difference(
-                _box(eurasia, WEST_EAST_EURASIA, 180.0), russia
+                _between(eurasia, WEST_EAST_EURASIA, 180.0), russia
             ),
         }
     )
@@ -325,5 +327,5 @@ def _share(share: xr.DataArray, grid: Grid, name: str) -> xr.DataArray:
     return found
 
 
-def _box(geometry: BaseGeometry, west: float, east: float, south: float = SOUTH) -> BaseGeometry:
-    return shapely.intersection(geometry, shapely.box(west, south, east, 90.0))
+def _between(geometry: BaseGeometry, west: float, east: float, south: float = SOUTH) -> BaseGeometry:
+    return clip(geometry, west, south, east)

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -337,7 +337,6 @@ class EqualAreaGrid(_Cells):
 
 
 Grid: TypeAlias = LatLonGrid | EqualAreaGrid
-Axis: TypeAlias = Literal["lat", "lon", "y", "x"]
 
 
 def _even_edges(axis: str, low: float, high: float, step: float) -> tuple[float, ...]:

@@ -105,17 +105,17 @@ def sector_polygons(siberia_from_lon: float = 60.0, south: float = 49.0) -> Mapp
         raise GridError(f"sectors: south must lie in 40..90 degrees; found {south}.")
     if not 0.0 < siberia_from_lon < 180.0:
         raise GridError(f"sectors: siberia_from_lon must lie in 0..180 degrees; found {siberia_from_lon}.")
-    northern = _clip(land(), -180.0, south, 180.0)
+    northern = clip(land(), -180.0, south, 180.0)
     shapes = {
-        name: _clip(_named(name), -180.0, south, 180.0) for name in ("United States of America", "Canada")
+        name: clip(_named(name), -180.0, south, 180.0) for name in ("United States of America", "Canada")
     }
-    greenland = _clip(_named("Greenland"), -180.0, south, 180.0)
+    greenland = clip(_named("Greenland"), -180.0, south, 180.0)
     usa, canada = (shapely.intersection(g, northern) for g in shapes.values())
-    alaska = _clip(usa, -180.0, max(50.0, south), 180.0)
+    alaska = clip(usa, -180.0, max(50.0, south), 180.0)
     old_world = shapely.difference(northern, shapely.union_all([usa, canada, greenland]))
     siberia = shapely.union(
-        _clip(old_world, siberia_from_lon, south, 180.0),
-        _clip(old_world, -180.0, south, _SIBERIA_ACROSS_DATE_LINE),
+        clip(old_world, siberia_from_lon, south, 180.0),
+        clip(old_world, -180.0, south, _SIBERIA_ACROSS_DATE_LINE),
     )
     europe = shapely.difference(northern, shapely.union_all([usa, canada, siberia]))
     named = {"alaska": alaska, "canada": canada, "europe": europe, "siberia": siberia}
@@ -227,7 +227,8 @@ def _named(name: str) -> BaseGeometry:
     return next(c.geometry for c in countries() if c.name == name)
 
 
-def _clip(geometry: BaseGeometry, west: float, south: float, east: float) -> BaseGeometry:
+def clip(geometry: BaseGeometry, west: float, south: float, east: float) -> BaseGeometry:
+    """The part of a geometry (degrees) between two meridians, from a parallel to the pole."""
     return shapely.intersection(geometry, shapely.box(west, south, east, 90.0))
 
 

@@ -14,8 +14,8 @@ import xarray as xr
 from talik.errors import InputError
 from talik.provenance import hash_file
 from talik.regions.ellipsoid import band_area_m2
+from talik.regions.sphere import wrap_longitude
 from talik.sources.bawld_classes import CLASSES, PARENTS
-from talik.sources.climate_cells import turned
 from talik.sources.table_file import read_table
 
 Array = npt.NDArray[np.float64]
@@ -274,7 +274,11 @@ def _dataset(cells: pd.DataFrame, limits: bool, path: Path) -> xr.Dataset:
             "cover_name": ("cover", np.array([c.name for c in CLASSES.values()])),
             "cell_id": ("cell", column("Cell_ID").astype(np.int64), {"long_name": "Cell_ID of BAWLD"}),
             "lat": ("cell", column("Lat"), {"standard_name": "latitude", "units": "degrees_north"}),
-            "lon": ("cell", turned(column("Long")), {"standard_name": "longitude", "units": "degrees_east"}),
+            "lon": (
+                "cell",
+                wrap_longitude(column("Long")),
+                {"standard_name": "longitude", "units": "degrees_east"},
+            ),
         },
     )
     if limits:

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from talik.errors import ConfigError, GridError
 from talik.regions.axes import NAMES
-from talik.regions.sphere import arc_km, unit_vectors
+from talik.regions.sphere import arc_km, unit_vectors, wrap_longitude
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -90,15 +90,10 @@ def points_of(dataset: xr.Dataset, path: Path) -> Points:
         tuple(map(str, dims)),
         tuple(shape),
         lat_values.ravel(),
-        turned(lon_values.ravel()),
+        wrap_longitude(lon_values.ravel()),
         tuple(notes),
         lat.dims != lon.dims,
     )
-
-
-def turned(lon: Array) -> Array:
-    """Longitudes from -180 to below 180, any shape; values already there are unchanged."""
-    return np.where((lon >= -180.0) & (lon < 180.0), lon, np.mod(lon + 180.0, 360.0) - 180.0)
 
 
 def wanted_cells(cells: Cells) -> Array:
@@ -118,7 +113,7 @@ def wanted_cells(cells: Cells) -> Array:
         raise ConfigError(
             f"cells: {tuple(out[bad][0])} is no (lat, lon): expected -90..90 and -180..360. Are they swapped?"
         )
-    out[:, 1] = turned(out[:, 1])
+    out[:, 1] = wrap_longitude(out[:, 1])
     return out
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from talik.errors import InputError, UnitsError
+from talik.netcdf import open_netcdf
 from talik.sources.climate_cells import Array, IntArray, Points, points_of
 from talik.sources.climate_layouts import (
     ClimateVariable,
@@ -75,13 +76,10 @@ def open_grid(path: Path) -> xr.Dataset:
         raise InputError(
             f"{path}: no such file. Check the path; folders are not read, give the files in them."
         )
-    try:
-        with warnings.catch_warnings():
-            # two fill values, or one of another type: both are masked
-            warnings.simplefilter("ignore", xr.SerializationWarning)
-            return xr.open_dataset(path, engine="netcdf4", decode_times=False)
-    except (OSError, ValueError) as err:
-        raise InputError(f"{path}: not readable as NetCDF ({err}). Copy the file again.") from err
+    with warnings.catch_warnings():
+        # two fill values, or one of another type: both are masked
+        warnings.simplefilter("ignore", xr.SerializationWarning)
+        return open_netcdf(path, "Copy the file again.", decode_times=False)
 
 
 def pieces_of(

@@ -12,7 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from talik.errors import InputError, UnitsError
-from talik.sources.climate_cells import Array, Points, locate, turned
+from talik.regions.sphere import wrap_longitude
+from talik.sources.climate_cells import Array, Points, locate
 from talik.sources.climate_dataset import assemble
 from talik.sources.climate_layouts import (
     ClimateVariable,
@@ -223,7 +224,7 @@ def _cells(
     else:
         names = [f"cell ({key[0]:g}, {key[1]:g})" for key in unique]
     places = np.array([key[-2:] for key in unique], dtype=np.float64)
-    places[:, 1] = turned(places[:, 1])
+    places[:, 1] = wrap_longitude(places[:, 1])
     return codes.astype(np.int64), names, places
 
 

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import xarray as xr
 
 from talik.errors import InputError
+from talik.netcdf import open_netcdf
 from talik.sources.model_profiles import ModelProfile
 
 Paths: TypeAlias = str | Path | Sequence[str | Path]
@@ -87,12 +88,7 @@ def open_variable(file: ModelFile, profile: ModelProfile) -> tuple[xr.Dataset, x
 
     InputError: not readable, no variable with a name of the one in the file name, or several of them.
     """
-    try:
-        ds = xr.open_dataset(file.path, engine="netcdf4", decode_times=False)
-    except (OSError, ValueError) as err:
-        raise InputError(
-            f"{file.path}: cannot be read as NetCDF ({err}). Get the file again, or unpack it."
-        ) from err
+    ds = open_netcdf(file.path, "Get the file again, or unpack it.", decode_times=False)
     meanings = _meanings(profile)
     found = [str(n) for n in ds.data_vars if meanings.get(_bare(str(n))) == file.meaning]
     if len(found) != 1:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from talik.errors import GridError, InputError, UnitsError
 from talik.flux.units import as_units
+from talik.netcdf import open_netcdf
 from talik.regions.axes import conform
 from talik.regions.grid import LatLonGrid
 from talik.regions.masks import land_fraction
@@ -80,12 +81,7 @@ def check_areas(file: ModelFile, profile: ModelProfile, grid: LatLonGrid, notes:
 
 
 def _variable(path: Path, profile: ModelProfile) -> xr.DataArray:
-    try:
-        ds = xr.open_dataset(path, engine="netcdf4", decode_times=False)
-    except (OSError, ValueError) as err:
-        raise InputError(
-            f"{path}: cannot be read as NetCDF ({err}). Give the land fraction of the model."
-        ) from err
+    ds = open_netcdf(path, "Give the land fraction of the model.", decode_times=False)
     names = {n.lower() for n in (*profile.land_fraction, "land_fraction")}
     found = [str(n) for n in ds.data_vars if str(n).lower() in names]
     if len(found) != 1:

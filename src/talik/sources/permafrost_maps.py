@@ -12,7 +12,7 @@ import xarray as xr
 
 from talik.errors import InputError, UnitsError
 from talik.regions.ellipsoid import Array
-from talik.sources.climate_cells import turned
+from talik.regions.sphere import wrap_longitude
 from talik.sources.climate_grids import open_grid
 from talik.sources.table_file import read_table
 
@@ -212,7 +212,7 @@ def _placed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     wrong = int((out["lat"].abs() > 90.0).sum() + (out["lon"].abs() > 360.0).sum())
     if wrong:
         raise InputError(f"{path}: {wrong} rows have a latitude beyond 90 or a longitude beyond 360 degrees.")
-    out["lon"] = turned(out["lon"].to_numpy())
+    out["lon"] = wrap_longitude(out["lon"].to_numpy())
     out["name"] = table["name"].fillna("").astype(str).str.strip() if "name" in table else ""
     return out
 

@@ -19,6 +19,7 @@ import xarray as xr
 from talik.errors import CoverageError, GridError, InputError, UnitsError
 from talik.flux import amount_from_rate, as_units, flux_var
 from talik.flux.table import Direction
+from talik.netcdf import open_netcdf
 from talik.sources.table_file import read_table
 
 COLUMNS = ("model", "region", "scenario", "year", "variable", "value", "units")
@@ -181,11 +182,8 @@ def map_areas(path: Path) -> pd.Series:
     from talik.regions.ellipsoid import band_area_m2
 
     path = Path(path)
-    try:
-        with xr.open_dataset(path, engine="netcdf4") as opened:
-            ds = opened.load()
-    except (OSError, ValueError) as err:
-        raise InputError(f"{path}: cannot be read ({str(err).splitlines()[0]}). Check the path.") from err
+    with open_netcdf(path, "Check the path.") as opened:
+        ds = opened.load()
     if "Region_Map" not in ds:
         raise InputError(
             f"{path}: no variable Region_Map; found {', '.join(map(str, ds.data_vars))}. Expected the map of RECCAP2 "

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from talik.errors import InputError
-from talik.sources.climate_cells import turned
+from talik.regions.sphere import wrap_longitude
 from talik.sources.table_file import read_table
 
 CLASSES: Mapping[str, str] = MappingProxyType(
@@ -141,7 +141,7 @@ def _labels(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     lat = _numbers(rows, _Number("", "LatDec", "degrees", -90.0, 90.0), path)
     lon = _numbers(rows, _Number("", "LongDec", "degrees", -180.0, 360.0), path)
     _fail(rows, (lat.isna() | lon.isna()).to_numpy(), path, "LatDec or LongDec is missing. Add it.")
-    east = pd.Series(turned(lon.to_numpy()), index=lon.index)
+    east = pd.Series(wrap_longitude(lon.to_numpy()), index=lon.index)
     places = zip(text["SiteID"], lat.round(PLACE_DECIMALS), east.round(PLACE_DECIMALS), strict=True)
     names: dict[tuple[float, float], str] = {}
     for site, y, x in places:

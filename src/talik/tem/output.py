@@ -72,8 +72,6 @@ ANNUAL: Mapping[str, Variable] = {
     ),
     "cSoilFrozen": Variable("kg m-2", "of that, carbon that never thawed since the reference year"),
 }
-WITH_PERMAFROST = ("rhPermafrost", "cSoilPermafrost", "cSoilFrozen")
-"""Variables of a run that follows permafrost carbon."""
 _G_TO_KG = 1e-3
 CLOSED = 1e-10
 """Largest relative residual of a budget that is round-off."""

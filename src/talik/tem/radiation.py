@@ -16,6 +16,9 @@ Array = jax.Array
 SOLAR_CONSTANT = 1368.0 * 3600.0 / 41860.0
 """1368 W m-2 in cal cm-2 h-1, with the calorie of TEM."""
 
+CAL_CM2_PER_DAY_IN_W_M2 = 41868.0 / 86400.0
+"""1 cal cm-2 d-1 in W m-2, with the international calorie."""
+
 _CLEAR, _PER_CLEAR_SKY = 0.251, 0.509
 
 
@@ -46,7 +49,7 @@ def gross_irradiance(latitude: Array, days: tuple[int, ...] = MONTH_DAYS) -> Arr
 
 def irradiance_from_flux(shortwave: Array) -> Array:
     """Irradiance at the ground in cal cm-2 d-1 from incident short-wave radiation in W m-2, same shape."""
-    return jnp.asarray(shortwave) * (86400.0 / 41868.0)
+    return jnp.asarray(shortwave) * (1.0 / CAL_CM2_PER_DAY_IN_W_M2)
 
 
 def irradiance_from_cloudiness(gross: Array, cloudiness: Array) -> Array:

@@ -15,6 +15,7 @@ import xarray as xr
 
 from talik.errors import ConfigError, InputError
 from talik.jax64 import keep_compiled
+from talik.netcdf import open_netcdf
 from talik.provenance import hash_file
 from talik.tem import model, phases
 from talik.tem.biogeochemistry import Settings as BiogeochemistrySettings
@@ -220,13 +221,8 @@ def model_settings(wanted: TemSettings, co2_reference: float) -> Settings:
 
 def open_restart(path: Path, columns: Columns, climate: Climate) -> xr.Dataset:
     """The columns of a restart file in the order of `columns`; InputError if it does not fit them or the years."""
-    try:
-        with xr.open_dataset(path, engine="netcdf4") as opened:
-            held = opened.load()
-    except (OSError, ValueError) as err:
-        raise InputError(
-            f"{path}: not readable as NetCDF ({err}). Give the tem-restart.nc of a run."
-        ) from err
+    with open_netcdf(path, "Give the tem-restart.nc of a run.") as opened:
+        held = opened.load()
     if "heat_heat" not in held or "co2_reference" not in held.attrs:
         raise InputError(
             f"{path}: is no restart file of the process model. Give the tem-restart.nc of a run."

@@ -12,7 +12,6 @@ import numba
 import numpy as np
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
-_inline = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 FLAT = 1e-12
 """A series that varies by less than this share of its largest value has no scatter, only rounding."""
 

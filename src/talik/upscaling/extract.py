@@ -13,6 +13,7 @@ import xarray as xr
 
 from talik.errors import ConfigError, InputError, UnitsError
 from talik.flux.units import as_units
+from talik.netcdf import open_netcdf
 from talik.upscaling.site_cells import OUTSIDE, Array, Index, Locator, distance_km, locator_of, name_of
 from talik.upscaling.site_months import Steps, TimeStep, steps_of
 
@@ -195,11 +196,7 @@ def _opened(grid: xr.Dataset | str | Path) -> Iterator[xr.Dataset]:
     path = Path(grid)
     if not path.exists():
         raise InputError(f"{path}: no such file. Check the name; the current folder is {Path.cwd()}.")
-    try:
-        dataset = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
-    except (OSError, ValueError) as err:
-        raise InputError(f"{path}: not readable as NetCDF ({err}).") from err
-    with dataset:
+    with open_netcdf(path, "Copy the file again.", decode_timedelta=False) as dataset:
         yield dataset
 
 

@@ -14,11 +14,11 @@ from scipy.spatial import cKDTree
 
 from talik.errors import GridError
 from talik.regions.axes import BOUNDS, NAMES
+from talik.regions.sphere import RADIUS_KM, on_unit_sphere
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 GEOD = Geod(ellps="WGS84")
-EARTH_RADIUS_KM = 6371.0088
 OUTSIDE = -1
 EDGE = 1e-6
 """Widening of the upper edge of a cell, in cells: bounds stored in single precision leave gaps."""
@@ -120,7 +120,7 @@ class _Curvilinear:
 
     def containing(self, lat: Array, lon: Array) -> tuple[Index, Index]:
         """The cell with the nearest centre; at the border, only if the point is within half a cell of it each way."""
-        points = _unit_vectors(lat, lon)
+        points = on_unit_sphere(lat, lon)
         rows, cols = np.divmod(self.cells[self.tree.query(points)[1]], self.lat.shape[1])
         away = points - self._points(rows, cols)
         down, at_row_border = self._step(rows, cols, 1, 0)
@@ -135,7 +135,7 @@ class _Curvilinear:
         return np.where(inside, rows, OUTSIDE), np.where(inside, cols, OUTSIDE)
 
     def _points(self, rows: Index, cols: Index) -> Array:
-        return _unit_vectors(self.lat[rows, cols], self.lon[rows, cols])
+        return on_unit_sphere(self.lat[rows, cols], self.lon[rows, cols])
 
     def _step(self, rows: Index, cols: Index, down: int, right: int) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Vector from a cell to the next in one direction, and whether it lacks a neighbour on either side."""
@@ -154,8 +154,8 @@ class _Curvilinear:
         return self.lat[rows, cols], half_circle(self.lon[rows, cols])
 
     def within(self, lat: float, lon: float, km: float) -> tuple[Index, Index]:
-        angle = min(1.01 * km / EARTH_RADIUS_KM, np.pi)  # ellipsoid and sphere differ by less than 1 %
-        point = _unit_vectors(np.array([lat]), np.array([lon]))[0]
+        angle = min(1.01 * km / RADIUS_KM, np.pi)  # ellipsoid and sphere differ by less than 1 %
+        point = on_unit_sphere(np.array([lat]), np.array([lon]))[0]
         found = self.cells[
             np.asarray(self.tree.query_ball_point(point, 2 * np.sin(angle / 2)), dtype=np.int64)
         ]
@@ -193,7 +193,7 @@ def locator_of(dataset: xr.Dataset, data: xr.DataArray, crs: str | None) -> Loca
                 if tuple(dataset[lon_name].dims) == dims and _is(dataset, lon_name, "lon"):
                     lat, lon = (np.asarray(dataset[n].values, dtype=np.float64) for n in (lat_name, lon_name))
                     cells = np.flatnonzero(np.isfinite(lat) & np.isfinite(lon))
-                    tree = cKDTree(_unit_vectors(lat.ravel()[cells], lon.ravel()[cells]))
+                    tree = cKDTree(on_unit_sphere(lat.ravel()[cells], lon.ravel()[cells]))
                     return _Curvilinear((dims[0], dims[1]), lat, lon, tree, cells)
     raise GridError(
         f"{where} has dimensions {tuple(data.dims)}, and no latitude and longitude, x and y with a named projection, "
@@ -279,6 +279,7 @@ def _unbroken(lon: Array) -> tuple[Index, Array]:
 
 
 def bounds_of(dataset: xr.Dataset, name: str) -> xr.DataArray | None:
+    """(n, 2) bounds of a coordinate: those it names, else those of a usual name; None if there are none."""
     stated = dataset[name].attrs.get("bounds") or dataset[name].encoding.get("bounds")
     for candidate in ([stated] if stated else []) + [pattern.format(name) for pattern in BOUNDS]:
         if candidate in dataset.variables and dataset[candidate].shape == (dataset[name].size, 2):
@@ -292,15 +293,11 @@ def half_circle(degrees: Array) -> Array:
     return turned
 
 
-def _unit_vectors(lat: Array, lon: Array) -> Array:
-    phi, theta = np.radians(lat), np.radians(lon)
-    return np.stack([np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)], axis=-1)
-
-
 def distance_km(lat: Array, lon: Array, other_lat: Array, other_lon: Array) -> Array:
     """Length of the geodesic on the WGS84 ellipsoid."""
     return np.asarray(GEOD.inv(lon, lat, other_lon, other_lat)[2], dtype=np.float64) / 1000.0
 
 
 def name_of(dataset: xr.Dataset) -> str:
+    """The file that a dataset was read from, for messages; "grid" for one made in memory."""
     return str(dataset.encoding.get("source") or "grid")

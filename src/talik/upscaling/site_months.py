@@ -34,6 +34,13 @@ def steps_of(
     time_step: TimeStep | None,
     stand_in_years: Mapping[int, int],
 ) -> Steps:
+    """Which time step of a grid each row of a site table is read from, by date, month of the year or year.
+
+    spatial : the two dimensions of its cells. stand_in_years : a year to the year read in its place, for annual data.
+
+    Raises:
+        GridError: more than one time axis, or one that is neither months, years nor dates of either.
+    """
     where = f"{name_of(dataset)}: {data.name}"
     dated = [str(d) for d in data.dims if _is_dated(dataset, str(d))]
     named = [str(d) for d in data.dims if str(d).lower() in ("month", "year") and str(d) not in dated]

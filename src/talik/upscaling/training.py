@@ -79,22 +79,6 @@ class Schema(Frozen):
             out[:, k] = _encode(table[feature.name], feature, where)
         return out
 
-    def encode_array(self, x: npt.ArrayLike, names: Sequence[str], where: str = "array") -> Float32:
-        """The same for an array (n, p) whose columns are named in `names`.
-
-        Raises:
-            InputError: also if the names are not those of the model in its order.
-        """
-        values = np.asarray(x)
-        if list(names) != self.names:
-            raise InputError(
-                f"{where}: columns are {', '.join(names)}; the model wants {', '.join(self.names)} in this order. "
-                "Reorder them, or give a table, whose columns are found by name."
-            )
-        if values.ndim != 2 or values.shape[1] != len(names):
-            raise InputError(f"{where}: shape is {values.shape}; expected (rows, {len(names)})")
-        return self.encode(pd.DataFrame(values, columns=list(names)), where)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:

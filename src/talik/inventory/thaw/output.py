@@ -12,7 +12,7 @@ from talik.inventory.limits import Limited
 from talik.inventory.thaw.forcing import radiative_forcing
 from talik.inventory.thaw.kernels import Array
 from talik.inventory.thaw.posts import posts
-from talik.inventory.thaw.result import Run, TerrainRun
+from talik.inventory.thaw.result import Run, Span, TerrainRun
 from talik.inventory.thaw.simulate import KINDS, Kind
 
 LONG_NAMES: dict[Kind, str] = {
@@ -116,7 +116,7 @@ def to_dict(run: Run, forcing: bool = False) -> dict[str, Any]:
         "notes": list(run.notes),
         "terrains": {key: _terrain(run, key, t) for key, t in run.terrains.items()},
         "total": {
-            _name(span): {kind: _limited(run.totals[kind, span]) for kind in KINDS} for span in run.spans
+            span_name(span): {kind: _limited(run.totals[kind, span]) for kind in KINDS} for span in run.spans
         },
         "posts": [post.to_dict() for post in posts(run)],
     }
@@ -159,21 +159,22 @@ def _terrain(run: Run, key: str, found: TerrainRun) -> dict[str, Any]:
             for name, c in found.courses.items()
         },
         "mean": {
-            _name(span): {kind: _limited(found.means[kind, span]) for kind in KINDS} for span in run.spans
+            span_name(span): {kind: _limited(found.means[kind, span]) for kind in KINDS} for span in run.spans
         },
         "cumulative": {
-            _name(span): {
+            span_name(span): {
                 kind: _limited(found.means[kind, span].times((span[1] - span[0]) / 1000)) for kind in KINDS
             }
             for span in run.spans
         },
         "influence": {
-            _name(span): {kind: dict(found.influence[kind, span]) for kind in KINDS} for span in run.spans
+            span_name(span): {kind: dict(found.influence[kind, span]) for kind in KINDS} for span in run.spans
         },
     }
 
 
-def _name(span: tuple[int, int]) -> str:
+def span_name(span: Span) -> str:
+    """First and last year, as in "2001-2010"."""
     return f"{span[0]}-{span[1]}"
 
 

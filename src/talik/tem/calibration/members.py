@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from talik.errors import ConfigError, InputError
+from talik.netcdf import open_netcdf
 from talik.tem.calibration.free import FreeParameters, as_project, project_value
 from talik.tem.communities import COMMUNITIES
 from talik.tem.diagnose.region import SUMMED, checked, regional_sums
@@ -135,10 +136,11 @@ def sums_of_run(folder: Path) -> xr.Dataset:
     says of what, `positive` the direction of a flux, `coverage` the least share of the area with a value. Years in
     which no cell has a value are missing.
     """
+    again = "Run this member again."
     with (
-        _opened(folder / "tem-fluxes.nc") as fluxes,
-        _opened(folder / "tem-land.nc") as land,
-        _opened(folder / "tem-annual.nc") as annual,
+        open_netcdf(folder / "tem-fluxes.nc", again) as fluxes,
+        open_netcdf(folder / "tem-land.nc", again) as land,
+        open_netcdf(folder / "tem-annual.nc", again) as annual,
     ):
         area = checked(annual, "cell_area", "m2").astype(np.float64).fillna(0.0).load()
         out = xr.Dataset({"area": area.sum().assign_attrs(units="m2", long_name="land area of the cells")})
@@ -174,13 +176,6 @@ def _sum(name: str, values: xr.DataArray, area: xr.DataArray) -> xr.DataArray:
     found = regional_sums(by_cell.sel(year=known).to_dataset(name=name), of_cell)[name]
     told = {key: values.attrs[key] for key in ("long_name", "positive") if key in values.attrs}
     return found.reindex(year=values["year"]).assign_attrs({**told, **found.attrs})
-
-
-def _opened(path: Path) -> xr.Dataset:
-    try:
-        return xr.open_dataset(path, engine="netcdf4")
-    except (OSError, ValueError) as err:
-        raise InputError(f"{path}: not readable as NetCDF ({err}). Run this member again.") from err
 
 
 def joined(runs: Iterable[xr.Dataset], members: Sequence[Member]) -> xr.Dataset:

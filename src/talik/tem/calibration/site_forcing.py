@@ -15,13 +15,13 @@ import xarray as xr
 
 from talik.errors import ConfigError, InputError
 from talik.files import whole_file, write_text
-from talik.forcing.patterns import read_climatology
 from talik.provenance import stamp
 from talik.sources.climate_cells import Points, nearest
 from talik.sources.climate_checks import require_climate
 from talik.sources.climate_dataset import assemble
 from talik.sources.climate_layouts import NOISE, VARIABLES
 from talik.sources.climate_months import list_months, month_number
+from talik.sources.climatology import read_climatology
 from talik.sources.land_static import TEXTURES, read_static
 from talik.sources.site_table import SiteTable, read_sites
 from talik.tem import radiation
@@ -38,8 +38,6 @@ FARTHEST_KM = 100.0
 """How far the nearest soil of a map may lie from a tower."""
 CELL_DEG = 0.5
 """Size of a cell of the climatology."""
-_W_M2 = 41868.0 / 86400.0
-"""1 cal cm-2 d-1 in W m-2."""
 
 
 @dataclass(frozen=True)
@@ -324,8 +322,8 @@ def _climatology(tower: Tower, path: Path) -> tuple[Array, Array, Array]:
             "cell with land, or give it drivers."
         )
     gross = radiation.gross_irradiance(jnp.asarray([tower.lat]))[:, 0]
-    rsds = np.asarray(radiation.irradiance_from_cloudiness(gross, jnp.asarray(clouds))) * _W_M2
-    return tas, pr, rsds
+    irradiance = np.asarray(radiation.irradiance_from_cloudiness(gross, jnp.asarray(clouds)))
+    return tas, pr, irradiance * radiation.CAL_CM2_PER_DAY_IN_W_M2
 
 
 def _texture(tower: Tower, cells: xr.Dataset | None, soil: Path | None) -> tuple[Array, str]:

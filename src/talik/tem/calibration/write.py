@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from talik.errors import ConfigError, InputError
-from talik.files import write_text
+from talik.files import write_json, write_text
 from talik.provenance import describe
 from talik.report.style import write_figures
 from talik.tem.calibration import ground
@@ -88,7 +87,7 @@ def write_validation(
         "notes": notes,
         "provenance": provenance,
     }
-    first = write_text(out / RESULTS, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    first = write_json(out / RESULTS, told)
     return {**told, "written": [str(path) for path in (first, *written)]}
 
 

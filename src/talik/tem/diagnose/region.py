@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from talik.errors import GridError, InputError, UnitsError
+from talik.netcdf import open_netcdf
 from talik.tem.diagnose.effects import DIMENSION, Design, design_of
 
 HISTORY_FILE = "tem-history.nc"
@@ -271,14 +272,10 @@ def _ordered(values: xr.DataArray) -> xr.DataArray:
 
 
 def _opened(path: Path, chunks: dict[str, int]) -> xr.Dataset:
-    try:
-        with xr.open_dataset(path, engine="netcdf4") as probe:
-            fitting = {dim: size for dim, size in chunks.items() if dim in probe.dims}
-        return xr.open_dataset(path, engine="netcdf4", chunks=fitting)
-    except (OSError, ValueError) as err:
-        raise InputError(
-            f"{path}: not a NetCDF file that can be read ({err}). Run the experiments again."
-        ) from err
+    again = "Run the experiments again."
+    with open_netcdf(path, again) as probe:
+        fitting = {dim: size for dim, size in chunks.items() if dim in probe.dims}
+    return open_netcdf(path, again, chunks=fitting)
 
 
 def _same_cells(experiments: xr.Dataset, history: xr.Dataset) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 from matplotlib.figure import Figure
 
-from talik.files import whole_file, write_text
+from talik.files import whole_file, write_json, write_text
 from talik.report.style import write_figures
 from talik.tem.diagnose.diagnostics import Diagnostics, diagnose
 from talik.tem.diagnose.effects import DIMENSION
@@ -66,10 +66,7 @@ def write_diagnostics(source: Path, out: Path, observed: Path | None = None) -> 
         "notes": d.notes(),
     }
     texts = {"diagnostics.json": told} if seen is None else {"diagnostics.json": told, "observed.json": seen}
-    first = [
-        write_text(out / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
-        for name, content in texts.items()
-    ]
+    first = [write_json(out / name, content) for name, content in texts.items()]
     return {**told, "written": [str(path) for path in first + written]}
 
 

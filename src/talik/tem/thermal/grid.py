@@ -42,12 +42,3 @@ def interpolation(depth_m: npt.ArrayLike, thickness_m: Array = SOIL_THICKNESS_M)
     return np.stack(
         [np.interp(np.atleast_1d(depth_m), centres, unit) for unit in np.eye(centres.size)], axis=1
     )
-
-
-def carbon_layer_means() -> Array:
-    """(25, 42) weights that average thermal layers over each carbon layer by thickness."""
-    top, bottom = bounds(CARBON_THICKNESS_M)[:-1], bounds(CARBON_THICKNESS_M)[1:]
-    edges = bounds(SOIL_THICKNESS_M)
-    overlap = np.minimum(bottom[:, None], edges[None, 1:]) - np.maximum(top[:, None], edges[None, :-1])
-    shared: Array = np.clip(np.round(overlap, 12), 0.0, None) / CARBON_THICKNESS_M[:, None]
-    return shared
