@@ -98,3 +98,12 @@ def test_class_boxes_draw_every_member_and_its_test(members, values):
     points = np.concatenate([line.get_ydata() for line in ax.lines if line.get_marker() == "o"])
     np.testing.assert_allclose(sorted(points), sorted(found.members["value"]))
     assert [t.get_text() for t in ax.get_xticklabels()] == ["layered\nn = 2", "bulk\nn = 2"]
+
+
+def test_class_boxes_of_one_class_alone_have_no_test(members, values):
+    table = pd.concat([rows(m, "npp", v) for m, v in values.items()])
+    found = summarise_members(table, members.assign(layered=False))
+    # as JSON gives it back
+    tests = found.tests.assign(p=None)
+    figure = class_boxes(found.boxes, tests, found.members, {"npp": "NPP"})
+    assert figure.axes[0].get_title(loc="left") == "NPP\n"

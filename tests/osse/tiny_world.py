@@ -74,7 +74,13 @@ def nature(seed: int = 3, **more: Any) -> Nature:
     return Nature(wanted, land, weather, community, months)
 
 
+def with_settings(nature: Nature, **sections: dict[str, Any]) -> Nature:
+    """The same world, seen with other settings of some sections."""
+    held = nature.settings
+    changed = {name: getattr(held, name).model_copy(update=keys) for name, keys in sections.items()}
+    return dataclasses.replace(nature, settings=held.model_copy(update=changed))
+
+
 def with_towers(nature: Nature, **changes: Any) -> Nature:
     """The same world seen by other towers."""
-    towers = nature.settings.towers.model_copy(update=changes)
-    return dataclasses.replace(nature, settings=nature.settings.model_copy(update={"towers": towers}))
+    return with_settings(nature, towers=changes)

@@ -23,6 +23,7 @@ from talik.regions import (
     sector_polygons,
     sectors,
 )
+from talik.regions.named import named_weights
 
 DEGREE = LatLonGrid.regular(1.0, lat=(40, 90))
 PLANE = EqualAreaGrid.epsg6931(50e3)
@@ -145,3 +146,16 @@ def test_geojson_weights_and_refusals():
         region_weights({}, DEGREE, covers="all")
     with pytest.raises(GridError, match=r"attrs\['covers'\]"):
         cross(xr.zeros_like(weights).drop_attrs(), weights)
+
+
+def test_sectors_beside_bands_leave_the_sea_out_of_both():
+    grid = LatLonGrid.regular((6.0, 15.0), lat=(48.0, 84.0))
+    mixed = named_weights(["sectors", "bands:48,60,84"], grid)
+    assert mixed.attrs["covers"] == "land"
+    area, land = grid.cell_area(), land_fraction(grid)
+    held = (mixed.sel(region=["48-60N", "60-84N"]) * area).sum()
+    np.testing.assert_allclose(held, (land * area).sum(), rtol=1e-12)
+    for name in ("sectors", "bands:48,60,84"):
+        alone = named_weights([name], grid)
+        expected = alone if name == "sectors" else alone * land
+        np.testing.assert_allclose(mixed.sel(region=alone["region"]), expected, atol=1e-12)

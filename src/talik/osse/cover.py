@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 
 from talik.files import whole_file
 from talik.flux.dataset import make_flux_dataset
 from talik.flux.table import FLUXES
 from talik.osse.fields import smooth_fields
-from talik.osse.geography import make_land
 from talik.osse.nature import RIVERS, Nature
 from talik.osse.netcdf import write_dataset
 from talik.osse.towers import TUNDRA, strata
@@ -44,35 +42,35 @@ def write_cover(out: Path, nature: Nature) -> None:
 
     Every half-degree cell with land in a cell of the world has the classes of that cell.
     """
-    land, rows = nature.land, _half_degrees(nature)
-    shares = mapped_cover(nature)
+    land, shares = nature.land, mapped_cover(nature)
     reach = Z * nature.settings.maps.cover_sd
-    low, high = (
-        {code: _with_odds(share, sign * reach) for code, share in shares.items()} for sign in (-1.0, 1.0)
-    )
-    months = nature.weather.tas.reshape(-1, 12, land.size).mean(axis=0)
-    cell = rows["cell"].to_numpy()
-    table = {
-        "Cell_ID": np.arange(1, len(rows) + 1),
-        "Long": rows["lon"],
-        "Lat": rows["lat"],
-        "Area_Pct": rows["percent"],
-        "Shp_Area": rows["area"],
-    }
-    printed = {code: np.round(100.0 * shares[code], _DIGITS) for code in CLASSES}
+    printed = {code: np.round(100.0 * share, _DIGITS) for code, share in shares.items()}
+    columns: dict[str, Array] = {}
     for code, percent in printed.items():
-        table[code] = percent[cell]
-        table[f"{code}_L"] = np.minimum(np.round(100.0 * low[code], _DIGITS), percent)[cell]
-        table[f"{code}_H"] = np.maximum(np.round(100.0 * high[code], _DIGITS), percent)[cell]
-    for parent, parts in PARENTS.items():
-        table[parent] = np.sum([printed[part] for part in parts], axis=0)[cell]
-    for month in range(12):
-        table[f"CD_Tmp_m{month}"] = np.round(months[month], 2)[cell]
-    table["CD_Tmp_An"] = np.round(months.mean(axis=0), 2)[cell]
-    text = pd.DataFrame(table).to_csv(index=False, float_format="%.8g", lineterminator="\n")
+        low, high = (np.round(100.0 * _with_odds(shares[code], way * reach), _DIGITS) for way in (-1.0, 1.0))
+        columns |= {
+            code: percent,
+            f"{code}_L": np.minimum(low, percent),
+            f"{code}_H": np.maximum(high, percent),
+        }
+    columns |= {
+        parent: np.sum([printed[part] for part in parts], axis=0) for parent, parts in PARENTS.items()
+    }
+    months = nature.weather.tas.reshape(-1, 12, land.size).mean(axis=0)
+    columns |= {f"CD_Tmp_m{month}": np.round(months[month], 2) for month in range(12)}
+    columns["CD_Tmp_An"] = np.round(months.mean(axis=0), 2)
+    # the many small cells of one cell of the world differ in their first columns only
+    held = np.stack(list(columns.values()), axis=1)
+    same = [",".join(f"{value:.8g}" for value in row) for row in held]
+    lines = [",".join(["Cell_ID", "Long", "Lat", "Area_Pct", "Shp_Area", *columns])]
+    cell, *places = _half_degrees(nature)
+    lines += [
+        f"{i},{lon:.8g},{lat:.8g},{percent:.8g},{area:.10g},{same[at]}"
+        for i, (at, lon, lat, percent, area) in enumerate(zip(cell.tolist(), *places, strict=True), 1)
+    ]
     with whole_file(out) as part:
         # no time and no name in the header
-        part.write_bytes(gzip.compress(text.encode(), mtime=0))
+        part.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
 
 
 def true_cover(nature: Nature) -> dict[str, Array]:
@@ -112,7 +110,7 @@ def mapped_cover(nature: Nature) -> dict[str, Array]:
 def write_fire(out: Path, nature: Nature) -> None:
     """A fire product: a flux dataset (time, lat, lon) with fFire, off by a factor of each sector and year.
 
-    Ice, which the world leaves out, holds 0; the sea holds none.
+    Sea, and ice and shores that the world leaves out, hold 0, as in products of the whole globe.
     """
     land, months = nature.land, nature.months
     groups = np.array([name.partition("/")[0] for name in strata(nature)])
@@ -121,18 +119,15 @@ def write_fire(out: Path, nature: Nature) -> None:
         for i, year in enumerate(nature.weather.years):
             z = named_rng(nature.settings.seed, f"osse/fire product/{sector}/{year}").normal()
             seen[12 * i : 12 * i + 12, groups == sector] *= np.exp(sd * z - 0.5 * sd**2)
-    per_land = land.on_grid(seen)
-    whole = make_land(nature.settings)
-    ice = whole.where(whole.ice)
-    per_land[..., ice.row, ice.column] = 0.0
     coords = {"time": months["time"].to_numpy(), "lat": land.grid.y, "lon": land.grid.x}
-    fire = xr.DataArray(per_land, coords, ("time", "lat", "lon"), "fFire", FLUXES["fFire"].attributes)
-    held = np.isfinite(per_land[0]).astype(float)
+    fire = xr.DataArray(
+        np.nan_to_num(land.on_grid(seen)), coords, ("time", "lat", "lon"), "fFire", FLUXES["fFire"].attributes
+    )
     ds = make_flux_dataset(
         {"fFire": fire},
         approach="inventory",
         source="a fire product of a made-up world",
-        coverage=xr.DataArray(held, {"lat": land.grid.y, "lon": land.grid.x}, ("lat", "lon")),
+        coverage=1.0,
     )
     # nothing that says when it was made
     ds.attrs["history"] = "made by talik.osse"
@@ -146,12 +141,11 @@ def _with_odds(share: Array, log_factor: float) -> Array:
     return np.asarray(more / (1.0 - share + more))
 
 
-def _half_degrees(nature: Nature) -> pd.DataFrame:
-    """Half-degree cells with land in cells of the world: lat, lon, cell, land in percent, and its area in m2."""
+def _half_degrees(nature: Nature) -> tuple[npt.NDArray[np.int64], Array, Array, Array, Array]:
+    """Half-degree cells with land in cells of the world: number of that cell, lon, lat, land in percent and in m2."""
     land = nature.land
     edges = land.grid.y_edges
-    south, north = (np.floor(edges[0]), np.ceil(edges[-1]))
-    fine = LatLonGrid.regular(CELL_DEGREES, lat=(float(south), float(north)))
+    fine = LatLonGrid.regular(CELL_DEGREES, lat=(float(np.floor(edges[0])), float(np.ceil(edges[-1]))))
     share = land_fraction(fine).to_numpy()
     row = np.searchsorted(edges, fine.y, side="right") - 1
     column = np.searchsorted(land.grid.x_edges, fine.x, side="right") - 1
@@ -161,13 +155,5 @@ def _half_degrees(nature: Nature) -> pd.DataFrame:
     cell = np.where(inside[:, None], number[np.clip(row, 0, land.grid.shape[0] - 1)][:, column], -1)
     percent = np.round(100.0 * share, _DIGITS)
     j, i = np.nonzero((cell >= 0) & (percent > 0.0))
-    area = fine.cell_area().to_numpy()[j, i]
-    return pd.DataFrame(
-        {
-            "lat": fine.y[j],
-            "lon": fine.x[i],
-            "cell": cell[j, i],
-            "percent": percent[j, i],
-            "area": share[j, i] * area,
-        }
-    )
+    area = share[j, i] * fine.cell_area().to_numpy()[j, i]
+    return cell[j, i], fine.x[i], fine.y[j], percent[j, i], area

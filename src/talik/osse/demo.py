@@ -28,8 +28,8 @@ def write_project(out: Path, seed: int = 0, *, force: bool = False) -> Path:
     if path.exists() and not force:
         if path.read_text(encoding="utf-8") != text:
             raise ConfigError(
-                f"{path}: is there already and is not the demo with seed {seed}. Run it with `talik run {path}`, or choose "
-                "another folder with --out."
+                f"{path}: is there already and is not the demo with seed {seed}. Run it with `talik run {path}`, "
+                "or choose another folder with --out."
             )
         return path
     out.mkdir(parents=True, exist_ok=True)
@@ -48,8 +48,8 @@ def told(out: Path) -> str:
     ]
     for row in found["approaches"]:
         if row["region"] == "domain" and row["variable"] == found["variable"]:
-            name = row["approach"] if row["name"] in (row["approach"], row["variable"]) else f"{row['approach']}, {row['name']}"
-            lines.append(_line(name, row))
+            own = row["name"] not in (row["approach"], row["variable"])
+            lines.append(_line(f"{row['approach']}, {row['name']}" if own else row["approach"], row))
     rows = [*found["posts"], *found["budget"]]
     if rows:
         lines += ["", "Budget posts, Tg of the element yr-1, beside the truth of what they cover:", ""]

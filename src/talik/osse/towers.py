@@ -62,6 +62,8 @@ _LEAST_WETLAND = 0.01
 _CH4_FLOOR = 0.02
 """Standard deviation of monthly CH4 that does not grow with the flux, g C m-2 month-1."""
 _TRIES = 200
+_SECTOR_RULES = (60.0, 49.0)
+"""Those of `sectors`, in its words, so that the polygons are made once."""
 _FLUXES = ("nee", "gpp", "reco", "ch4")
 
 
@@ -322,7 +324,7 @@ def _inside(nature: Nature, cell: int, sector: str, rng: np.random.Generator) ->
     south, north = np.sin(np.radians(grid.y_edges[row : row + 2]))
     lat = np.degrees(np.arcsin(rng.uniform(south, north, _TRIES)))
     lon = rng.uniform(grid.x_edges[column], grid.x_edges[column + 1], _TRIES)
-    shape = sector_polygons()[sector]
+    shape = sector_polygons(*_SECTOR_RULES)[sector]
     shapely.prepare(shape)
     good = np.flatnonzero(shapely.contains_xy(shape, lon, lat))
     return (

@@ -100,7 +100,7 @@ def files_of_nature() -> Mapping[str, Callable[..., None]]:
         "sites.csv": towers.write_towers,
         "predictors.nc": predictors.write_predictors,
         "inversions.nc": inversions.write_inversions,
-        "cover.nc": cover.write_cover,
+        "cover.csv.gz": cover.write_cover,
         "fire.nc": cover.write_fire,
         "pixel-drivers.csv": pixels.write_pixel_drivers,
         "pixel-observations.csv": pixels.write_pixel_observations,

@@ -18,6 +18,7 @@ from talik.regions.masks import (
     covers_of,
     fraction_weights,
     geojson_weights,
+    land_fraction,
     latitude_bands,
     sectors,
 )
@@ -41,11 +42,17 @@ def domain_weights(grid: Grid) -> xr.DataArray:
 def named_weights(names: Sequence[str], grid: Grid) -> xr.DataArray:
     """(region, rows, columns) weights of all regions that `names` mean (see `FORMS`), on `grid`.
 
+    Where some regions are land only (sectors) and others hold the sea too (bands, files), all become land.
+
     Raises:
         ConfigError: a name in no known form, or two regions of one name.
         InputError: a file is missing, or a variable says nothing about its classes.
     """
     parts = [_one(name, grid) for name in names]
+    if len({covers_of(part) for part in parts}) > 1:
+        # one array says one thing of what its weights cover
+        land = land_fraction(grid)
+        parts = [land_weights(part, grid, land) for part in parts]
     found = [str(r) for part in parts for r in part["region"].values]
     twice = sorted({r for r in found if found.count(r) > 1})
     if twice:

@@ -124,7 +124,9 @@ def class_boxes(
             )
             ax.set_xlim(-0.6, len(classes) - 0.4)
             found = tests[(tests["variable"] == variable) & (tests["split"].str.startswith(classes[0]))]
-            told = f"p = {found['p'].iloc[0]:.2g}" if len(found) else ""
+            p = found["p"].iloc[0] if len(found) else None
+            # no test where one of the classes has no or one member
+            told = "" if p is None or np.isnan(p) else f"p = {p:.2g}"
             ax.set_title(f"{title}\n{told}", fontsize=9.5)
             ax.set_ylabel(str(mine["units"].iloc[0]) if len(mine) else "")
             ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
