@@ -13,7 +13,7 @@ ROOT = Path(talik.__file__).parent
 APPROACHES = ("upscaling", "inventory", "tem", "fusion", "ensembles")
 INWARD = ("flux", "posts", "regions", "sources", "products", "trends", "compare")
 """From the inside out; a room may import those before it."""
-SIDEWAYS = {("compare", "report"), ("compare", "workflow")}
+SIDEWAYS = {("compare", "report"), ("compare", "workflow"), ("trends", "workflow")}
 """Pages and steps of a section stand in its room."""
 
 
