@@ -87,7 +87,7 @@ def regional_trends(
             one, of = found.sel(region=region), fitted.sel(region=region)
             out[region] = {
                 "area_km2": float(one["area"].mean() / 1e6),
-                "coverage": float(one["coverage"].min()),
+                "coverage": float(one["coverage"].fillna(0.0).min()),
                 "n_years": int(of["n_valid"]),
                 **{name: _number(of[name]) for name in FOUND},
                 "converged": None if int(of["converged"]) < 0 else bool(of["converged"]),

@@ -10,6 +10,7 @@ from talik.upscaling.evaluate import choose_learner, hold_out
 from talik.upscaling.inputs import read_training
 from talik.upscaling.learners import make_learner
 from talik.upscaling.model import train
+from talik.upscaling.parallel import free_threads
 from talik.upscaling.settings import UpscalingSettings
 from talik.upscaling.training_file import (
     read_held_out,
@@ -51,13 +52,21 @@ def training_unit(job: Job, settings: UpscalingSettings, files: SiteFiles) -> No
 def held_out_unit(job: Job, settings: UpscalingSettings, files: SiteFiles, seed: int) -> None:
     """Predictions of a flux by models that have not learnt from what they predict."""
     training, cv = read_training_file(job.needs[TRAINING][job.unit]), settings.cv
+    threads = free_threads()
     folds = make_folds(
         training, cv.design, distance_km=cv.distance_km, k=cv.folds, points=files.points, seed=seed
     )
     learner, tried = choose_learner(
-        training, settings.learner, settings.settings, folds, tune=settings.tune, seed=seed, fast=cv.fast
+        training,
+        settings.learner,
+        settings.settings,
+        folds,
+        tune=settings.tune,
+        seed=seed,
+        threads=threads,
+        fast=cv.fast,
     )
-    held = hold_out(training, learner, folds, seed, fast=cv.fast)
+    held = hold_out(training, learner, folds, seed, threads, fast=cv.fast)
     write_held_out(
         training,
         held,
@@ -77,4 +86,4 @@ def model_unit(job: Job, settings: UpscalingSettings, seed: int) -> None:
     if HELD_OUT in job.needs:
         held, told = read_held_out(job.needs[HELD_OUT][job.unit])
         learner, design = make_learner(told["learner"], told["settings"]), told["design"]
-    train(training, learner, seed=seed, held=held, design=design).save(job.out)
+    train(training, learner, seed=seed, held=held, design=design, threads=free_threads()).save(job.out)

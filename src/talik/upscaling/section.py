@@ -288,14 +288,18 @@ def _domain(job: Job, files: CubeFiles) -> None:
 
 def _years(job: Job, files: CubeFiles, blocks: Mapping[str, tuple[int, int]], applicability: bool) -> None:
     from talik.upscaling.cube.blocks import Domain, predict_years
+    from talik.upscaling.parallel import free_threads
 
     models, domain = list(job.needs[MODELS].values()), Domain.load(job.needs[DOMAIN]["domain"])
-    predict_years(files, models, domain, blocks[job.unit], applicability=applicability).save(job.out)
+    predict_years(
+        files, models, domain, blocks[job.unit], applicability=applicability, threads=free_threads()
+    ).save(job.out)
 
 
 def _members(job: Job, files: CubeFiles, members: Mapping[str, tuple[str, range]], seed: int) -> None:
     from talik.upscaling.cube.blocks import Domain, predict_members
     from talik.upscaling.model import Model
+    from talik.upscaling.parallel import free_threads
     from talik.upscaling.training_file import read_training_file
 
     flux, which = members[job.unit]
@@ -304,7 +308,7 @@ def _members(job: Job, files: CubeFiles, members: Mapping[str, tuple[str, range]
         Model.load(job.needs[MODELS][flux], members=False),
         Domain.load(job.needs[DOMAIN]["domain"]),
     )
-    predict_members(files, training, model, domain, which, seed).save(job.out)
+    predict_members(files, training, model, domain, which, seed, free_threads()).save(job.out)
 
 
 def _member_files(job: Job, members: Mapping[str, tuple[str, range]], flux: str) -> list[Path]:

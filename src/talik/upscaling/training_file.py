@@ -35,7 +35,7 @@ def write_training(training: Training, path: Path, *, group: str = "site_id", we
         "key": training.key,
     }
     rows = training.rows.copy()
-    for name in rows.select_dtypes(include=object).columns:
+    for name in [c for c in rows.columns if pd.api.types.is_object_dtype(rows[c])]:
         rows[name] = rows[name].map(str, na_action="ignore")  # Parquet wants one type in a column
     rows.attrs = {FORM: told}
     rows.to_parquet(path)

@@ -178,7 +178,13 @@ class YearsPart:
 
 
 def predict_years(
-    files: CubeFiles, models: Sequence[Path], domain: Domain, years: tuple[int, int], *, applicability: bool
+    files: CubeFiles,
+    models: Sequence[Path],
+    domain: Domain,
+    years: tuple[int, int],
+    *,
+    applicability: bool,
+    threads: int = 1,
 ) -> YearsPart:
     """Best estimates of all fluxes in some years."""
     ready = bundle(models, 0)
@@ -187,7 +193,7 @@ def predict_years(
     n, m = len(domain.rows), len(cube.months)
     out = np.empty((len(models), m, n), np.float32)
     sums = np.zeros((len(models), m, domain.areas.shape[1]))
-    for part, step, predicted in _months(cube, ready, domain):
+    for part, step, predicted in _months(cube, ready, domain, threads):
         rates = predicted * (1e-3 / seconds[step])
         out[:, step, part] = rates.T
         add_products(domain.areas[part], rates, sums[:, step])
@@ -216,10 +222,16 @@ class MembersPart:
 
 
 def predict_members(
-    files: CubeFiles, training: Training, model: Model, domain: Domain, members: range, seed: int
+    files: CubeFiles,
+    training: Training,
+    model: Model,
+    domain: Domain,
+    members: range,
+    seed: int,
+    threads: int = 1,
 ) -> MembersPart:
     """Learn members of the bootstrap of sites and predict all years with them; they are not kept."""
-    made = [site_bootstrap(training, model.learner, k, seed) for k in members]
+    made = [site_bootstrap(training, model.learner, k, seed, threads) for k in members]
     schema = model.schema
     columns, levels = np.arange(len(schema.features)), schema.n_levels
     forests = tuple(member_of(m, columns, levels) for m in made)
@@ -228,7 +240,7 @@ def predict_members(
     seconds = store.month_seconds(cube.months, cube.calendar)
     sums = np.zeros((len(made), len(cube.months), domain.areas.shape[1]))
     mean = np.zeros((len(made), len(domain.rows)))
-    for part, step, predicted in _months(cube, ready, domain):
+    for part, step, predicted in _months(cube, ready, domain, threads):
         rates = predicted * (1e-3 / seconds[step])
         mean[:, part] += rates.T * seconds[step]
         add_products(domain.areas[part], rates, sums[:, step])
@@ -254,13 +266,13 @@ def _tiles(grid: Grid) -> Iterator[Tile]:
             yield Tile(j, min(j + edge, rows), i, min(i + edge, columns))
 
 
-def _months(cube: Cube, models: Bundle, domain: Domain) -> Iterator[tuple[slice, int, Float64]]:
+def _months(cube: Cube, models: Bundle, domain: Domain, threads: int) -> Iterator[tuple[slice, int, Float64]]:
     """Predictions (cells, models) of each tile and month, in the model's unit."""
     for tile, part in domain.parts():
         reader, rows = TileReader(cube, tile, KEEP_BYTES), domain.rows[part]
         x = np.zeros((len(rows), len(cube.features)), np.float32)
         at: dict[int, int] = {}
-        for step, predicted in by_month(models, reader, rows, range(len(cube.months)), x, at):
+        for step, predicted in by_month(models, reader, rows, range(len(cube.months)), x, at, threads):
             yield part, step, predicted
 
 

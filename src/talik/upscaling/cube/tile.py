@@ -258,7 +258,13 @@ def _write_planes(
 
 
 def by_month(
-    models: Bundle, reader: TileReader, rows: Int64, steps: range, x: Float32, at: dict[int, int]
+    models: Bundle,
+    reader: TileReader,
+    rows: Int64,
+    steps: range,
+    x: Float32,
+    at: dict[int, int],
+    threads: int = 1,
 ) -> Iterator[tuple[int, Float64]]:
     """Predictions (n, models) of each month; months of a small tile are predicted together, which is quicker."""
     n = len(rows)
@@ -270,7 +276,7 @@ def by_month(
             fill(x, reader, rows, step, at)
             if stacked is not x:
                 stacked[k * n : (k + 1) * n] = x
-        predicted = models.predict(stacked)
+        predicted = models.predict(stacked, threads)
         for k, step in enumerate(part):
             yield step, predicted[k * n : (k + 1) * n]
 
