@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -52,6 +52,9 @@ class Executor(Protocol):
     def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Every task's outcome."""
 
+    def close(self) -> None:
+        """End what was started to run them; nothing is run after it."""
+
 
 class Serial:
     """One unit after the other, in this process."""
@@ -61,12 +64,19 @@ class Serial:
         for task in tasks:
             yield task.run()
 
+    def close(self) -> None:
+        """See Executor."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Processes:
-    """`workers` local processes, started afresh (spawn), so threads and open files are not inherited."""
+    """`workers` local processes, started afresh (spawn), so threads and open files are not inherited.
+
+    They stay until `close`: what one has imported and compiled serves the next step.
+    """
 
     workers: int
+    _kept: ProcessPoolExecutor | None = field(default=None, repr=False)
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """See Executor. When a process dies, what was in flight goes on in a process for each unit.
@@ -89,7 +99,7 @@ class Processes:
 
     def _together(self, left: deque[Task], held: dict[Future[Outcome], Task]) -> Iterator[Outcome]:
         """Outcomes from one pool. It moves tasks from `left` to `held`; few at a time, as all held are suspects."""
-        pool = _pool(min(self.workers, len(left)))
+        pool = self._kept = self._kept or _pool(self.workers)
         try:
             while left or held:
                 while left and len(held) < 2 * self.workers:
@@ -100,7 +110,14 @@ class Processes:
                     del held[future]
                     yield outcome
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            if left or held:  # a process died, or nobody wants the rest
+                self.close()
+
+    def close(self) -> None:
+        """See Executor."""
+        if self._kept is not None:
+            self._kept.shutdown(wait=True, cancel_futures=True)
+            self._kept = None
 
     def _apart(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Outcomes of tasks that each have a process of their own, `workers` at a time."""
@@ -134,6 +151,9 @@ class DaskCluster:
 
     def __post_init__(self) -> None:
         _host_and_port(self.address)
+
+    def close(self) -> None:
+        """See Executor; the cluster goes on."""
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """See Executor. The scheduler moves the units of a lost worker to the others.

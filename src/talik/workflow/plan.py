@@ -123,6 +123,18 @@ class Plan:
         """Result files of the steps that `planned` builds on."""
         return {n: {u: self[n].path(u) for u in self[n].step.units} for n in planned.step.needs}
 
+    def stages(self) -> list[list[PlannedStep]]:
+        """The steps in groups, one after the other, each of steps that need nothing of each other."""
+        stage: dict[str, int] = {}
+        out: list[list[PlannedStep]] = []
+        for planned in self.steps:
+            before = {*planned.step.needs, *(maker.step for maker in planned.chained.values())}
+            at = max((stage[name] + 1 for name in before), default=0)
+            stage[planned.step.name] = at
+            out += [[] for _ in range(at + 1 - len(out))]
+            out[at].append(planned)
+        return out
+
     def rows(self) -> list[dict[str, Any]]:
         """One row a step: units, cached, to do, and expected seconds and bytes of what is to do (None: unknown)."""
         rows = []

@@ -91,7 +91,8 @@ def run_plan(
     `scheduler` override the project file and change no result.
 
     The output folder agrees with the plan from the start: what is done is published, a copy of anything else goes.
-    Each step's results are published as soon as it ends, so that later steps can read them.
+    Steps that need nothing of each other run side by side. Each step's results are published as soon as all of
+    these have ended, so that later steps can read them.
     """
     if resume:
         _check_resumable(project, plan)
@@ -102,19 +103,51 @@ def run_plan(
     plan = _tidied(project, plan)
     outcomes: list[Outcome] = []
     try:
-        for planned in plan.steps:
+        for together in plan.stages():
             failed = {o.step for o in outcomes if o.status == "failed"}
-            outcomes += _run_step(plan, planned, executor, listen, failed)
-            publish(plan, planned)
+            outcomes += _run_stage(plan, together, executor, listen, failed)
+            for planned in together:
+                publish(plan, planned)
         published = tuple(plan.output / name for p in plan.steps for _, name in p.published)
     finally:
+        executor.close()
         manifest = write_manifest(project, plan, outcomes, started)
     return RunResult(tuple(outcomes), published, manifest, plan)
 
 
-def _run_step(
-    plan: Plan, planned: PlannedStep, executor: Executor, listen: Listener, failed_steps: set[str]
+def _run_stage(
+    plan: Plan,
+    together: Sequence[PlannedStep],
+    executor: Executor,
+    listen: Listener,
+    failed_steps: set[str],
 ) -> list[Outcome]:
+    """The outcomes of steps that need nothing of each other, step by step."""
+    outcomes: dict[str, list[Outcome]] = {}
+    started: dict[str, PlannedStep] = {}
+    tasks: list[Task] = []
+    for step in together:
+        planned, known, units = _prepared(plan, step, failed_steps)
+        outcomes[planned.step.name] = known
+        for outcome in known:
+            listen(outcome)
+        if units:
+            started[planned.step.name] = planned
+            tasks += _tasks(plan, planned, units)
+    for outcome in executor.run(tasks) if tasks else ():
+        checked = _seen_here(started[outcome.step], outcome)
+        listen(checked)
+        outcomes[outcome.step].append(checked)
+    for name, planned in started.items():
+        if planned.changed_inputs:
+            outcomes[name] = [_withdrawn(planned, o) for o in outcomes[name]]
+    return [outcome for of_step in outcomes.values() for outcome in of_step]
+
+
+def _prepared(
+    plan: Plan, planned: PlannedStep, failed_steps: set[str]
+) -> tuple[PlannedStep, list[Outcome], list[str]]:
+    """A step with the state of all its inputs, the outcomes that are known before it runs, and the units to run."""
     step = planned.step
     if planned.folder.exists():
         remove_stale_parts(planned.folder)
@@ -126,21 +159,16 @@ def _run_step(
     if todo and (why := why or _obstacle(planned, failed_steps)):
         outcomes += [Outcome(step.name, u, "failed", 0.0, why) for u in step.units if u in todo]
         todo = set()
-    for outcome in outcomes:
-        listen(outcome)
-    needs, code = plan.needs(planned), code_version()
-    tasks = [
+    return planned, outcomes, [u for u in step.units if u in todo]
+
+
+def _tasks(plan: Plan, planned: PlannedStep, units: Sequence[str]) -> list[Task]:
+    """The units of a step, ready to run."""
+    step, needs, code = planned.step, plan.needs(planned), code_version()
+    return [
         Task(step.name, u, partial(run_unit, step.work, step.name, u, planned.path(u), needs, code))
-        for u in step.units
-        if u in todo
+        for u in units
     ]
-    for outcome in executor.run(tasks) if tasks else ():
-        checked = _seen_here(planned, outcome)
-        listen(checked)
-        outcomes.append(checked)
-    if tasks and planned.changed_inputs:
-        outcomes = [_withdrawn(planned, o) for o in outcomes]
-    return outcomes
 
 
 def _obstacle(planned: PlannedStep, failed_steps: set[str]) -> str:
