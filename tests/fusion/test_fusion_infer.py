@@ -74,3 +74,21 @@ def test_members_are_what_the_model_makes_of_them(found: Ensemble):
     np.testing.assert_allclose(kept, grown, rtol=1e-6, atol=1e-6)
     npp, gpp = (np.einsum("tm,t->m", found.fluxes[name][:, 0], days) for name in ("npp", "gpp"))
     np.testing.assert_allclose(found.cue[0], npp / gpp, rtol=1e-9)
+
+
+def test_tempered_runs_alone_are_judged_as_chains(twin: Twin):
+    """Each run is a chain of its own particles: many of each give members, and few say that they are few."""
+    sampler = Sampler(method="smc", chains=3, particles=32, members=25)
+    told: list[str] = []
+    found = infer_block(
+        twin.drivers, twin.observations, twin.axis, PIXELS, InferOptions(sampler, BEST, 7), told.append
+    )
+    assert [line.split(":")[0] for line in told[1:]] == [f"tempered run {k} of 3" for k in (1, 2, 3)]
+    assert found.failed.tolist() == [False, True]
+    assert "did not reach" in found.reason[1]
+    assert not found.diagnostics["converged"].any()
+    assert "ESS" in found.reason[0]
+    assert 0.0 < found.diagnostics["ess_bulk"][0] < 96.0 * 1.5
+    assert np.unique(found.parameters[0], axis=0).shape[0] > 3
+    data = block_data(twin.drivers, twin.observations).pixel(0)
+    assert bool(passing(jnp.asarray(np.moveaxis(found.parameters[:1], -1, 0)), data, BEST).all())

@@ -29,12 +29,17 @@ DRIVERS, OBSERVATIONS = "pixels.csv", "pixel-observations.csv"
 SECTION = {
     "drivers": {"files": [DRIVERS], "without": ["burned", "loss"]},
     "observations": {
-        "lai": {"files": [OBSERVATIONS], "sd": "lai_sd"},
+        "lai": {"files": [OBSERVATIONS], "sd": "lai_sd", "scale_sd": 2.0},
         "biomass": {"files": [OBSERVATIONS], "sd": "biomass_sd"},
         "soc": {"files": [OBSERVATIONS], "sd": "soc_sd"},
         "nee": {"files": [OBSERVATIONS]},
         "gpp": {"files": [OBSERVATIONS]},
+        "tower_error": {"factor": 1.5},
     },
+    "switches": {"constraints": "none"},
+    "sampler": {"method": "smc", "chains": 4, "particles": 96},
+    "block": 2,
+    "fill": "flagged",
 }
 
 

@@ -43,7 +43,7 @@ def run(
         Path, typer.Argument(metavar="PROJECT.yaml", help="A project file with a section fusion.")
     ],
     sampler: Annotated[
-        Literal["hmc", "nuts", "ap-mcmc", "de"] | None,
+        Literal["hmc", "smc", "nuts", "ap-mcmc", "de"] | None,
         typer.Option("--sampler", help="Instead of the one in the project file."),
     ] = None,
     workers: WorkersOption = None,

@@ -39,7 +39,7 @@ Year = Annotated[int, Field(ge=1, le=9999)]
 Years = Annotated[tuple[Year, Year], BeforeValidator(_two_years)]
 LatLon = tuple[Annotated[float, Field(ge=-90, le=90)], Annotated[float, Field(ge=-180, le=360)]]
 FileNames = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_several)]
-SamplerName = Literal["hmc", "nuts", "ap-mcmc", "de"]
+SamplerName = Literal["hmc", "smc", "nuts", "ap-mcmc", "de"]
 PixelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+=-]*$")]
 SplitName = Literal["lai", "wood", "agb", "biomass", "nbe", "nee", "gpp"]
 
@@ -173,7 +173,7 @@ class Sampler(Frozen):
 
     method: SamplerName = "hmc"
     chains: Annotated[int, Field(ge=2, le=4096)] = 16
-    """Of hmc and nuts; ap-mcmc has 3, as the reference, and de 128 walkers."""
+    """Of hmc and nuts; of smc tempered runs, each by itself; ap-mcmc has 3, as the reference, and de 128 walkers."""
     warmup: Annotated[int, Field(ge=25, le=100_000)] = 400
     """Draws of each chain that only tune and are thrown away (hmc)."""
     draws: Annotated[int, Field(ge=20, le=1_000_000)] = 400
@@ -187,7 +187,7 @@ class Sampler(Frozen):
     generations: Annotated[int, Field(ge=100, le=10_000_000)] = 20_000
     """Of de, half of which are thrown away."""
     particles: Annotated[int, Field(ge=16, le=100_000)] = 192
-    """Of the tempered start."""
+    """Of the tempered start, and of each run of smc."""
     members: Annotated[int, Field(ge=2, le=10_000)] = 300
     """Draws of equal weight that the result keeps of each pixel."""
 

@@ -95,13 +95,15 @@ def smc(
     keys = pixel_keys(seed, pixels)
     inside = want.model_copy(update={"stages": 1})  # another number of stages needs no other compiled code
     state = _first(target, inside, data, keys)
-    gradients = 0
+    state, made = _stage(target, inside, data, keys, state, jnp.asarray(0), False, True)
+    state = state._replace(alive=jnp.isfinite(state.point.density).any(axis=1))
+    gradients = int(made)
     for number in range(want.stages):
         if not bool(jnp.any(_going(state))):
             break
-        state, made = _stage(target, inside, data, keys, state, jnp.asarray(number), False)
+        state, made = _stage(target, inside, data, keys, state, jnp.asarray(number), False, False)
         gradients += int(made)
-    state, made = _stage(target, inside, data, keys, state, jnp.asarray(want.stages), True)
+    state, made = _stage(target, inside, data, keys, state, jnp.asarray(want.stages), True, False)
     return Particles(
         state.point.u,
         state.point.density,
@@ -133,14 +135,14 @@ def _going(state: SmcState) -> Array:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _first(target: Target, want: SmcSettings, data: Any, keys: Array) -> SmcState:
+    """Draws of the reference; their density is for the first call of `_stage` to say, so that it is compiled once."""
     count = keys.shape[0]
     zero = jnp.zeros(count)
     u = target.draw_reference(fold(keys, 0), data, want.particles)
-    density, reference = target.log_density(u, data), target.log_reference(u, data)
-    density = jnp.where(jnp.isfinite(density), density, -jnp.inf)
-    point = Point(u, reference, jnp.zeros_like(u), density, reference)
-    alive = jnp.any(jnp.isfinite(density), axis=1)
-    return _strong(SmcState(point, zero, zero, jnp.full(count, 0.3), jnp.zeros(count, jnp.int32), alive))
+    reference = target.log_reference(u, data)
+    point = Point(u, reference, jnp.zeros_like(u), jnp.full_like(reference, -jnp.inf), reference)
+    unseen = jnp.ones(count, bool)
+    return _strong(SmcState(point, zero, zero, jnp.full(count, 0.3), jnp.zeros(count, jnp.int32), unseen))
 
 
 def _strong(state: SmcState) -> SmcState:
@@ -151,11 +153,21 @@ def _strong(state: SmcState) -> SmcState:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _stage(
-    target: Target, want: SmcSettings, data: Any, keys: Array, state: SmcState, number: Array, final: bool
+    target: Target,
+    want: SmcSettings,
+    data: Any,
+    keys: Array,
+    state: SmcState,
+    number: Array,
+    final: bool,
+    looks: bool,
 ) -> tuple[SmcState, Array]:
-    """The next exponent, resampling and moves of the pixels that are on their way; `final`: moves of those at 1."""
+    """The next exponent, resampling and moves of the pixels that are on their way; `final`: moves of those at 1.
+
+    looks : nothing moves; the densities of the particles are found.
+    """
     ready = state.alive & (state.beta == 1.0)
-    going = _going(state) & ~jnp.asarray(final)
+    going = _going(state) & ~jnp.asarray(final) & ~jnp.asarray(looks)
     keys = fold(keys, number + 1)
     ratio = state.point.density - state.point.reference
     beta = jnp.where(going, _next(ratio, state.beta, want.effective), state.beta)
@@ -168,7 +180,7 @@ def _stage(
     u = jnp.where(going[:, None, None], u, state.point.u)
     moving = going | (ready & final)
     point, step, gradients = _moves(
-        target, want, data, fold(keys, 1), state.point._replace(u=u), state.step, beta, moving, number
+        target, want, data, fold(keys, 1), state.point._replace(u=u), state.step, beta, moving, number, looks
     )
     moved = SmcState(
         point,
@@ -191,8 +203,12 @@ def _moves(
     beta: Array,
     going: Array,
     number: Array | int,
+    looks: bool | Array = False,
 ) -> tuple[Point, Array, Array]:
-    """`want.moves` trajectories of the pixels that are `going`, the step after them, and the gradients they took."""
+    """`want.moves` trajectories of the pixels that are `going`, the step after them, and the gradients they took.
+
+    looks : every pixel is evaluated where it is.
+    """
     factor = metric(target, point.u, want.shrinkage)
 
     def one(state: tuple[Point, Array], i: Array) -> tuple[tuple[Point, Array], Array]:
@@ -201,7 +217,7 @@ def _moves(
         share = 0.1 + 0.9 * scattered(number * want.moves + i)
         counts = jnp.where(going, counts_of(share * want.length, step, want.leapfrogs), 0)
         there, made = move(target, data, key, here, factor, step, counts, beta, unknown=i == 0)
-        there = choose(jnp.broadcast_to(going[:, None], here.value.shape), there, here)
+        there = choose(jnp.broadcast_to((going | looks)[:, None], here.value.shape), there, here)
         better = step * jnp.exp(ADAPTING * (made.acceptance.mean(axis=1) - want.acceptance))
         step = jnp.where(going, jnp.clip(better, SLOWEST, FASTEST), step)
         return (there, step), made.gradients

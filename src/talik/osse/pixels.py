@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -124,17 +125,19 @@ def leaf_area(months: xr.Dataset, community: str) -> Array:
     water = np.asarray(months["evspsbl"], float) * seconds
     carbon = np.asarray(as_units(months["cVeg"], STOCK_UNITS))
     least, leaf = float(plant.leaf_min[0]), float(plant.unleaf12[0])
-    most, largest = water[:12].max(), 1.0
+    most, largest = jnp.asarray(water[:12].max()), 1.0
     relative = np.empty(water.size)
     for year in range(years.size):
         steps = range(12 * year, 12 * year + 12)
         held = []
         for step in steps:
-            leaf = float(vegetation.leaf_phenology(water[step], most, leaf, plant)[0])
+            leaf = float(
+                vegetation.leaf_phenology(jnp.asarray(water[step]), most, jnp.asarray(leaf), plant)[0]
+            )
             held.append(leaf)
             relative[step] = np.clip(leaf / largest, max(least, 0.5 * least / largest), 1.0)
-        most, largest = max(water[steps].max(), 1e-3), max(max(held), 0.01)
-    return np.asarray(vegetation.leaf_area_index(carbon, np.clip(relative, 0.0, 1.0), plant))
+        most, largest = jnp.asarray(max(water[steps].max(), 1e-3)), max(max(held), 0.01)
+    return np.asarray(vegetation.leaf_area_index(jnp.asarray(carbon), jnp.asarray(relative), plant))
 
 
 def _drivers(pixel: Pixel) -> pd.DataFrame:
@@ -168,8 +171,7 @@ def _observations(pixel: Pixel) -> pd.DataFrame:
     for name in ("nee", "gpp"):
         true = amount_from_rate(months[name], FLUX_UNITS).to_numpy()
         sd = np.hypot(towers.random_error, towers.relative_error * true)
-        seen = np.where(gone, np.nan, true + sd * _normal(pixel, name, true.size))
-        rows[f"{name} [{FLUX_UNITS}]"] = seen
+        rows[f"{name} [{FLUX_UNITS}]"] = np.where(gone, np.nan, true + sd * _normal(pixel, name, true.size))
     return rows
 
 

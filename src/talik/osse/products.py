@@ -66,6 +66,7 @@ def write_land(out: Path, settings: WorldSettings) -> None:
         "elevation": (land.elevation, "m"),
         "cell_area": (land.land_area_m2, "m2"),
         "temveg": (codes.astype(float), "1"),
+        "land_fraction": (land.land_share, "1"),
     }
     ds = xr.Dataset(
         {

@@ -102,7 +102,7 @@ def files_of_nature() -> Mapping[str, Callable[..., None]]:
         "inversions.nc": inversions.write_inversions,
         "cover.csv.gz": cover.write_cover,
         "fire.nc": cover.write_fire,
-        "pixel-drivers.csv": pixels.write_pixel_drivers,
+        "pixels.csv": pixels.write_pixel_drivers,
         "pixel-observations.csv": pixels.write_pixel_observations,
     }
 
