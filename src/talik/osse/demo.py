@@ -12,6 +12,9 @@ from talik.files import write_text
 from talik.osse.section import RESULT
 
 PROJECT = "project.yaml"
+_MODEL = (
+    '{{profile: TRENDY, files: ["world/models/{name}_*.nc"], soil_carbon: bulk, project: osse, litter_in_soil: true}}'
+)
 
 
 def write_project(out: Path, seed: int = 0, *, force: bool = False) -> Path:
@@ -19,12 +22,21 @@ def write_project(out: Path, seed: int = 0, *, force: bool = False) -> Path:
 
     ConfigError: a project file of another seed is there, and would be taken for this one's.
     """
-    from talik.osse.nature import columns_of_a_block
+    from talik.osse.geography import make_land
+    from talik.osse.nature import columns_of_a_block, model_names
     from talik.osse.settings import WorldSettings
 
+    world = WorldSettings(seed=seed)
+    land = make_land(world)
+    models = "\n".join(f"    {name}: {_MODEL.format(name=name)}" for name in model_names(world))
     path = out / PROJECT
     template = resources.files("talik.osse").joinpath("data", PROJECT).read_text(encoding="utf-8")
-    text = template.format(seed=seed, block=columns_of_a_block(WorldSettings(seed=seed)))
+    text = template.format(
+        seed=seed,
+        block=columns_of_a_block(world),
+        area=float(land.land_area_m2[~land.ice].sum()) / 1e12,
+        models=models,
+    )
     if path.exists() and not force:
         if path.read_text(encoding="utf-8") != text:
             raise ConfigError(

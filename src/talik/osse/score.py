@@ -49,7 +49,9 @@ class Score:
     @property
     def inside(self) -> bool | None:
         """Whether the truth lies within the limits."""
-        return None if self.low is None or self.high is None else self.low <= self.truth <= self.high
+        if self.low is None or self.high is None:
+            return None
+        return bool(self.low <= self.truth <= self.high)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -187,7 +189,7 @@ def of_post(post: Post, parts: pd.DataFrame) -> dict[str, Any] | None:
         "truth": truth,
         "whole": whole_truth(parts, post.gas, post.period),
         "error": post.mean - truth,
-        "inside": post.low <= truth <= post.high,
+        "inside": bool(post.low <= truth <= post.high),
         "covers": sorted(post.covers),
     }
 
