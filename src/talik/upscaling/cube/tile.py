@@ -173,7 +173,7 @@ def predict_rows(
     grid = tile.of(cube.grid)
     area = np.repeat(grid.row_area_m2, tile.shape[1])[rows]
     land = _land(plan, cube, tile, rows)
-    weights, region_names = _region_areas(plan.regions, grid, rows, area, land)
+    weights, region_names = region_areas(plan.regions, grid, rows, area, land)
     rates, seconds = store.rates_of(cube), store.month_seconds(cube.months, cube.calendar)
     factor = np.array(
         [
@@ -305,7 +305,7 @@ def _land(plan: Spec, cube: Cube, tile: Tile, rows: Int64) -> Float64:
     return share
 
 
-def _region_areas(
+def region_areas(
     regions: tuple[str, ...], grid: Any, rows: Int64, area: Float64, land: Float64
 ) -> tuple[Float64, list[str]]:
     """(n, R) land area of each pixel inside each region, m2; the first region is the domain.

@@ -1,0 +1,247 @@
+"""The lasting error of a map as a Gaussian field over geography and predictors, from held-out residuals.
+
+`talik.upscaling.error_fit` says how errors of one place fade with time; this says how far in kilometres and in
+predictor space what lasts is shared. Fitted are the mean annual errors of sites by restricted maximum likelihood
+(Patterson and Thompson 1971): their covariance is smooth exp(-d/L - D/l) between sites, plus own + noise of the site on
+the diagonal, with one unknown mean, as an error that is the same everywhere is the bias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy import optimize
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from talik.config import Frozen
+from talik.errors import InputError
+from talik.upscaling.error_fit import fit_error_model
+from talik.upscaling.error_model import ErrorModel
+from talik.upscaling.network_gain import Covariance, Places, dissimilarity, distance_km, field_covariance
+from talik.upscaling.trees import Float64
+
+LEAST_SITES = 10
+RANGES_KM = (50.0, 150.0, 500.0, 1500.0, 5000.0)
+"""Ranges tried, and the bounds of the search."""
+RANGES_PREDICTORS = (0.05, 0.15, 0.5, 1.5, 5.0)
+SHARES = (0.02, 0.1, 0.3, 0.6, 0.9)
+SIZES = (0.25, 0.5, 1.0, 2.0)
+"""Lasting variance tried, in units of the variance of the site means."""
+SEEN = 0.05
+"""Share of the variance of site means below which a smooth error counts as not seen."""
+HALF_CHI2_95 = 1.92
+UNSEEN = (500.0, 0.5)
+"""Ranges (km, dissimilarity) taken where no smooth error is seen: then no range can be."""
+
+
+class LastingError(Frozen):
+    """Error of the mean annual flux of a place that does not fade with time."""
+
+    smooth: Annotated[float, Field(gt=0)]
+    """Variance of what places share, (g m-2 yr-1)**2 for fluxes in g m-2 month-1."""
+    own: Annotated[float, Field(ge=0)]
+    """Variance of what a place has for itself: what its predictors do not say, and a lasting error of its tower."""
+    noise: Annotated[float, Field(ge=0)]
+    """Variance of the mean annual error seen in a record of one year, beside both: months and years that differ."""
+    range_km: Annotated[float, Field(gt=0)]
+    """L."""
+    range_predictors: Annotated[float, Field(gt=0)]
+    """l, in units of the dissimilarity: mean distance of two training rows."""
+
+    def covariance(self, a: Places, b: Places) -> Float64:
+        """(n, m) covariance of the smooth part."""
+        return field_covariance(
+            a, b, variance=self.smooth, range_km=self.range_km, range_predictors=self.range_predictors
+        )
+
+    @property
+    def kernel(self) -> Covariance:
+        """The same as a function."""
+        return self.covariance
+
+    def seen(self, years: float, instrument_sd: float = 0.0) -> float:
+        """Variance of what a tower of so many years sees beside the smooth part."""
+        return self.own + self.noise / years + instrument_sd**2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldFit:
+    """A fitted field, and what it was fitted to."""
+
+    field: LastingError
+    sites: pd.DataFrame
+    """One row a site: site_id, error (mean annual, g m-2 yr-1, predicted minus observed, bias of its months taken off),
+    noise (variance of its finite record), months."""
+    bias: float
+    """Error common to all sites; no tower is planned against it."""
+    n_sites: int
+    gain: float
+    """Log likelihood above that of no smooth error at all; 3 or more is clear."""
+    flags: tuple[str, ...]
+
+
+def site_errors(residuals: pd.DataFrame, model: ErrorModel) -> pd.DataFrame:
+    """Mean annual error of every site and the variance that its finite record leaves in it.
+
+    residuals : as for `fit_error_model`. Errors are divided by the standard deviation of their month, averaged by
+    calendar month, then over months with weights of the standard deviations; the bias of a class of months is taken
+    off. Months that a site lacks are taken to be like those it has.
+    """
+    rows = residuals.groupby(["site_id", "year", "month"], as_index=False)["residual"].mean()
+    calendar = rows["month"].to_numpy(np.int64) - 1
+    season, sd = np.asarray(model.season), np.asarray(model.sd)
+    error = rows["residual"].to_numpy(np.float64)
+    mean = pd.Series(error).groupby(season[calendar]).transform("mean").to_numpy()
+    z = (error - mean) / np.where(sd > 0, sd, 1.0)[calendar]
+    counted = 12 * rows["year"].to_numpy(np.int64) + calendar
+    out, size = [], float(sd.sum())
+    for site, own in rows.groupby("site_id", sort=True).indices.items():
+        month = calendar[own]
+        weight = (sd / np.maximum(np.bincount(month, minlength=12), 1))[month]
+        weight = weight / weight.sum() if weight.sum() > 0 else np.full(len(own), 1 / len(own))
+        told = model.temporal(counted[own][:, None], counted[own][None])
+        fading = sum(
+            share * told[part]
+            for part, share in model.shares.items()
+            if part in ("region_time", "place_time", "nugget")
+        )
+        noise = float(weight @ (fading + np.zeros((len(own), len(own)))) @ weight)
+        out.append((str(site), size * float(weight @ z[own]), size**2 * noise, len(own)))
+    return pd.DataFrame(out, columns=["site_id", "error", "noise", "months"])
+
+
+def fit_field(residuals: pd.DataFrame, places: Places, sites: list[str]) -> FieldFit:
+    """The lasting error whose likelihood, given the mean annual errors of sites, is largest.
+
+    residuals : columns of `fit_error_model`. places, sites : where the sites are; residuals of others are used for the
+    fading in time only. Where no smooth error is seen, the largest one that the data do not contradict (1.92 of log
+    likelihood) is taken with ranges of `UNSEEN`, and flagged: what is not seen may still rule a sum over many places.
+
+    Raises:
+        InputError: fewer than `LEAST_SITES` sites, or errors that are all alike.
+    """
+    once = residuals.groupby(["site_id", "year", "month"], as_index=False)[["lat", "lon", "residual"]].mean()
+    in_time = fit_error_model(once)
+    table = site_errors(once, in_time.model)
+    number = {name: k for k, name in enumerate(sites)}
+    table = table[table["site_id"].isin(number)].reset_index(drop=True)
+    if len(table) < LEAST_SITES:
+        raise InputError(
+            f"residuals: {len(table)} sites with held-out errors on the grid; expected {LEAST_SITES} or more to tell "
+            "how far errors are shared. Use criterion dissimilarity, or a model validated on more sites."
+        )
+    own = places.take(np.array([number[s] for s in table["site_id"]]))
+    likelihood = Likelihood(
+        table["error"].to_numpy(), table["noise"].to_numpy(), distance_km(own, own), dissimilarity(own, own)
+    )
+    smooth, local, range_km, range_predictors = likelihood.best()
+    flags: list[str] = []
+    none = likelihood.without()
+    gain = likelihood.of(smooth, local, range_km, range_predictors) - none[1]
+    if smooth < SEEN * likelihood.size or gain <= 0:
+        range_km, range_predictors = UNSEEN
+        smooth, local = likelihood.largest(*UNSEEN)
+        gain = max(gain, 0.0)
+        flags.append(
+            "no error that places share is seen: the largest one that the residuals do not contradict is taken, with "
+            f"ranges of {range_km:g} km and dissimilarity {range_predictors:g}"
+        )
+    elif gain < HALF_CHI2_95:
+        flags.append(f"the error that places share is hardly seen: it adds {gain:.1f} to the log likelihood")
+    for name, value, tried in (
+        ("range_km", range_km, RANGES_KM),
+        ("range_predictors", range_predictors, RANGES_PREDICTORS),
+    ):
+        if not flags and not tried[0] * 1.01 < value < tried[-1] * 0.99:
+            flags.append(f"{name}: {value:.3g} is at the bound of the search, the data do not tell it")
+    year = np.arange(12)
+    times = in_time.model.over_time(year, np.ones((1, 12)))
+    field = LastingError(
+        smooth=smooth,
+        own=local,
+        noise=float(sum(times[p][0, 0] for p in ("region_time", "place_time", "nugget"))),
+        range_km=range_km,
+        range_predictors=range_predictors,
+    )
+    return FieldFit(field, table, 12 * in_time.bias, len(table), float(gain), tuple(flags))
+
+
+class Likelihood:
+    """Restricted log likelihood of site errors."""
+
+    def __init__(self, error: Float64, noise: Float64, km: Float64, unlike: Float64) -> None:
+        self.error, self.noise, self.km, self.unlike = error, noise, km, unlike
+        self.size = float(np.var(error))
+        if not self.size > 0:
+            raise InputError(
+                f"residuals: the mean errors of all {len(error)} sites are alike; nothing to fit."
+            )
+
+    def of(self, smooth: float, local: float, range_km: float, range_predictors: float) -> float:
+        """Restricted log likelihood, less a constant; -inf where the covariance is singular."""
+        c = smooth * np.exp(-self.km / range_km - self.unlike / range_predictors)
+        c[np.diag_indices(len(c))] += local + self.noise + 1e-9 * self.size
+        try:
+            factor = cho_factor(c, lower=True)
+        except LinAlgError:
+            return -np.inf
+        ones = np.ones(len(c))
+        solved, flat = cho_solve(factor, self.error), cho_solve(factor, ones)
+        information = float(ones @ flat)
+        mean = float(ones @ solved) / information
+        quadratic = float(self.error @ solved) - mean**2 * information
+        logs = 2 * float(np.log(np.diag(factor[0])).sum()) + np.log(information)
+        return float(-0.5 * (logs + quadratic))
+
+    def best(self) -> tuple[float, float, float, float]:
+        """smooth, own, L, l of the largest likelihood: on a grid, then refined inside its bounds."""
+        start, top = (self.size, self.size, 500.0, 0.5), -np.inf
+        for a in RANGES_KM:
+            for b in RANGES_PREDICTORS:
+                for share in SHARES:
+                    for size in SIZES:
+                        v = size * self.size
+                        value = self.of(share * v, (1 - share) * v, a, b)
+                        if value > top:
+                            start, top = (share * v, (1 - share) * v, a, b), value
+        small = 1e-4 * self.size
+        low = np.log([small, small, RANGES_KM[0], RANGES_PREDICTORS[0]])
+        high = np.log([20 * self.size, 20 * self.size, RANGES_KM[-1], RANGES_PREDICTORS[-1]])
+
+        def left(v: Float64) -> float:
+            a, b, c, d = np.exp(v).tolist()
+            return -self.of(a, b, c, d)
+
+        refined = optimize.minimize(
+            left,
+            np.clip(np.log(start), low, high),
+            method="Nelder-Mead",
+            bounds=list(zip(low.tolist(), high.tolist(), strict=True)),
+            options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 300},
+        )
+        values = np.exp(refined.x) if -refined.fun > top else np.array(start)
+        return (float(values[0]), float(values[1]), float(values[2]), float(values[3]))
+
+    def without(self, smooth: float = 0.0, ranges: tuple[float, float] = UNSEEN) -> tuple[float, float]:
+        """The best own variance for a given smooth one, and its log likelihood."""
+        found = optimize.minimize_scalar(
+            lambda v: -self.of(smooth, float(np.exp(v)), *ranges),
+            bounds=(np.log(1e-6 * self.size), np.log(20 * self.size)),
+            method="bounded",
+            options={"xatol": 1e-4},
+        )
+        return float(np.exp(found.x)), -float(found.fun)
+
+    def largest(self, range_km: float, range_predictors: float) -> tuple[float, float]:
+        """Largest smooth variance within 1.92 of the largest log likelihood at these ranges, and its own variance."""
+        ranges = range_km, range_predictors
+        tried = np.concatenate([[0.0], np.geomspace(1e-3, 5.0, 40)]) * self.size
+        found = [self.without(float(s), ranges) for s in tried]
+        top = max(value for _, value in found)
+        good = [k for k, (_, value) in enumerate(found) if value >= top - HALF_CHI2_95]
+        k = max(good[-1], 1)
+        return float(tried[k]), found[k][0]
