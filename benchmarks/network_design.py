@@ -201,7 +201,7 @@ def errors(world: World, model: Model) -> tuple[float, float]:
 
 def one_world(
     make: Callable[[int], World], seed: int, *, towers: int = TOWERS, trees: int = TREES, random: int = RANDOM,
-    criteria: Sequence[str] = CRITERIA, cv: str = "loso",
+    criteria: Sequence[str] = CRITERIA, cv: str = "cluster",
 ) -> dict[str, Any]:  # fmt: skip
     """Errors of a world without more towers, with those of each criterion, and with random ones.
 

@@ -1,9 +1,9 @@
 """The lasting error of a map as a Gaussian field over geography and predictors, from held-out residuals.
 
 `talik.upscaling.error_fit` says how errors of one place fade with time; this says how far in kilometres and in
-predictor space what lasts is shared. Fitted are the mean annual errors of sites by restricted maximum likelihood
-(Patterson and Thompson 1971): their covariance is smooth exp(-d/L - D/l) between sites, plus own + noise of the site on
-the diagonal, with one unknown mean, as an error that is the same everywhere is the bias.
+predictor space what lasts is shared. Fitted are the mean annual errors of sites by restricted likelihood (Patterson and
+Thompson 1971) with weak priors: their covariance is smooth exp(-d/L - D/l) between sites, plus own + noise of the site
+on the diagonal, with one unknown mean, as an error that is the same everywhere is the bias.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ from talik.upscaling.network_gain import Covariance, Places, dissimilarity, dist
 from talik.upscaling.trees import Float64
 
 LEAST_SITES = 10
-RANGES_KM = (50.0, 150.0, 500.0, 1500.0, 5000.0)
-"""Ranges tried, and the bounds of the search."""
-RANGES_PREDICTORS = (0.05, 0.15, 0.5, 1.5, 5.0)
-SHARES = (0.02, 0.1, 0.3, 0.6, 0.9)
+RANGE_KM = 500.0
+"""Middle of the prior of L; that of l is the median dissimilarity of two sites."""
+RANGE_SPREAD = 3.0
+"""The priors of both ranges are log-normal; one standard deviation is this factor."""
+SHARE_SPREAD = 1.5
+"""The prior of the smooth share of the lasting variance is normal in its log odds, with this standard deviation about
+an even share: 0.18 to 0.82 within one."""
+STEPS = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
+"""Ranges tried before the best is refined, in units of the middle of their priors."""
+SHARES = (0.05, 0.2, 0.5, 0.8, 0.95)
 SIZES = (0.25, 0.5, 1.0, 2.0)
 """Lasting variance tried, in units of the variance of the site means."""
-SEEN = 0.05
-"""Share of the variance of site means below which a smooth error counts as not seen."""
-HALF_CHI2_95 = 1.92
-UNSEEN = (500.0, 0.5)
-"""Ranges (km, dissimilarity) taken where no smooth error is seen: then no range can be."""
+CLEAR = 1.92
+"""Log likelihood of a smooth error above that of none, below which it is flagged as hardly seen."""
 
 
 class LastingError(Frozen):
@@ -80,7 +83,7 @@ class FieldFit:
     """Error common to all sites; no tower is planned against it."""
     n_sites: int
     gain: float
-    """Log likelihood above that of no smooth error at all; 3 or more is clear."""
+    """Log likelihood above that of no smooth error at all; below 1.92 it is flagged."""
     flags: tuple[str, ...]
 
 
@@ -115,11 +118,11 @@ def site_errors(residuals: pd.DataFrame, model: ErrorModel) -> pd.DataFrame:
 
 
 def fit_field(residuals: pd.DataFrame, places: Places, sites: list[str]) -> FieldFit:
-    """The lasting error whose likelihood, given the mean annual errors of sites, is largest.
+    """The lasting error whose posterior, given the mean annual errors of sites, is largest.
 
     residuals : columns of `fit_error_model`. places, sites : where the sites are; residuals of others are used for the
-    fading in time only. Where no smooth error is seen, the largest one that the data do not contradict (1.92 of log
-    likelihood) is taken with ranges of `UNSEEN`, and flagged: what is not seen may still rule a sum over many places.
+    fading in time only. Some dozen sites tell the share and the ranges badly, so they have weak priors (`RANGE_KM`,
+    `RANGE_SPREAD`, `SHARE_SPREAD`); no random numbers.
 
     Raises:
         InputError: fewer than `LEAST_SITES` sites, or errors that are all alike.
@@ -139,25 +142,13 @@ def fit_field(residuals: pd.DataFrame, places: Places, sites: list[str]) -> Fiel
         table["error"].to_numpy(), table["noise"].to_numpy(), distance_km(own, own), dissimilarity(own, own)
     )
     smooth, local, range_km, range_predictors = likelihood.best()
+    gain = likelihood.of(smooth, local, range_km, range_predictors) - likelihood.none()
     flags: list[str] = []
-    none = likelihood.without()
-    gain = likelihood.of(smooth, local, range_km, range_predictors) - none[1]
-    if smooth < SEEN * likelihood.size or gain <= 0:
-        range_km, range_predictors = UNSEEN
-        smooth, local = likelihood.largest(*UNSEEN)
-        gain = max(gain, 0.0)
+    if gain < CLEAR:
         flags.append(
-            "no error that places share is seen: the largest one that the residuals do not contradict is taken, with "
-            f"ranges of {range_km:g} km and dissimilarity {range_predictors:g}"
+            f"the error that places share is hardly seen in {len(table)} sites: it adds {gain:.1f} to the log "
+            "likelihood, so its share and ranges are mostly those of the prior"
         )
-    elif gain < HALF_CHI2_95:
-        flags.append(f"the error that places share is hardly seen: it adds {gain:.1f} to the log likelihood")
-    for name, value, tried in (
-        ("range_km", range_km, RANGES_KM),
-        ("range_predictors", range_predictors, RANGES_PREDICTORS),
-    ):
-        if not flags and not tried[0] * 1.01 < value < tried[-1] * 0.99:
-            flags.append(f"{name}: {value:.3g} is at the bound of the search, the data do not tell it")
     year = np.arange(12)
     times = in_time.model.over_time(year, np.ones((1, 12)))
     field = LastingError(
@@ -197,51 +188,50 @@ class Likelihood:
         logs = 2 * float(np.log(np.diag(factor[0])).sum()) + np.log(information)
         return float(-0.5 * (logs + quadratic))
 
+    def posterior(self, v: Float64) -> float:
+        """Log posterior of (log of the lasting variance, log odds of the smooth share, log L, log l)."""
+        size, share = float(np.exp(v[0])), float(1 / (1 + np.exp(-v[1])))
+        away = (np.array([v[1], *(v[2:] - self.middle)])) / self.spread
+        found = self.of(share * size, (1 - share) * size, float(np.exp(v[2])), float(np.exp(v[3])))
+        return found - 0.5 * float(away @ away)
+
+    @property
+    def middle(self) -> Float64:
+        """(2,) log of the middle of the priors of the ranges."""
+        pairs = self.unlike[np.triu_indices(len(self.unlike), 1)]
+        return np.log([RANGE_KM, max(float(np.median(pairs)), 1e-6)])
+
+    @property
+    def spread(self) -> Float64:
+        """(3,) standard deviations of the priors of the log odds of the share and of the logs of the ranges."""
+        return np.array([SHARE_SPREAD, np.log(RANGE_SPREAD), np.log(RANGE_SPREAD)])
+
     def best(self) -> tuple[float, float, float, float]:
-        """smooth, own, L, l of the largest likelihood: on a grid, then refined inside its bounds."""
-        start, top = (self.size, self.size, 500.0, 0.5), -np.inf
-        for a in RANGES_KM:
-            for b in RANGES_PREDICTORS:
-                for share in SHARES:
-                    for size in SIZES:
-                        v = size * self.size
-                        value = self.of(share * v, (1 - share) * v, a, b)
-                        if value > top:
-                            start, top = (share * v, (1 - share) * v, a, b), value
-        small = 1e-4 * self.size
-        low = np.log([small, small, RANGES_KM[0], RANGES_PREDICTORS[0]])
-        high = np.log([20 * self.size, 20 * self.size, RANGES_KM[-1], RANGES_PREDICTORS[-1]])
-
-        def left(v: Float64) -> float:
-            a, b, c, d = np.exp(v).tolist()
-            return -self.of(a, b, c, d)
-
+        """smooth, own, L, l of the largest posterior: on a grid, then refined."""
+        tried = [
+            np.array([np.log(size * self.size), np.log(share / (1 - share)), *(self.middle + np.log([a, b]))])
+            for size in SIZES
+            for share in SHARES
+            for a in STEPS
+            for b in STEPS
+        ]
+        start = max(tried, key=self.posterior)
         refined = optimize.minimize(
-            left,
-            np.clip(np.log(start), low, high),
+            lambda v: -self.posterior(v),
+            start,
             method="Nelder-Mead",
-            bounds=list(zip(low.tolist(), high.tolist(), strict=True)),
-            options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 300},
+            options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 400},
         )
-        values = np.exp(refined.x) if -refined.fun > top else np.array(start)
-        return (float(values[0]), float(values[1]), float(values[2]), float(values[3]))
+        v = refined.x if -refined.fun > self.posterior(start) else start
+        size, share = float(np.exp(v[0])), float(1 / (1 + np.exp(-v[1])))
+        return share * size, (1 - share) * size, float(np.exp(v[2])), float(np.exp(v[3]))
 
-    def without(self, smooth: float = 0.0, ranges: tuple[float, float] = UNSEEN) -> tuple[float, float]:
-        """The best own variance for a given smooth one, and its log likelihood."""
+    def none(self) -> float:
+        """The largest log likelihood without a smooth error."""
         found = optimize.minimize_scalar(
-            lambda v: -self.of(smooth, float(np.exp(v)), *ranges),
+            lambda v: -self.of(0.0, float(np.exp(v)), 1.0, 1.0),
             bounds=(np.log(1e-6 * self.size), np.log(20 * self.size)),
             method="bounded",
             options={"xatol": 1e-4},
         )
-        return float(np.exp(found.x)), -float(found.fun)
-
-    def largest(self, range_km: float, range_predictors: float) -> tuple[float, float]:
-        """Largest smooth variance within 1.92 of the largest log likelihood at these ranges, and its own variance."""
-        ranges = range_km, range_predictors
-        tried = np.concatenate([[0.0], np.geomspace(1e-3, 5.0, 40)]) * self.size
-        found = [self.without(float(s), ranges) for s in tried]
-        top = max(value for _, value in found)
-        good = [k for k, (_, value) in enumerate(found) if value >= top - HALF_CHI2_95]
-        k = max(good[-1], 1)
-        return float(tried[k]), found[k][0]
+        return -float(found.fun)
