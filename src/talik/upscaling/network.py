@@ -81,6 +81,8 @@ class NetworkDesign:
     sd: dict[str, dict[str, float]]
     """By region: sd of the mean annual budget that lasting errors make, without any tower, with the existing and with
     the proposed ones too. Tg yr-1 for a flux per month, else in the model's unit times m2."""
+    units: str
+    """Of the model's flux."""
     field: FieldFit | None
     notes: tuple[str, ...]
     years: tuple[int, int]
@@ -96,6 +98,7 @@ class NetworkDesign:
             "existing": json_rows(self.existing),
             "curve": json_rows(self.curve),
             "sd": self.sd,
+            "units": self.units,
             "error": None
             if fit is None
             else {
@@ -196,6 +199,7 @@ def design_network(
         _curve(state, proposed, settings),
         _maps(state),
         {name: {k: factor * v for k, v in told.items()} for name, told in sd.items()},
+        model.schema.units,
         fit,
         (*notes, *(fit.flags if fit else ())),
         cells.years,
