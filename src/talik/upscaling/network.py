@@ -28,7 +28,16 @@ from talik.upscaling.forest import FittedForest
 from talik.upscaling.model import Model
 from talik.upscaling.network_cells import Cells, positions, read_cells
 from talik.upscaling.network_field import FieldFit, LastingError, fit_field
-from talik.upscaling.network_gain import Conditioned, Coverage, Places, best, condition, cover, distance_km
+from talik.upscaling.network_gain import (
+    Conditioned,
+    Coverage,
+    Places,
+    best,
+    condition,
+    cover,
+    dissimilarity,
+    distance_km,
+)
 from talik.upscaling.network_influence import Leaning
 from talik.upscaling.trees import Float32, Float64, Int64
 
@@ -36,6 +45,9 @@ Criterion = Literal["variance", "dissimilarity", "influence"]
 DOMAIN = "domain"
 RANDOM = 20
 """Random choices of as many towers that the chosen ones are compared with."""
+GROWTH = 4.0
+"""Middle of the prior of the range in predictor space, in medians of the dissimilarity of two cells: the error is taken
+to grow with dissimilarity over most of the region, which residuals at places like each other cannot show."""
 MONTHLY_UNITS = "g m-2 month-1"
 
 
@@ -178,7 +190,7 @@ def design_network(
     candidates = np.flatnonzero(cells.allowed)
     fit, error = None, field
     if field is None:
-        fit, told = _fit(model, towers, existing, settings.criterion)
+        fit, told = _fit(model, where_cells, towers, existing, settings.criterion)
         notes += told
         error = fit.field if fit else None
     state = _Network(
@@ -302,7 +314,7 @@ def _coordinates(model: Model, x: Float32) -> Float64:
 
 
 def _fit(
-    model: Model, towers: Places, existing: pd.DataFrame, criterion: Criterion
+    model: Model, cells: Places, towers: Places, existing: pd.DataFrame, criterion: Criterion
 ) -> tuple[FieldFit | None, list[str]]:
     residuals = residuals_in(model)
     names = existing.loc[existing["on_grid"], "site_id"].tolist()
@@ -312,7 +324,9 @@ def _fit(
                 f"the model of {model.schema.target} has no held-out residuals with position, year and month, so the "
                 "error of its map is not known; train it with --cv loso or cluster, or use --criterion dissimilarity."
             )
-        return fit_field(residuals, towers, names), []
+        some = cells.take(slice(None, None, max(1, len(cells) // 500)))
+        middle = GROWTH * float(np.median(dissimilarity(some, some)))
+        return fit_field(residuals, towers, names, middle=middle), []
     except (ConfigError, InputError) as err:
         if criterion == "variance":
             raise

@@ -26,7 +26,7 @@ from talik.upscaling.trees import Float64
 
 LEAST_SITES = 10
 RANGE_KM = 500.0
-"""Middle of the prior of L; that of l is the median dissimilarity of two sites."""
+"""Middle of the prior of L; that of l is given, or the median dissimilarity of two sites."""
 RANGE_SPREAD = 3.0
 """The priors of both ranges are log-normal; one standard deviation is this factor."""
 SHARE_SPREAD = 1.5
@@ -117,12 +117,15 @@ def site_errors(residuals: pd.DataFrame, model: ErrorModel) -> pd.DataFrame:
     return pd.DataFrame(out, columns=["site_id", "error", "noise", "months"])
 
 
-def fit_field(residuals: pd.DataFrame, places: Places, sites: list[str]) -> FieldFit:
+def fit_field(
+    residuals: pd.DataFrame, places: Places, sites: list[str], *, middle: float | None = None
+) -> FieldFit:
     """The lasting error whose posterior, given the mean annual errors of sites, is largest.
 
     residuals : columns of `fit_error_model`. places, sites : where the sites are; residuals of others are used for the
     fading in time only. Some dozen sites tell the share and the ranges badly, so they have weak priors (`RANGE_KM`,
-    `RANGE_SPREAD`, `SHARE_SPREAD`); no random numbers.
+    `RANGE_SPREAD`, `SHARE_SPREAD`); no random numbers. middle : middle of the prior of l; not given: the median
+    dissimilarity of two of the places.
 
     Raises:
         InputError: fewer than `LEAST_SITES` sites, or errors that are all alike.
@@ -139,7 +142,11 @@ def fit_field(residuals: pd.DataFrame, places: Places, sites: list[str]) -> Fiel
         )
     own = places.take(np.array([number[s] for s in table["site_id"]]))
     likelihood = Likelihood(
-        table["error"].to_numpy(), table["noise"].to_numpy(), distance_km(own, own), dissimilarity(own, own)
+        table["error"].to_numpy(),
+        table["noise"].to_numpy(),
+        distance_km(own, own),
+        dissimilarity(own, own),
+        middle,
     )
     smooth, local, range_km, range_predictors = likelihood.best()
     gain = likelihood.of(smooth, local, range_km, range_predictors) - likelihood.none()
@@ -164,8 +171,14 @@ def fit_field(residuals: pd.DataFrame, places: Places, sites: list[str]) -> Fiel
 class Likelihood:
     """Restricted log likelihood of site errors."""
 
-    def __init__(self, error: Float64, noise: Float64, km: Float64, unlike: Float64) -> None:
+    def __init__(
+        self, error: Float64, noise: Float64, km: Float64, unlike: Float64, middle: float | None = None
+    ) -> None:
         self.error, self.noise, self.km, self.unlike = error, noise, km, unlike
+        pairs = unlike[np.triu_indices(len(unlike), 1)]
+        typical = float(np.median(pairs)) if middle is None else middle
+        self.middle = np.log([RANGE_KM, max(typical, 1e-6)])
+        """(2,) log of the middle of the priors of the ranges."""
         self.size = float(np.var(error))
         if not self.size > 0:
             raise InputError(
@@ -194,12 +207,6 @@ class Likelihood:
         away = (np.array([v[1], *(v[2:] - self.middle)])) / self.spread
         found = self.of(share * size, (1 - share) * size, float(np.exp(v[2])), float(np.exp(v[3])))
         return found - 0.5 * float(away @ away)
-
-    @property
-    def middle(self) -> Float64:
-        """(2,) log of the middle of the priors of the ranges."""
-        pairs = self.unlike[np.triu_indices(len(self.unlike), 1)]
-        return np.log([RANGE_KM, max(float(np.median(pairs)), 1e-6)])
 
     @property
     def spread(self) -> Float64:
