@@ -21,10 +21,14 @@ from talik.config import Frozen
 from talik.errors import InputError
 from talik.upscaling.error_fit import fit_error_model
 from talik.upscaling.error_model import ErrorModel
+from talik.upscaling.error_pairs import ErrorSettings
 from talik.upscaling.network_gain import Covariance, Places, dissimilarity, distance_km, field_covariance
 from talik.upscaling.trees import Float64
 
 LEAST_SITES = 10
+FADES = (0.5, 12.0)
+"""Bounds of the range in time, months. What fades more slowly cannot be told from what lasts in records of a few years,
+and counts as lasting."""
 RANGE_KM = 500.0
 """Middle of the prior of L; that of l is given, or the median dissimilarity of two sites."""
 RANGE_SPREAD = 3.0
@@ -131,7 +135,7 @@ def fit_field(
         InputError: fewer than `LEAST_SITES` sites, or errors that are all alike.
     """
     once = residuals.groupby(["site_id", "year", "month"], as_index=False)[["lat", "lon", "residual"]].mean()
-    in_time = fit_error_model(once)
+    in_time = fit_error_model(once, ErrorSettings(range_months=FADES))
     table = site_errors(once, in_time.model)
     number = {name: k for k, name in enumerate(sites)}
     table = table[table["site_id"].isin(number)].reset_index(drop=True)
