@@ -193,22 +193,19 @@ def drawn_residuals(
 
 
 def test_a_known_field_is_found():
-    """Mean over four draws of 120 sites: variances within 40 %, ranges within a factor of two.
-
-    The noise of a year comes out too large, as no share of the error model can be below zero.
-    """
+    """Means over three draws of 200 sites: variances within 40 %, ranges within a factor of two."""
     truth = LastingError(smooth=900.0, own=300.0, noise=600.0, range_km=1200.0, range_predictors=1.0)
     rng = np.random.default_rng(11)
-    found = [fit_field(*drawn_residuals(rng, 120, truth)) for _ in range(4)]
+    found = [fit_field(*drawn_residuals(rng, 200, truth)) for _ in range(3)]
     mean = {
         k: np.exp(np.mean([np.log(getattr(f.field, k)) for f in found])) for k in LastingError.model_fields
     }
-    assert mean["smooth"] + mean["own"] == pytest.approx(1200, rel=0.4)
+    assert mean["smooth"] + mean["own"] == pytest.approx(1200, rel=0.3)
     assert mean["smooth"] == pytest.approx(900, rel=0.4)
+    assert mean["noise"] == pytest.approx(600, rel=0.3)
     assert 600 < mean["range_km"] < 2400
     assert 0.5 < mean["range_predictors"] < 2.0
-    assert 500 < mean["noise"] < 1000
-    assert sum(not f.flags for f in found) >= 3
+    assert not any(f.flags for f in found)
 
 
 def test_errors_that_nothing_shares_are_flagged():
