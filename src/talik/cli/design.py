@@ -39,9 +39,9 @@ def design(
         CriterionChoice,
         typer.Option(
             "--criterion",
-            help="Expected variance of the budget; unlikeness of the region to the towers; leaning on few towers.",
+            help="Unlikeness of the region to the towers; expected variance of the budget; leaning on few towers.",
         ),
-    ] = CriterionChoice.variance,
+    ] = CriterionChoice.dissimilarity,
     regions: RegionsOption = None,
     target: Annotated[
         str | None,
@@ -89,8 +89,8 @@ def design(
 ) -> None:
     """Propose places for new towers, one after the other, and say what each is expected to bring.
 
-    The model must have been validated (`--cv cluster` is best) and carry its rows. Expected gains are only as good as
-    the error model that held-out residuals tell; see the guide.
+    In worlds with a known flux the default criterion did best. The model must carry its rows; for expected variances it
+    must have been validated (`--cv cluster` is best), and they are only as good as what held-out residuals tell.
     """
     with bad_input_exits():
         from talik.upscaling.model import Model

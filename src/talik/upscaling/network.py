@@ -55,7 +55,7 @@ class NetworkSettings(Frozen):
     """How towers are chosen."""
 
     towers: Annotated[int, Field(ge=1, le=1000)] = 5
-    criterion: Criterion = "variance"
+    criterion: Criterion = "dissimilarity"
     """variance: of the budget; dissimilarity: area-weighted, of the region; influence: leaning on towers that carry
     much."""
     target: str | None = None
