@@ -219,7 +219,7 @@ class Likelihood:
 
     def best(self) -> tuple[float, float, float, float]:
         """smooth, own, L, l of the largest posterior: on a grid, then refined."""
-        tried = [
+        tried: list[Float64] = [
             np.array([np.log(size * self.size), np.log(share / (1 - share)), *(self.middle + np.log([a, b]))])
             for size in SIZES
             for share in SHARES
@@ -227,8 +227,12 @@ class Likelihood:
             for b in STEPS
         ]
         start = max(tried, key=self.posterior)
+
+        def left(v: Float64) -> float:
+            return -self.posterior(v)
+
         refined = optimize.minimize(
-            lambda v: -self.posterior(v),
+            left,
             start,
             method="Nelder-Mead",
             options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 400},
