@@ -208,7 +208,7 @@ def one_world(
     A value is [error of the budget, RMSE of the map], g m-2 yr-1.
     """
     world = make(seed)
-    _, model = trained(world, world.network, validate=True, trees=trees, cv=cv)
+    _, model = trained(world, world.network, validate="variance" in criteria, trees=trees, cv=cv)
     out: dict[str, Any] = {"seed": seed, "before": errors(world, model)}
     with tempfile.TemporaryDirectory() as folder:
         cube = Path(folder) / "cube.nc"

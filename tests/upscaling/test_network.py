@@ -471,13 +471,18 @@ def quick_world(seed: int) -> World:
 
 
 def test_proposed_towers_beat_random_ones():
-    """Three worlds with a known truth. The benchmark has 40 with finer cells: `python -m benchmarks.network_design`."""
+    """Twelve worlds with a known truth.
+
+    In 30 other such worlds (seeds 300 to 329) the paired difference was -6.6 for the budget and -5.1 for the map, with
+    standard deviations of 8.2 and 6.3 between worlds: the mean of twelve is 2.8 standard errors below zero, that of
+    three or four is not to be relied on. The benchmark has finer cells: `python -m benchmarks.network_design`.
+    """
     found = [
-        one_world(quick_world, seed, trees=40, random=3, criteria=("dissimilarity",), cv="loso")
-        for seed in range(200, 203)
+        one_world(quick_world, seed, trees=40, random=4, criteria=("dissimilarity",))
+        for seed in range(200, 212)
     ]
     table = summary(found).set_index("error of")
-    assert len(found) == 3
-    assert table.loc["budget", "proposed"] < table.loc["budget", "before"]
+    assert len(found) == 12
+    assert table.loc["budget", "proposed"] < table.loc["budget", "random"] < table.loc["budget", "before"]
     assert table.loc["budget", "difference"] < 0
     assert table.loc["map", "difference"] < 0
