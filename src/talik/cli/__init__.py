@@ -7,6 +7,7 @@ import typer
 from talik.cli.budget import audit, budget
 from talik.cli.check import check
 from talik.cli.compare import compare
+from talik.cli.design import design
 from talik.cli.ensemble import app as ensemble
 from talik.cli.fuse import app as fuse
 from talik.cli.init import init
@@ -55,6 +56,7 @@ app.command()(report)
 app.command()(check)
 app.command()(trends)
 app.command()(compare)
+app.command()(design)
 app.add_typer(upscale, name="upscale")
 app.add_typer(tem, name="tem")
 app.add_typer(inventory, name="inventory")

@@ -38,6 +38,9 @@ class Rows:
     """Prediction of each row by models that have not seen its fold; NaN where it was not validated."""
     weights: Float64
     """Row weights of the training."""
+    at: Float64 | None = None
+    """(n, 3) latitude, longitude (degrees) and months since year 0; NaN where the table does not say. None in model
+    files written before talik kept it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +133,8 @@ class Model:
         """Write the model file; see `talik.upscaling.model_file`."""
         arrays: Arrays = {f"fitted/{k}": v for k, v in self.fitted.arrays().items()}
         if self.rows is not None:
-            arrays |= {f"rows/{f.name}": getattr(self.rows, f.name) for f in fields(Rows)}
+            kept = {f"rows/{f.name}": getattr(self.rows, f.name) for f in fields(Rows)}
+            arrays |= {name: values for name, values in kept.items() if values is not None}
         if self.applicability is not None:
             arrays |= {f"applicability/{k}": v for k, v in self.applicability.arrays().items()}
         members = []
@@ -169,7 +173,7 @@ class Model:
             schema = Schema.model_validate(head["schema"])
             own = {k.removeprefix("fitted/"): v for k, v in arrays.items() if k.startswith("fitted/")}
             rows = (
-                Rows(**{f.name: arrays[f"rows/{f.name}"] for f in fields(Rows)})
+                Rows(**{f.name: arrays[f"rows/{f.name}"] for f in fields(Rows) if f"rows/{f.name}" in arrays})
                 if "rows/x" in arrays
                 else None
             )
@@ -246,10 +250,21 @@ def train(
         facts["bootstrap"] = bootstrap
     rows, area = None, None
     if keep_rows:
-        rows = Rows(data.x, data.y, data.groups, unseen, data.weights)
+        rows = Rows(data.x, data.y, data.groups, unseen, data.weights, _at(training.rows))
         facts["sites"] = list(training.sites)
         area = _applicability(training, fitted, held, seed, threads)
     return Model(learner, fitted, training.schema, facts, rows, widening, tuple(made), area)
+
+
+def _at(rows: pd.DataFrame) -> Float64:
+    """(n, 3) latitude, longitude and months since year 0 of the rows; NaN where the table does not say."""
+    columns = []
+    for names in (("lat", "latitude"), ("lon", "longitude"), ("year",), ("month",)):
+        name = next((n for n in names if n in rows), None)
+        told = pd.Series(np.nan, rows.index) if name is None else pd.to_numeric(rows[name], errors="coerce")
+        columns.append(told.to_numpy(np.float64))
+    lat, lon, year, month = columns
+    return np.column_stack([lat, lon, 12 * year + month - 1])
 
 
 def _applicability(
