@@ -1,0 +1,186 @@
+"""What a page says first: what all approaches say, whether they agree, whether the truth lies within."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from talik.report.context import cards
+from talik.report.estimates import UNIT, Estimate, estimates, headline_region, regions_of, truths
+from talik.report.numbers import decimals_for, interval, number
+from talik.report.page_tables import shown
+from talik.report.parts.maps import YEAR
+from talik.report.parts.regions import synthesis
+from talik.report.results import Results, content_of
+
+GAS = {"nee": "CO₂", "fch4": "CH₄"}
+_MOST = 6
+
+
+def part(results: Results) -> dict[str, Any]:
+    """Sentences, and cards: of the budget by gas, else of the approaches."""
+    found = estimates(results)
+    held = cards(results.budget) if results.budget is not None else []
+    return {
+        "answer": answer(results, found),
+        "more": [*_by_region(results), *_budget(held), *_told_by_truth(results)],
+        "cards": held or _cards(results, found),
+        "budget_cards": bool(held),
+    }
+
+
+def answer(results: Results, found: Sequence[Estimate]) -> list[str]:
+    """The answer in one or two sentences, made of numbers."""
+    region = headline_region(found)
+    here = [e for e in found if e.region == region]
+    if len(here) < 2:
+        return _from_means(results) or _from_budget(results)
+    means = [e.mean for e in here]
+    digits = decimals_for(max(means) - min(means))
+    low, high = number(min(means), digits), number(max(means), digits)
+    sides = {s: [e.label for e in here if e.side == s] for s in ("sink", "source", "either")}
+    when = f" in {results.years}" if results.years else ""
+    said = [
+        f"{_count(len(here), 'estimate')} of {len({e.approach for e in here})} approaches put the net "
+        f"{GAS[results.variable]} exchange of {_place(region)}{when} between {low} and {high} {UNIT}; {_sides(sides)}."
+    ]
+    agree = _agree(here)
+    truth = truths(here).get(str(region))
+    if truth is None:
+        return [*said, agree]
+    inside = [e for e in here if e.inside]
+    return [
+        *said,
+        f"{agree} The truth, known here, is {number(truth, digits)} {UNIT}: it lies within the limits of "
+        f"{len(inside)} of {len(here)}{_but([e.label for e in here if e.inside is False])}.",
+    ]
+
+
+def _place(region: str | None) -> str:
+    return "the whole domain" if region == "domain" else str(region)
+
+
+def _sides(sides: dict[str, list[str]]) -> str:
+    words = {"sink": "a sink", "source": "a source", "either": "either sink or source within its limits"}
+    told = [(len(names), words[side]) for side, names in sides.items() if names]
+    if len(told) == 1:
+        return f"all say {told[0][1]}" if told[0][0] > 1 else f"it says {told[0][1]}"
+    return ", ".join(f"{n} say{'s' * (n == 1)} {what}" for n, what in told)
+
+
+def _agree(here: Sequence[Estimate]) -> str:
+    limits = [(e.low, e.high) for e in here if e.low is not None and e.high is not None]
+    if len(limits) < 2:
+        return "Limits to compare are not given."
+    low, high = max(a for a, _ in limits), min(b for _, b in limits)
+    if low <= high:
+        return f"All limits share the range {interval(low, high)} {UNIT}."
+    apart = sum(a[1] < b[0] or b[1] < a[0] for i, a in enumerate(limits) for b in limits[i + 1 :])
+    pairs = len(limits) * (len(limits) - 1) // 2
+    return f"No value lies within all limits: {apart} of {pairs} pairs do not overlap."
+
+
+def _but(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    some = ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
+    return f", not of {some}"
+
+
+def _from_means(results: Results) -> list[str]:
+    """The same from means of regions, where there are no totals."""
+    means = synthesis(results)
+    if means is None:
+        return []
+    unit = YEAR[results.variable]
+    table = means.mean
+    values = table.to_numpy(float)
+    shared = table.index[(np.isfinite(values).sum(axis=1) > 1)]
+    same = [r for r in shared if len(set(np.sign(table.loc[r].dropna()))) == 1]
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    when = f" in {results.years}" if results.years else ""
+    said = [
+        f"{_count(table.shape[1], 'approach', 'es')} give a net {GAS[results.variable]} exchange{when} between "
+        f"{shown(low)} and {shown(high)} {unit}, by region."
+    ]
+    middle = means.regions["median"]
+    if len(shared):
+        said.append(
+            f"In {len(same)} of {_count(len(shared), 'region')} all approaches agree on sink or source; medians run "
+            f"from {shown(float(middle.min()))} to {shown(float(middle.max()))} {unit}."
+        )
+    return said
+
+
+def _from_budget(results: Results) -> list[str]:
+    held = cards(results.budget) if results.budget is not None else []
+    return [f"{c['gas']}: {c['sentence']}" for c in held[:1] if c["sentence"]]
+
+
+def _by_region(results: Results) -> list[str]:
+    """Of how many totals the truth lies within, over all regions."""
+    found = [e for e in estimates(results) if e.inside is not None]
+    if not found:
+        return []
+    inside = sum(bool(e.inside) for e in found)
+    return [
+        f"Over all {_count(len(regions_of(found)), 'region')} the truth lies within {inside} of {len(found)} "
+        f"intervals ({100 * inside / len(found):.0f} %)."
+    ]
+
+
+def _budget(held: Sequence[dict[str, Any]]) -> list[str]:
+    return [f"{c['gas']} budget: {c['sentence']}" for c in held if c["sentence"]]
+
+
+def _told_by_truth(results: Results) -> list[str]:
+    if results.truth is None:
+        return []
+    with content_of("truth.json"):
+        return [str(sentence) for sentence in results.truth.get("summary", [])]
+
+
+def _cards(results: Results, found: Sequence[Estimate]) -> list[dict[str, Any]]:
+    """A card of the headline region's totals, else of medians over approaches by region."""
+    region = headline_region(found)
+    here = [e for e in found if e.region == region][:_MOST]
+    if here:
+        totals = [
+            {
+                "label": e.label,
+                "mean": number(e.mean, _digits(e)),
+                "range": "" if e.low is None or e.high is None else interval(e.low, e.high, _digits(e)),
+            }
+            for e in here
+        ]
+        return [{"gas": GAS[results.variable], "unit": f"{UNIT}, {region}", "totals": totals, "sentence": ""}]
+    means = synthesis(results)
+    if means is None:
+        return []
+    return [
+        {
+            "gas": str(region),
+            "unit": YEAR[results.variable],
+            "totals": [
+                {
+                    "label": f"median of {int(row['n'])} approaches",
+                    "mean": shown(float(row["median"])),
+                    "range": f"({shown(float(row['low']))} to {shown(float(row['high']))})",
+                }
+            ],
+            "sentence": "",
+        }
+        for region, row in means.regions.iterrows()
+        if np.isfinite(row["median"])
+    ]
+
+
+def _digits(e: Estimate) -> int:
+    return 0 if e.low is None or e.high is None else decimals_for(e.high - e.low)
+
+
+def _count(n: int, what: str, plural: str = "s") -> str:
+    words = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+    return f"{words[n] if n < len(words) else n} {what}{plural if n != 1 else ''}"

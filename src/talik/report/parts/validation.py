@@ -1,0 +1,185 @@
+"""Validation on a page: scores of the upscaling, towers, convergence of the fusion, closure of the process model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from talik.compare.figures import taylor_diagram
+from talik.compare.page import taylor_points
+from talik.compare.page_tables import skill
+from talik.report.html import picture
+from talik.report.page_tables import Table, percent, shown, table
+from talik.report.results import Results, content_of
+from talik.report.style import Width
+
+_SCORES = ("n", "r2", "rmse", "mae", "bias", "nse")
+_HEADS = {"n": "n", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "bias": "Bias", "nse": "Nash-Sutcliffe"}
+_QUALITY = {
+    "converged": "converged",
+    "map_quality": "good enough for maps",
+    "unconverged": "not converged",
+    "failed": "failed",
+}
+_CLOSURES = {"carbon": "Carbon", "nitrogen": "Nitrogen", "water": "Water", "heat": "Heat"}
+
+
+def part(results: Results) -> list[dict[str, Any]]:
+    """A block for each section that was judged: heading, sentences, tables, a figure."""
+    blocks = (_upscaling(results), _towers(results), _fusion(results), _tem(results))
+    return [block for block in blocks if block is not None]
+
+
+def _block(
+    title: str, told: Sequence[str], tables: Sequence[Table | None], drawn: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    return {
+        "title": title,
+        "told": list(told),
+        "tables": [t for t in tables if t is not None],
+        "picture": drawn,
+    }
+
+
+def _upscaling(results: Results) -> dict[str, Any] | None:
+    if results.upscaling is None:
+        return None
+    with content_of("upscaling.json"):
+        rows = score_rows(results.upscaling["scores"])
+    if not rows:
+        return None
+    numbers = [k for k in _SCORES if any(k in row for _, row in rows)]
+    found = table(
+        "Scores of the upscaling",
+        ["Flux and validation", *(f"#{_HEADS[k]}" for k in numbers)],
+        [
+            [", ".join(names), *(shown(row.get(k), 0 if k == "n" else 2) for k in numbers)]
+            for names, row in rows
+        ],
+        "Predictions for what was left out of the learning; units of the site table.",
+    )
+    return _block("Upscaling", ["How good the learnt fluxes are where nothing was learnt."], [found])
+
+
+def score_rows(held: Any, names: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Scores by flux and validation, however deep they are nested: names, and the numbers under them."""
+    if isinstance(held, Mapping):
+        if any(k in held and not isinstance(held[k], Mapping) for k in _SCORES):
+            own = tuple(
+                str(held[k]) for k in ("flux", "validation", "design") if isinstance(held.get(k), str)
+            )
+            return [((*names, *own) or ("all",), held)]
+        return [found for key, one in held.items() for found in score_rows(one, (*names, str(key)))]
+    if isinstance(held, Sequence) and not isinstance(held, str):
+        return [found for one in held for found in score_rows(one, names)]
+    return []
+
+
+def _towers(results: Results) -> dict[str, Any] | None:
+    if results.compare is None or not results.compare.get("skill"):
+        return None
+    with content_of("compare.json"):
+        tables = skill(results.compare)
+        points = taylor_points(results.compare)
+    words = "; ".join(
+        f"{name}: correlation {shown(t.r, 2)}, ratio of deviations {shown(t.sd_ratio, 2)}"
+        for name, t in points.items()
+    )
+
+    def draw(width: Width) -> Figure | None:
+        return taylor_diagram(points, width)
+
+    drawn = picture(
+        "towers",
+        "Annual sums at towers",
+        "The angle is the correlation over towers, the distance from zero the standard deviation over that observed.",
+        f"Taylor diagram over towers. {words}.",
+        draw,
+    )
+    return _block(
+        "At towers", ["Every gridded approach in the months and at the places of towers."], tables, drawn
+    )
+
+
+def _fusion(results: Results) -> dict[str, Any] | None:
+    if results.fusion is None:
+        return None
+    with content_of("fusion-check.json"):
+        told = results.fusion
+        counts = {str(k): int(v) for k, v in told["counts"].items()}
+        pixels = told["pixels"]
+        said = [
+            f"{percent(told['passed'])} of {len(pixels)} pixels converged; {told['bad_input']} had input that could "
+            "not be used. Pixels that did not converge are in no total."
+        ]
+        said += [f"Nothing is known of {name} in this run." for name in told["unknown"]]
+        flagged = [p for p in pixels if p["quality"] != "converged"]
+        quality = table(
+            "Convergence of pixels",
+            ["Quality", "#Pixels"],
+            [[_QUALITY.get(name, name), str(n)] for name, n in counts.items()],
+        )
+        worst = table(
+            "Pixels that did not pass",
+            ["Pixel", "Quality", "Reason", "#R-hat", "#Effective draws"],
+            [
+                [
+                    str(p["pixel"]),
+                    str(p["quality"]),
+                    str(p["reason"]),
+                    shown(p["rhat_parameters"], 2),
+                    shown(p["ess_bulk"], 0),
+                ]
+                for p in flagged[:50]
+            ],
+            "" if len(flagged) <= 50 else f"The first 50 of {len(flagged)}.",
+        )
+    return _block("Fusion", said, [quality, worst if flagged else None, _scores(results)])
+
+
+def _scores(results: Results) -> Table | None:
+    rows = results.fusion_scores
+    if not rows:
+        return None
+    columns = [c for c in rows[0] if not c.startswith(("predicted", "inside_50"))]
+    numbers = {c for c in columns if _number(rows[0][c])}
+    return table(
+        "Fusion beside what was observed",
+        [f"#{c.replace('_', ' ')}" if c in numbers else c for c in columns],
+        [[_cell(row[c]) for c in columns] for row in rows[:200]],
+    )
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _cell(text: str) -> str:
+    return shown(float(text), 2) if _number(text) else text or "–"
+
+
+def _tem(results: Results) -> dict[str, Any] | None:
+    if results.tem is None:
+        return None
+    with content_of("tem-audit.json"):
+        told = results.tem
+        closure = table(
+            "Closure",
+            ["Balance", "#Worst imbalance"],
+            [[_CLOSURES.get(k, k.replace("_", " ")), f"{float(v):.2g}"] for k, v in told["closure"].items()],
+            f"Largest over {told['columns']} columns and {told['years']} years, each relative or in the units of the "
+            "audit of the run.",
+        )
+        notes = [str(n) for n in told.get("notes", [])]
+        spun = told.get("spin_up") or {}
+        rows = [[k.replace("_", " "), _cell(str(v))] for k, v in spun.items() if isinstance(v, int | float)]
+    spin = table("Spin-up", ["What", "#Value"], rows) if rows else None
+    return _block(
+        "Process model", ["Carbon, nitrogen, water and heat are counted every year.", *notes], [closure, spin]
+    )
