@@ -9,6 +9,7 @@ from talik.regions.named import DOMAIN
 from talik.report.results import Results, content_of
 
 UNIT = "Tg C yr⁻¹"
+_SAME = 1e-9
 COMMON = "common quantile"
 """How errors of pixels go together in the total of the fusion that is shown: all alike, the widest limits."""
 
@@ -35,11 +36,17 @@ class Estimate:
         return self.approach if self.name in ("", self.approach) else f"{self.approach}, {self.name}"
 
     @property
+    def limits(self) -> tuple[float, float] | None:
+        """Lower and upper limit; None without, or if both are the mean but for rounding."""
+        if self.low is None or self.high is None or self.high - self.low <= _SAME * abs(self.mean):
+            return None
+        return self.low, self.high
+
+    @property
     def side(self) -> str:
-        """sink, source, or either where the limits hold zero or there are none."""
-        if self.low is not None and self.high is not None:
-            return "source" if self.low > 0 else "sink" if self.high < 0 else "either"
-        return "either"
+        """sink, source, or either where the limits hold zero."""
+        low, high = self.limits or (self.mean, self.mean)
+        return "source" if low > 0 else "sink" if high < 0 else "either"
 
 
 def estimates(results: Results) -> list[Estimate]:
@@ -98,13 +105,18 @@ def _with_truth(results: Results) -> list[Estimate]:
 def _of_upscaling(results: Results) -> list[Estimate]:
     if results.upscaling is None:
         return []
+    out = []
     with content_of("upscaling.json"):
-        return [
-            Estimate("upscaling", str(row.get("name", "")), str(row["region"]), float(row["mean"]), row["low"],
-                     row["high"], "members and places without a tower")
-            for row in results.upscaling["regions"]
-            if row.get("variable", row.get("flux", "nee")) == results.variable
-        ]  # fmt: skip
+        for flux in results.upscaling["fluxes"].values():
+            if flux["variable"] != results.variable:
+                continue
+            up = 1.0 if flux["positive"] == "up" else -1.0
+            kind = ", ".join(flux["limits"]["contain"])
+            for region, row in flux["regions"].items():
+                if row["mean"] is not None:
+                    low, high = sorted((up * row["low"], up * row["high"]))
+                    out.append(Estimate("upscaling", "", str(region), up * row["mean"], low, high, kind))
+    return out
 
 
 def _of_fusion(results: Results) -> list[Estimate]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import textwrap
 from typing import Any
 
+from talik.report.estimates import estimates
 from talik.report.parts import methods, regions, summary
 from talik.report.project_page import lede, title_of
 from talik.report.results import Results
@@ -18,36 +18,54 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
-
-FOLDER = Path()  # the output folder of the project, where this notebook lies
-"""
-_FIGURE = """\
 from IPython.display import SVG, display
 
+from talik.report.results import results_in
 from talik.report.style import svg
+
+FOLDER = Path()  # the output folder of the project, where this notebook lies
+FILES = {files}
+
+results = results_in(FOLDER, FILES, variable={variable!r})
 
 
 def show(figure):
-    display(SVG(svg(figure)))
-"""
-_BUDGET = """\
-from talik.budget.result import read_result
-from talik.report.figures import FIGURES
-
-budget, made_by = read_result(FOLDER / "budget.json")
-for name in {names}:
-    figure = FIGURES[name][0](budget, "wide")
     if figure is not None:
-        show(figure)
+        display(SVG(svg(figure)))
 """
-_COMPARE = """\
-from talik.compare.figures import region_panels
-from talik.compare.result import synthesis_of
+_MAPS = """\
+from talik.report.parts.maps import approach_figure, season_figure
 
-compare = json.loads((FOLDER / "compare.json").read_text(encoding="utf-8"))
-synthesis = synthesis_of(compare)
-show(region_panels(synthesis))
-synthesis.mean.round(1)
+show(approach_figure(results))
+show(season_figure(results))
+"""
+_OPEN = """\
+with xr.open_dataset(FOLDER / {file!r}) as fluxes:
+    display(fluxes)
+"""
+_TOTALS = """\
+from talik.report.estimates import estimates
+from talik.report.parts.regions import totals_figure
+
+found = estimates(results)
+show(totals_figure(found))
+pd.DataFrame(found)
+"""
+_MEANS = """\
+from talik.compare.figures import region_panels
+from talik.report.parts.maps import YEAR
+from talik.report.parts.regions import synthesis
+
+means = synthesis(results)
+show(region_panels(means, units=YEAR[results.variable]))
+means.mean.round(1)
+"""
+_COURSES = """\
+from talik.report.parts.courses import course_panels, cycles, order_of, series
+from talik.report.parts.maps import MONTH, YEAR
+
+show(course_panels(cycles(results), MONTH[results.variable], order=order_of(results), months=True))
+show(course_panels(series(results), YEAR[results.variable], order=order_of(results)))
 """
 _AGREEMENT = """\
 from talik.compare.figures import agreement_map
@@ -55,28 +73,20 @@ from talik.compare.figures import agreement_map
 with xr.open_dataset(FOLDER / "compare-agreement.nc") as agreement:
     show(agreement_map(agreement.load()))
 """
-_FLUX = """\
-from talik.flux import open_flux
-from talik.products import annual_sums, period_mean
-from talik.report.maps import polar_map
+_BUDGET = """\
+from talik.report.figures import FIGURES
 
-with open_flux(FOLDER / {file!r}) as fluxes:
-    variable = {variable!r}
-    flux = fluxes if "quantile" not in fluxes.dims else fluxes.sel(quantile=0.5, method="nearest")
-    mean = period_mean(annual_sums(flux, variable)).load()
-    extra = [d for d in mean.dims if d not in ("lat", "lon", "x", "y")]
-    mean = mean.mean(extra) if extra else mean
-    limit = float(abs(mean).quantile(0.98))
-    drawn = polar_map(mean, label={label!r}, cmap="BrBG_r", vmin=-limit, vmax=limit)
-    show(drawn.figure)
+for name in {names}:
+    show(FIGURES[name][0](results.budget, "wide"))
 """
 _JSON = """\
 {name} = json.loads((FOLDER / {file!r}).read_text(encoding="utf-8"))
 """
 _ROWS = {
-    "upscaling": 'pd.DataFrame(upscaling["regions"])',
+    "upscaling": 'pd.concat({f: pd.DataFrame(v["regions"]).T for f, v in upscaling["fluxes"].items()})',
     "truth": 'pd.DataFrame(truth["approaches"])',
-    "trends": 'pd.DataFrame(trends["rows"] if isinstance(trends, dict) else trends)',
+    "trends": 'pd.concat({n: pd.DataFrame(v["regions"]).T for n, d in trends["datasets"].items() '
+    'for v in d["variables"].values()})',
     "tem-audit": 'pd.Series(tem_audit["closure"])',
     "fusion-check": 'pd.Series(fusion_check["counts"])',
     "fusion-regions": 'pd.DataFrame(fusion_regions["rows"])',
@@ -84,6 +94,7 @@ _ROWS = {
     "ensemble": 'pd.DataFrame(ensemble["tables"]["regions"])',
 }
 """What of each result is shown as a table."""
+_FIGURES = ("budget_bars", "gwp_stack", "component_flow_co2", "component_flow_ch4", "limits_by_assumption")
 
 
 def notebook(results: Results) -> str:
@@ -105,51 +116,49 @@ def notebook(results: Results) -> str:
 
 def _cells(results: Results) -> list[Cell]:
     short = summary.part(results)
+    listed = json.dumps([*results.files, *results.small], indent=4, ensure_ascii=False).replace("\n]", ",\n]")
+    said = [
+        *short["answer"],
+        *(f"{c['gas']}: {c['sentence']}" for c in short["cards"] if c["sentence"]),
+        *short["more"],
+    ]
     out = [
         _text(f"# {_plain(title_of(results))}\n\n{_plain(lede(results))}"),
-        _text("## In short\n\n" + _sentences([*short["answer"], *short["more"]])),
-        _code(_SETUP + "\n" + _FIGURE),
+        _text("## In short\n\n" + _sentences(said)),
+        _code(_SETUP.format(files=listed, variable=results.variable)),
     ]
-    fluxes = [
-        (d.of.file, d.of.approach, d.of.model) for d in results.datasets if d.data is not None and d.of.file
-    ]
-    if fluxes and any(file in results.files for file, _, _ in fluxes):
-        out.append(_text("## Maps\n\nMean annual flux to the atmosphere, of the files in this folder."))
-        for file, approach, model in dict.fromkeys(fluxes):
-            if file in results.files:
-                label = f"{approach}, {model} (g m⁻² yr⁻¹)"
-                out.append(_code(_FLUX.format(file=file, variable=results.variable, label=label)))
-    if results.compare is not None:
-        out += [_text("## Regions\n\n" + _regions(results)), _code(_COMPARE)]
+    drawn = [d for d in results.datasets if d.data is not None]
+    fluxes = [d.of.file for d in drawn if d.of.file in results.files]
+    if drawn:
+        out += [
+            _text("## Maps\n\nMean annual flux to the atmosphere by approach, and four months."),
+            _code(_MAPS),
+        ]
     if results.agreement is not None:
-        out.append(_code(_AGREEMENT))
+        out += [_text("Share of models that are sink and source."), _code(_AGREEMENT)]
+    found, means = estimates(results), regions.synthesis(results)
+    if found or means is not None:
+        out.append(
+            _text("## Regions\n\nTotals with the limits that each approach gives, and means over the land.")
+        )
+        out += [*([_code(_TOTALS)] if found else []), *([_code(_MEANS)] if means is not None else [])]
+    if drawn:
+        out += [_text("## Seasons and years"), _code(_COURSES)]
+    if results.budget is not None:
+        out += [_text("## Budget"), _code(_BUDGET.format(names=_FIGURES))]
     for file in results.files:
         stem, _, kind = file.partition(".")
         if kind == "json" and stem in _ROWS:
             name = stem.replace("-", "_")
-            out += [
-                _text(f"## {stem.replace('-', ' ').capitalize()}"),
-                _code(_JSON.format(name=name, file=file) + _ROWS[stem]),
-            ]
-    if results.budget is not None:
-        names = ("budget_bars", "gwp_stack", "component_flow_co2", "limits_by_assumption")
-        out += [_text("## Budget"), _code(_BUDGET.format(names=names))]
-    out.append(
-        _text(
-            "## Methods\n\n"
-            + "\n\n".join(f"**{_plain(m['name'])}.** {_plain(m['words'])}" for m in methods.methods(results))
-        )
-    )
+            source = _JSON.format(name=name, file=file) + _ROWS[stem]
+            out += [_text(f"## {stem.replace('-', ' ').capitalize()}"), _code(source)]
+    if fluxes:
+        out.append(_text("## Flux datasets\n\nCF files; units, sign and species stand at each variable."))
+        out += [_code(_OPEN.format(file=file)) for file in dict.fromkeys(fluxes)]
+    told = "\n\n".join(f"**{_plain(m['name'])}.** {_plain(m['words'])}" for m in methods.methods(results))
     rows = methods.provenance(results)["rows"]
-    told = "\n".join(f"- {_plain(k)}: `{v.replace('`', '')}`" for k, v in rows)
-    return [*out, _text("## Provenance\n\n" + told)]
-
-
-def _regions(results: Results) -> str:
-    means = regions.synthesis(results)
-    if means is None:
-        return ""
-    return "Means by approach, with the spatial standard deviation and the median of approaches."
+    origin = "\n".join(f"- {_plain(k)}: `{v.replace('`', '')}`" for k, v in rows)
+    return [*out, _text("## Methods\n\n" + told), _text("## Provenance\n\n" + origin)]
 
 
 def _sentences(said: list[str]) -> str:
@@ -172,7 +181,7 @@ def _code(source: str) -> Cell:
         "execution_count": None,
         "metadata": {},
         "outputs": [],
-        "source": textwrap.dedent(source).strip("\n"),
+        "source": source.strip("\n"),
     }
 
 

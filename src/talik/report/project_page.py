@@ -132,12 +132,16 @@ PROJECT_FIGURES: dict[str, Drawing] = {
     ),
     "region_means": Drawing(_means_figure, "Means of regions", _with_data),
     "seasonal_cycle": Drawing(
-        lambda r, w: courses.course_panels(courses.cycles(r), maps.MONTH[r.variable], w, months=True),
+        lambda r, w: courses.course_panels(
+            courses.cycles(r), maps.MONTH[r.variable], w, order=courses.order_of(r), months=True
+        ),
         "Seasonal cycle",
         _with_data,
     ),
     "annual_series": Drawing(
-        lambda r, w: courses.course_panels(courses.series(r), maps.YEAR[r.variable], w),
+        lambda r, w: courses.course_panels(
+            courses.series(r), maps.YEAR[r.variable], w, order=courses.order_of(r)
+        ),
         "Year by year",
         _with_data,
     ),

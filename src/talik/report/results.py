@@ -16,7 +16,7 @@ import xarray as xr
 from talik.budget.compute import Budget
 from talik.budget.result import read_result
 from talik.errors import InputError
-from talik.report.sections import Dataset, Result
+from talik.report.sections import RESULTS, Dataset, Result
 from talik.yamlio import read_text
 
 Json = Any
@@ -59,6 +59,8 @@ class Results:
     """Name and key of each step that the page reads."""
     files: Sequence[str] = ()
     """Results that stand in the output folder beside the page."""
+    small: Sequence[str] = ()
+    """Flux datasets made small, in the output folder."""
 
     @property
     def sections(self) -> list[str]:
@@ -88,7 +90,7 @@ def read_results(
     code: str,
 ) -> Results:
     """Everything that the steps made. InputError: a file that is not what its step writes."""
-    paths = {r.file: needs[r.step][r.unit] for r in results}
+    paths = {r.file: _path(needs[r.step], r) for r in results}
     read: dict[str, Any] = {}
     inputs: dict[str, dict[str, Any]] = {}
     config = ""
@@ -128,8 +130,16 @@ def read_results(
         made_by={"code": code, "config": config, "inputs": dict(sorted(inputs.items()))},
         steps=tuple((step, folder.removeprefix(f"{step}-")) for step, folder in folders.items()),
         files=tuple(sorted({*paths, *(d.of.file for d in datasets if d.of.file and not d.of.path)})),
+        small=tuple(f"report-fluxes/{d.of.unit}.nc" for d in datasets),
         **read,
     )
+
+
+def _path(units: Mapping[str, Path], of: Result) -> Path:
+    """The file of a result; a step of one unit may call it as it likes."""
+    if of.unit not in units and len(units) != 1:
+        raise InputError(f"report: step {of.step} has no unit {of.unit!r}; found {', '.join(units)}.")
+    return units.get(of.unit) or next(iter(units.values()))
 
 
 def read_json(path: Path) -> Any:
@@ -152,9 +162,26 @@ def content_of(file: str) -> Iterator[None]:
         ) from err
 
 
-def read_drawn(path: Path, of: Dataset) -> Drawn:
-    """A reduced dataset of the step `report-fluxes`."""
+def results_in(folder: Path, files: Sequence[str], variable: str = "nee", title: str = "") -> Results:
+    """What a finished run put into its output folder: results by their file names, flux datasets made small.
+
+    The notebook of a project draws from it. InputError: a file that is not what its step writes.
+    """
+    known = {r.file: r for r in RESULTS}
+    chosen = [known[name] for name in files if name in known]
+    needs: dict[str, dict[str, Path]] = {}
+    for one in chosen:
+        needs.setdefault(one.step, {})[one.unit] = folder / one.file
+    drawn = [read_drawn(folder / name) for name in files if name.startswith("report-fluxes/")]
+    return read_results(needs, chosen, drawn, title=title, name=title, answer={}, variable=variable, code="")
+
+
+def read_drawn(path: Path, of: Dataset | None = None) -> Drawn:
+    """A reduced dataset of the step `report-fluxes`; what it is of stands in its attributes."""
     with xr.open_dataset(path, engine="netcdf4") as ds:
         held = ds.load()
+    if of is None:
+        with content_of(path.name):
+            of = Dataset(held.attrs["approach"], held.attrs["model_name"], group=held.attrs["group"])
     note = str(held.attrs.get("note", ""))
     return Drawn(of, None, note) if note else Drawn(of, held)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FLUXES, PAGE, FIGURES = "report-fluxes", "report", "figures"
 """Names of the steps."""
+FOLDER = "report-fluxes"
+"""Where in the output folder the notebook finds the datasets made small."""
 PUBLISHED = {"report.html": "report.html", "report.ipynb": "report.ipynb"}
 """Units of the page, and their names in the output folder."""
 
@@ -99,6 +101,7 @@ def _flux_step(shown: Wanted) -> Step:
         inputs={n: path / "zarr.json" if path.is_dir() else path for n, path in shown.files.items()},
         needs=shown.flux_needs,
         suffix=".nc",
+        publish={d.unit: f"{FOLDER}/{d.unit}.nc" for d in shown.datasets},
         cost=Cost(seconds=20.0, memory_bytes=1.5e9, disk_bytes=1.5e6),
     )
 
@@ -131,6 +134,7 @@ def write_fluxes(job: Job, shown: Wanted) -> None:
     except TalikError as err:
         # a list of pixels, a flux that this dataset has not: the page says so instead
         found = xr.Dataset(attrs={"note": str(err).replace(str(path), of.file or of.model)})
+    found = found.assign_attrs(approach=of.approach, model_name=of.model, group=of.group)
     found.to_netcdf(
         job.out, engine="netcdf4", format="NETCDF4", encoding={n: {"zlib": True} for n in found.data_vars}
     )

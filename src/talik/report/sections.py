@@ -33,6 +33,10 @@ def _gridded(settings: Any) -> bool:
     return any(held.fluxes or held.members for held in settings.approaches.values())
 
 
+def _learns_nee(settings: Any) -> bool:
+    return "nee" in settings.fluxes
+
+
 def _totals(settings: Any) -> bool:
     return settings.regions is not None
 
@@ -45,8 +49,8 @@ RESULTS = (
     Result("budget", "budget", "budget", "budget.json"),
     Result("compare", "compare", "compare", "compare.json"),
     Result("compare", "compare-agreement", "agreement", "compare-agreement.nc", _gridded),
-    Result("upscaling", "upscaling", "summary", "upscaling.json"),
-    Result("trends", "trends", "table", "trends.json"),
+    Result("upscaling", "upscaling", "upscaling", "upscaling.json"),
+    Result("trends", "trends", "trends", "trends.json"),
     Result("truth", "truth", "truth", "truth.json"),
     Result("tem", "tem", "audit", "tem-audit.json"),
     Result("fusion", "fusion-check", "check", "fusion-check.json"),
@@ -58,7 +62,7 @@ RESULTS = (
 """Everything a page shows, but flux datasets."""
 FLUXES = (
     Result("tem", "tem", "fluxes", "tem-fluxes.nc"),
-    Result("upscaling", "upscaling-fluxes", "fluxes", "upscaling-fluxes.nc"),
+    Result("upscaling", "upscaling-fluxes", "fluxes", "upscaling-fluxes.nc", _learns_nee),
     Result("fusion", "fusion-fluxes", "fluxes", "fusion-fluxes.nc"),
 )
 """Flux datasets of sections; those of members of the ensemble come beside them."""
@@ -145,7 +149,11 @@ def _datasets(project: Project, inputs: Inputs | None) -> list[Dataset]:
     """Those that compare names, then those of sections that it does not name."""
     out: list[Dataset] = []
     keep = bool(getattr(project.sections.get("ensemble"), "keep", False))
-    own = {(project.output / r.file).resolve(): r for r in FLUXES if r.section in project.sections}
+    own = {
+        (project.output / r.file).resolve(): r
+        for r in FLUXES
+        if r.section in project.sections and (r.made is None or r.made(project.sections[r.section]))
+    }
     named: set[Path] = set()
     for source in () if inputs is None else inputs.sources:
         if source.model != SITES:
@@ -184,7 +192,8 @@ def _regions(project: Project, inputs: Inputs | None) -> tuple[str, ...]:
         named = getattr(project.sections.get(section), "regions", None)
         if isinstance(named, tuple) and named:
             whole = tuple(with_absolute_paths(named, project.folder))
-            require_known(whole)
+            made_here = [n for n in whole if any(p.is_relative_to(project.output) for p in files_of([n]))]
+            require_known([n for n in whole if n not in made_here])
             return whole
     return ("sectors",)
 

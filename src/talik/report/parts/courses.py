@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from talik.report.html import picture
 from talik.report.page_tables import shown, table
 from talik.report.parts.maps import MONTH, NAMES, YEAR, by_approach
-from talik.report.parts.regions import rows_of
+from talik.report.parts.regions import rows_of, synthesis
 from talik.report.results import Results, content_of
 from talik.report.style import INCHES, INK, MARKERS, SERIES, Width, look
 
 Array = NDArray[np.float64]
 Lines = Mapping[str, Mapping[str, tuple[Sequence[float], Array]]]
 """By region and approach: x and y."""
-_TREND = ("slope", "low", "high", "p")
 
 
 def seasons(results: Results) -> dict[str, Any] | None:
@@ -45,7 +44,7 @@ def seasons(results: Results) -> dict[str, Any] | None:
             "Seasonal cycle",
             f"{unit}, means of years and of the models of an approach, over the land with data.",
             f"Seasonal cycle of {NAMES[results.variable]} by region and approach. {words}.",
-            lambda w: course_panels(lines, unit, w, months=True),
+            lambda w: course_panels(lines, unit, w, order=order_of(results), months=True),
         )
     }
 
@@ -69,12 +68,18 @@ def years(results: Results) -> dict[str, Any] | None:
             "Year by year",
             f"{unit}, means over the land with data and over the models of an approach.",
             f"Annual {NAMES[results.variable]} by region and approach, {unit}. {words}.",
-            lambda w: course_panels(lines, unit, w),
+            lambda w: course_panels(lines, unit, w, order=order_of(results)),
         )
         if lines
         else None,
         "trends": found,
     }
+
+
+def order_of(results: Results) -> list[str]:
+    """Approaches in the order of the other figures, towers among them."""
+    means = synthesis(results)
+    return [] if means is None else [str(a) for a in means.mean.columns]
 
 
 def cycles(results: Results) -> Lines:
@@ -121,11 +126,14 @@ def series(results: Results) -> Lines:
     return out
 
 
-def course_panels(lines: Lines, unit: str, width: Width = "wide", *, months: bool = False) -> Figure | None:
-    """One panel a region with a line for each approach; None without any."""
+def course_panels(
+    lines: Lines, unit: str, width: Width = "wide", *, order: Sequence[str] = (), months: bool = False
+) -> Figure | None:
+    """One panel a region with a line for each approach; None without any. order : of colours, approaches first."""
     if not lines:
         return None
-    names = list(dict.fromkeys(n for held in lines.values() for n in held))
+    drawn = list(dict.fromkeys(n for held in lines.values() for n in held))
+    names = list(dict.fromkeys([*order, *drawn]))
     columns = 1 if width == "narrow" or len(lines) == 1 else 2
     rows = math.ceil(len(lines) / columns)
     with look():
@@ -141,6 +149,7 @@ def course_panels(lines: Lines, unit: str, width: Width = "wide", *, months: boo
         handles = [
             Line2D([], [], color=SERIES[k % len(SERIES)], marker=MARKERS[k % len(MARKERS)], ms=5, label=n)
             for k, n in enumerate(names)
+            if n in drawn
         ]
         figure.legend(
             handles=handles, loc="outside lower center", ncols=4 if width == "wide" else 2, frameon=False
@@ -161,30 +170,29 @@ def _axes(ax: Axes, region: str, months: bool) -> None:
 
 
 def _trends(results: Results) -> dict[str, Any] | None:
-    """The table of the section trends, whatever its series are called; None without the section."""
+    """The regional trends of the section; None without it."""
     if results.trends is None:
         return None
     with content_of("trends.json"):
         held = results.trends
-        rows = held["rows"] if isinstance(held, Mapping) else held
-        if not rows:
-            return None
-        names = [k for k in rows[0] if isinstance(rows[0][k], str) and k not in ("units", "unit", "method")]
-        units = str(rows[0].get("units", ""))
         body = [
             [
-                ", ".join(str(row[k]) for k in names),
-                *(shown(row[k], 3 if k == "p" else 2) for k in _TREND),
-                str(row.get("units", units)),
+                str(name),
+                str(variable),
+                str(region),
+                *(shown(row[k], 2) for k in ("slope", "low", "high")),
+                shown(row["p"], 3),
+                "yes" if row["significant"] else "no",
+                str(of["units"]).replace("yr-1", "yr⁻²"),
             ]
-            for row in rows
+            for name, dataset in held["datasets"].items()
+            for variable, of in dataset["variables"].items()
+            for region, row in of["regions"].items()
         ]
-    return table(
-        "Trends",
-        ["Series", "#Slope a year", "#Low", "#High", "#p", "Units"],
-        body,
-        "Theil-Sen slope with 95 % limits, and p of Mann-Kendall, of the section trends.",
-    )
+        method, rate = str(held["method"]), float(held["false_discovery_rate"])
+    heads = ["Dataset", "Flux", "Region", "#Slope", "#Low", "#High", "#p", "Significant", "Units"]
+    told = f"{method}. Significant: at a false discovery rate of {100 * rate:g} % over all series here."
+    return table("Trends", heads, body, told) if body else None
 
 
 def _month(y: Array, pick: Callable[[Array], Any]) -> str:

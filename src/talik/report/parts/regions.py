@@ -107,7 +107,7 @@ def _totals(found: Sequence[Estimate]) -> dict[str, Any] | None:
 
 
 def _number(e: Estimate) -> str:
-    return shown(e.mean) if e.low is None or e.high is None else quantity(e.mean, e.low, e.high)
+    return shown(e.mean) if e.limits is None else quantity(e.mean, *e.limits)
 
 
 def _means(results: Results, means: Synthesis) -> dict[str, Any]:
@@ -180,8 +180,8 @@ def _panel(
     for e in here:
         y = labels.index(e.label)
         colour, marker = SERIES[y % len(SERIES)], MARKERS[y % len(MARKERS)]
-        if e.low is not None and e.high is not None:
-            ax.plot([e.low, e.high], [y, y], color=colour, lw=5, alpha=0.4, solid_capstyle="butt", zorder=2)
+        if e.limits is not None:
+            ax.plot(e.limits, [y, y], color=colour, lw=5, alpha=0.4, solid_capstyle="butt", zorder=2)
         ax.plot(e.mean, y, marker, color=colour, ms=6.5, mec="white", mew=0.8, zorder=3)
     if truth is not None:
         ax.axvline(truth, color=RED, lw=1.6, zorder=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from talik.compare.synthesis import Synthesis
 from talik.report.context import cards
 from talik.report.estimates import UNIT, Estimate, estimates, headline_region, regions_of, truths
 from talik.report.numbers import decimals_for, interval, number
@@ -25,9 +26,8 @@ def part(results: Results) -> dict[str, Any]:
     held = cards(results.budget) if results.budget is not None else []
     return {
         "answer": answer(results, found),
-        "more": [*_by_region(results), *_budget(held), *_told_by_truth(results)],
+        "more": [*_by_region(results), *_told_by_truth(results)],
         "cards": held or _cards(results, found),
-        "budget_cards": bool(held),
     }
 
 
@@ -35,11 +35,12 @@ def answer(results: Results, found: Sequence[Estimate]) -> list[str]:
     """The answer in one or two sentences, made of numbers."""
     region = headline_region(found)
     here = [e for e in found if e.region == region]
-    if len(here) < 2:
-        return _from_means(results) or _from_budget(results)
-    means = [e.mean for e in here]
-    digits = decimals_for(max(means) - min(means))
-    low, high = number(min(means), digits), number(max(means), digits)
+    of_totals, means = len({e.approach for e in here}), synthesis(results)
+    if len(here) < 2 or (not truths(here) and means is not None and means.mean.shape[1] > of_totals):
+        return _from_means(results, means) or _from_budget(results)
+    values = [e.mean for e in here]
+    digits = decimals_for(max(values) - min(values))
+    low, high = number(min(values), digits), number(max(values), digits)
     sides = {s: [e.label for e in here if e.side == s] for s in ("sink", "source", "either")}
     when = f" in {results.years}" if results.years else ""
     said = [
@@ -71,7 +72,7 @@ def _sides(sides: dict[str, list[str]]) -> str:
 
 
 def _agree(here: Sequence[Estimate]) -> str:
-    limits = [(e.low, e.high) for e in here if e.low is not None and e.high is not None]
+    limits = [e.limits for e in here if e.limits is not None]
     if len(limits) < 2:
         return "Limits to compare are not given."
     low, high = max(a for a, _ in limits), min(b for _, b in limits)
@@ -89,9 +90,8 @@ def _but(names: Sequence[str]) -> str:
     return f", not of {some}"
 
 
-def _from_means(results: Results) -> list[str]:
-    """The same from means of regions, where there are no totals."""
-    means = synthesis(results)
+def _from_means(results: Results, means: Synthesis | None) -> list[str]:
+    """The same from means of regions, where these are of more approaches than totals are."""
     if means is None:
         return []
     unit = YEAR[results.variable]
@@ -131,10 +131,6 @@ def _by_region(results: Results) -> list[str]:
     ]
 
 
-def _budget(held: Sequence[dict[str, Any]]) -> list[str]:
-    return [f"{c['gas']} budget: {c['sentence']}" for c in held if c["sentence"]]
-
-
 def _told_by_truth(results: Results) -> list[str]:
     if results.truth is None:
         return []
@@ -151,7 +147,7 @@ def _cards(results: Results, found: Sequence[Estimate]) -> list[dict[str, Any]]:
             {
                 "label": e.label,
                 "mean": number(e.mean, _digits(e)),
-                "range": "" if e.low is None or e.high is None else interval(e.low, e.high, _digits(e)),
+                "range": "" if e.limits is None else interval(*e.limits, _digits(e)),
             }
             for e in here
         ]
@@ -178,7 +174,7 @@ def _cards(results: Results, found: Sequence[Estimate]) -> list[dict[str, Any]]:
 
 
 def _digits(e: Estimate) -> int:
-    return 0 if e.low is None or e.high is None else decimals_for(e.high - e.low)
+    return 0 if e.limits is None else decimals_for(e.limits[1] - e.limits[0])
 
 
 def _count(n: int, what: str, plural: str = "s") -> str:

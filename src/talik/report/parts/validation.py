@@ -15,8 +15,14 @@ from talik.report.page_tables import Table, percent, shown, table
 from talik.report.results import Results, content_of
 from talik.report.style import Width
 
-_SCORES = ("n", "r2", "rmse", "mae", "bias", "nse")
-_HEADS = {"n": "n", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "bias": "Bias", "nse": "Nash-Sutcliffe"}
+_SCORES = {
+    "n": "n",
+    "r2_cor": "R²",
+    "nse": "Nash-Sutcliffe",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "mbe": "Mean error",
+}
 _QUALITY = {
     "converged": "converged",
     "map_quality": "good enough for maps",
@@ -47,34 +53,27 @@ def _upscaling(results: Results) -> dict[str, Any] | None:
     if results.upscaling is None:
         return None
     with content_of("upscaling.json"):
-        rows = score_rows(results.upscaling["scores"])
-    if not rows:
-        return None
-    numbers = [k for k in _SCORES if any(k in row for _, row in rows)]
+        fluxes = results.upscaling["fluxes"]
+        rows, told = [], []
+        for flux, held in fluxes.items():
+            if held["cv"] is not None:
+                pooled = held["cv"]["pooled"]
+                design = str(held["cv"].get("design") or held["cv"].get("design_note", ""))
+                rows.append([flux, design, *(shown(pooled[k], 0 if k == "n" else 2) for k in _SCORES)])
+            told.append(f"{flux}: {held['learner']} of {held['n_rows']:,} months at {held['n_sites']} sites.")
+            if held["applicability"] is not None:
+                told.append(
+                    f"{flux}: {percent(held['applicability']['share'])} of area and time is like the sites (area of "
+                    "applicability)."
+                )
+            told.append(f"The limits of {flux} leave out {held['limits']['not']}.")
     found = table(
         "Scores of the upscaling",
-        ["Flux and validation", *(f"#{_HEADS[k]}" for k in numbers)],
-        [
-            [", ".join(names), *(shown(row.get(k), 0 if k == "n" else 2) for k in numbers)]
-            for names, row in rows
-        ],
-        "Predictions for what was left out of the learning; units of the site table.",
+        ["Flux", "Left out", *(f"#{name}" for name in _SCORES.values())],
+        rows,
+        "Predictions for what was left out of the learning, beside what was measured; units of the site table.",
     )
-    return _block("Upscaling", ["How good the learnt fluxes are where nothing was learnt."], [found])
-
-
-def score_rows(held: Any, names: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Scores by flux and validation, however deep they are nested: names, and the numbers under them."""
-    if isinstance(held, Mapping):
-        if any(k in held and not isinstance(held[k], Mapping) for k in _SCORES):
-            own = tuple(
-                str(held[k]) for k in ("flux", "validation", "design") if isinstance(held.get(k), str)
-            )
-            return [((*names, *own) or ("all",), held)]
-        return [found for key, one in held.items() for found in score_rows(one, (*names, str(key)))]
-    if isinstance(held, Sequence) and not isinstance(held, str):
-        return [found for one in held for found in score_rows(one, names)]
-    return []
+    return _block("Upscaling", told, [found if rows else None])
 
 
 def _towers(results: Results) -> dict[str, Any] | None:
