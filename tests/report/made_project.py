@@ -1,4 +1,4 @@
-"""A small project that is made in seconds: towers, two products, a budget; regions whose names try to break the page."""
+"""A small project made in seconds: towers, two products, a budget; a region's name tries to break the page."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ ANSWER: dict[str, Any] = {
     "talik": 1,
     "period": {"first_year": 2001, "last_year": 2015},
     "seed": 0,
-    "upscaling": {"sites": "towers.csv", "fluxes": ["nee"], "learner": "forest", "cv": {"design": "knndm"}, "members": 20},
+    "upscaling": {"sites": "t.csv", "fluxes": ["nee"], "learner": "forest", "cv": {"design": "knndm"}, "members": 20},
     "fusion": {"sampler": {"method": "hmc", "chains": 4}, "observations": {"streams": {"lai": {}}}},
     "tem": {"permafrost": None},
     "trends": {"fluxes": {"forest": "f.nc"}},

@@ -108,8 +108,8 @@ def _from_means(results: Results, means: Synthesis | None) -> list[str]:
     middle = means.regions["median"]
     if len(shared):
         said.append(
-            f"In {len(same)} of {_count(len(shared), 'region')} all approaches agree on sink or source; medians run "
-            f"from {shown(float(middle.min()))} to {shown(float(middle.max()))} {unit}."
+            f"In {len(same)} of {len(shared)} region{'s' * (len(shared) > 1)} all approaches agree on sink or source; "
+            f"medians run from {shown(float(middle.min()))} to {shown(float(middle.max()))} {unit}."
         )
     return said
 
@@ -126,7 +126,7 @@ def _by_region(results: Results) -> list[str]:
         return []
     inside = sum(bool(e.inside) for e in found)
     return [
-        f"Over all {_count(len(regions_of(found)), 'region')} the truth lies within {inside} of {len(found)} "
+        f"Over {len(regions_of(found))} regions the truth lies within {inside} of {len(found)} "
         f"intervals ({100 * inside / len(found):.0f} %)."
     ]
 
