@@ -261,7 +261,7 @@ def test_without_truth_the_approaches_speak_for_themselves():
     }
     said = " ".join(summary.answer(results, found))
     assert "between −300 and −180 Tg C yr⁻¹; all say a sink" in said
-    assert "All limits share the range (−200.0, −190.0)" in said
+    assert "All limits share the range (−200, −190)" in said
     assert Page(render_project(results)).open == []
 
 

@@ -47,7 +47,7 @@ def answer(results: Results, found: Sequence[Estimate]) -> list[str]:
         f"{_count(len(here), 'estimate')} of {len({e.approach for e in here})} approaches put the net "
         f"{GAS[results.variable]} exchange of {_place(region)}{when} between {low} and {high} {UNIT}; {_sides(sides)}."
     ]
-    agree = _agree(here)
+    agree = _agree(here, digits)
     truth = truths(here).get(str(region))
     if truth is None:
         return [*said, agree]
@@ -71,13 +71,13 @@ def _sides(sides: dict[str, list[str]]) -> str:
     return ", ".join(f"{n} say{'s' * (n == 1)} {what}" for n, what in told)
 
 
-def _agree(here: Sequence[Estimate]) -> str:
+def _agree(here: Sequence[Estimate], digits: int) -> str:
     limits = [e.limits for e in here if e.limits is not None]
     if len(limits) < 2:
         return "Limits to compare are not given."
     low, high = max(a for a, _ in limits), min(b for _, b in limits)
     if low <= high:
-        return f"All limits share the range {interval(low, high)} {UNIT}."
+        return f"All limits share the range {interval(low, high, digits)} {UNIT}."
     apart = sum(a[1] < b[0] or b[1] < a[0] for i, a in enumerate(limits) for b in limits[i + 1 :])
     pairs = len(limits) * (len(limits) - 1) // 2
     return f"No value lies within all limits: {apart} of {pairs} pairs do not overlap."
@@ -143,15 +143,21 @@ def _cards(results: Results, found: Sequence[Estimate]) -> list[dict[str, Any]]:
     region = headline_region(found)
     here = [e for e in found if e.region == region][:_MOST]
     if here:
-        totals = [
+        return [
             {
-                "label": e.label,
-                "mean": number(e.mean, _digits(e)),
-                "range": "" if e.limits is None else interval(*e.limits, _digits(e)),
+                "gas": e.label,
+                "unit": UNIT,
+                "totals": [
+                    {
+                        "label": _place(region),
+                        "mean": number(e.mean, _digits(e)),
+                        "range": "" if e.limits is None else interval(*e.limits, _digits(e)),
+                    }
+                ],
+                "sentence": "",
             }
             for e in here
         ]
-        return [{"gas": GAS[results.variable], "unit": f"{UNIT}, {region}", "totals": totals, "sentence": ""}]
     means = synthesis(results)
     if means is None:
         return []

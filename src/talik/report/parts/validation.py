@@ -23,6 +23,7 @@ _SCORES = {
     "mae": "MAE",
     "mbe": "Mean error",
 }
+_FLUXES = {"nee": "NEE", "gpp": "GPP", "reco": "Ecosystem respiration", "ch4": "CH₄"}
 _QUALITY = {
     "converged": "converged",
     "map_quality": "good enough for maps",
@@ -59,14 +60,21 @@ def _upscaling(results: Results) -> dict[str, Any] | None:
             if held["cv"] is not None:
                 pooled = held["cv"]["pooled"]
                 design = str(held["cv"].get("design") or held["cv"].get("design_note", ""))
-                rows.append([flux, design, *(shown(pooled[k], 0 if k == "n" else 2) for k in _SCORES)])
-            told.append(f"{flux}: {held['learner']} of {held['n_rows']:,} months at {held['n_sites']} sites.")
+                rows.append(
+                    [
+                        _FLUXES.get(flux, flux),
+                        design,
+                        *(shown(pooled[k], 0 if k == "n" else 2) for k in _SCORES),
+                    ]
+                )
+            name = _FLUXES.get(flux, flux)
+            told.append(f"{name}: {held['learner']} of {held['n_rows']:,} months at {held['n_sites']} sites.")
             if held["applicability"] is not None:
                 told.append(
-                    f"{flux}: {percent(held['applicability']['share'])} of area and time is like the sites (area of "
+                    f"{name}: {percent(held['applicability']['share'])} of area and time is like the sites (area of "
                     "applicability)."
                 )
-            told.append(f"The limits of {flux} leave out {held['limits']['not']}.")
+            told.append(f"The limits of {name} leave out {held['limits']['not']}.")
     found = table(
         "Scores of the upscaling",
         ["Flux", "Left out", *(f"#{name}" for name in _SCORES.values())],
@@ -143,11 +151,11 @@ def _scores(results: Results) -> Table | None:
     if not rows:
         return None
     columns = [c for c in rows[0] if not c.startswith(("predicted", "inside_50"))]
-    numbers = {c for c in columns if _number(rows[0][c])}
+    numbers = {c for c in columns if c != "units" and _number(rows[0][c])}
     return table(
         "Fusion beside what was observed",
         [f"#{c.replace('_', ' ')}" if c in numbers else c for c in columns],
-        [[_cell(row[c]) for c in columns] for row in rows[:200]],
+        [[_cell(row[c]) if c in numbers else row[c] for c in columns] for row in rows[:200]],
     )
 
 
@@ -160,7 +168,7 @@ def _number(text: str) -> bool:
 
 
 def _cell(text: str) -> str:
-    return shown(float(text), 2) if _number(text) else text or "–"
+    return shown(float(text), 0 if text.lstrip("-").isdigit() else 2) if _number(text) else text or "–"
 
 
 def _tem(results: Results) -> dict[str, Any] | None:
