@@ -20,7 +20,7 @@ from talik.report.page_tables import shown, table
 from talik.report.parts.maps import MONTH, NAMES, YEAR, by_approach
 from talik.report.parts.regions import rows_of, synthesis
 from talik.report.results import Results, content_of
-from talik.report.style import INCHES, INK, MARKERS, SERIES, Width, look
+from talik.report.style import INCHES, INK, MARKERS, SERIES, Width, look, wrapped
 
 Array = NDArray[np.float64]
 Lines = Mapping[str, Mapping[str, tuple[Sequence[float], Array]]]
@@ -160,7 +160,7 @@ def course_panels(
 
 def _axes(ax: Axes, region: str, months: bool) -> None:
     ax.axhline(0, color=INK, lw=0.8)
-    ax.set_title(region)
+    ax.set_title(wrapped(region, 36))
     ax.grid(axis="y", color="#e6e9ed", lw=0.8)
     ax.set_axisbelow(True)
     if months:

@@ -32,7 +32,7 @@ def part(results: Results) -> dict[str, Any] | None:
     held = approach_maps(results, "annual")
     notes = [f"{d.of.approach}, {d.of.model}: {d.note}" for d in results.datasets if d.note]
     if not held:
-        return {"maps": [], "notes": notes} if notes else None
+        return {"maps": [], "months": None, "notes": notes} if notes else None
     limit = limit_of(*held.values())
     unit = YEAR[results.variable]
     what = NAMES[results.variable]

@@ -22,7 +22,7 @@ from talik.report.numbers import quantity
 from talik.report.page_tables import shown, table
 from talik.report.parts.maps import NAMES, YEAR
 from talik.report.results import Results, content_of
-from talik.report.style import INCHES, MARKERS, RED, SERIES, Width, look, quiet, wrapped, zero_line
+from talik.report.style import GREY, INCHES, MARKERS, RED, SERIES, Width, look, quiet, wrapped, zero_line
 
 
 def part(results: Results) -> dict[str, Any] | None:
@@ -164,7 +164,7 @@ def totals_figure(found: Sequence[Estimate], width: Width = "wide") -> Figure | 
                 ax.set_axis_off()
                 continue
             _panel(ax, [e for e in found if e.region == regions[k]], labels, known.get(regions[k]), width)
-            ax.set_title(regions[k])
+            ax.set_title(wrapped(regions[k], 36))
             if k % columns:
                 ax.tick_params(labelleft=False)
         if known:
@@ -183,6 +183,11 @@ def _panel(
         if e.limits is not None:
             ax.plot(e.limits, [y, y], color=colour, lw=5, alpha=0.4, solid_capstyle="butt", zorder=2)
         ax.plot(e.mean, y, marker, color=colour, ms=6.5, mec="white", mew=0.8, zorder=3)
+    held = {e.label for e in here}
+    for y, name in enumerate(labels):
+        if name not in held:
+            place = ax.get_yaxis_transform()
+            ax.text(0.5, y, "not given", color=GREY, ha="center", va="center", transform=place)
     if truth is not None:
         ax.axvline(truth, color=RED, lw=1.6, zorder=1)
     names = [wrapped(name, 22 if width == "wide" else 16) for name in labels]

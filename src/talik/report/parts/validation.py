@@ -57,6 +57,7 @@ def _upscaling(results: Results) -> dict[str, Any] | None:
         fluxes = results.upscaling["fluxes"]
         rows, told = [], []
         for flux, held in fluxes.items():
+            name = _FLUXES.get(flux, flux)
             if held["cv"] is not None:
                 pooled = held["cv"]["pooled"]
                 design = str(held["cv"].get("design") or held["cv"].get("design_note", ""))
