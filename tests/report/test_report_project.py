@@ -14,17 +14,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from made_project import EAST, TITLE, WEST
 from made_results import made_results
 
 from talik.errors import InputError
+from talik.regions.grid import EqualAreaGrid, LatLonGrid
 from talik.report.estimates import estimates, truths
 from talik.report.notebook import notebook
 from talik.report.parts import courses, maps, regions, summary
 from talik.report.project_page import PROJECT_FIGURES, draw_project, render_project
-from talik.report.results import Drawn, results_in
-from talik.report.sections import Dataset
-from talik.workflow import load_project, make_project, read_manifest, run_project
+from talik.report.reduce import canvas, on_canvas
+from talik.report.results import Drawn, read_drawn, results_in
+from talik.report.section import write_fluxes
+from talik.report.sections import Dataset, Wanted
+from talik.workflow import Job, load_project, make_project, read_manifest, run_project
 
 VOID = {"meta", "link", "br", "img", "source", "hr", "input"}
 
@@ -326,3 +330,43 @@ def test_a_dataset_that_cannot_be_drawn_is_named_on_the_page():
 def test_methane_is_named_as_carbon_of_methane():
     assert "g CH₄-C m⁻² yr⁻¹" in maps.YEAR["fch4"]
     assert estimates(replace(made_results(), variable="fch4", truth=None)) == []
+
+
+# datasets made small
+
+
+def test_pixels_show_the_cell_that_they_lie_in():
+    grid = LatLonGrid(tuple(np.arange(45.0, 91.0, 2.5)), tuple(np.arange(-10.0, 351.0, 7.2)))
+    lat, lon = np.meshgrid(grid.y, grid.x, indexing="ij")
+    found = {
+        name: on_canvas(xr.DataArray(values, dims=grid.dims, coords=grid.coords()))
+        for name, values in (("lat", lat), ("lon", lon))
+    }
+    pixels = canvas()
+    true_lon, true_lat = pixels.lonlat()
+    seen = np.isfinite(found["lat"])
+    assert 0.3 < seen.mean() < 0.5  # land in the circle
+    assert np.abs(found["lat"] - true_lat.values)[seen].max() <= 1.25 + 1e-6
+    apart = (found["lon"] - true_lon.values + 180.0) % 360.0 - 180.0
+    assert np.abs(apart)[seen].max() <= 3.6 + 1e-6
+
+
+def test_fine_cells_are_averaged_not_picked():
+    grid = EqualAreaGrid.epsg6931(5000.0, x=(-1e6, 1e6), y=(-3e6, -1e6))
+    board = (np.indices(grid.shape).sum(axis=0) % 2).astype(float)
+    found = on_canvas(
+        xr.DataArray(board, dims=grid.dims, coords=grid.coords(), attrs={"grid_mapping": "crs"})
+    )
+    assert np.nanmax(np.abs(found - 0.5)) < 1e-9
+
+
+def test_a_dataset_without_the_flux_says_so(made_run: Path, tmp_path: Path):
+    of = Dataset("fields", "weak", path="weak.nc", file="weak.nc")
+    shown = Wanted(
+        (), (of,), "fch4", ("sectors",), None, None, {"weak.nc": made_run.parent / "weak.nc"}, 0.5, None
+    )
+    write_fluxes(Job(of.unit, tmp_path / "out.nc", {}), shown)
+    drawn = read_drawn(tmp_path / "out.nc")
+    assert drawn.data is None
+    assert "weak.nc: expected 'fch4'; found nee" in drawn.note
+    assert str(tmp_path) not in drawn.note

@@ -29,6 +29,8 @@ class Estimate:
     truth: float | None = None
     inside: bool | None = None
     note: str = ""
+    whole: bool = True
+    """Whether it holds what the others hold; False with fire in it."""
 
     @property
     def label(self) -> str:
@@ -158,7 +160,7 @@ def _of_inversions(results: Results) -> list[Estimate]:
         last = held[-1]["period"] if held else ""
         return [
             Estimate("inversions", "with fire", str(row["region"]), float(row["mean"]), row["low"], row["high"],
-                     f"{row['n']:.0f} groups", note="fire is in it")
+                     f"{row['n']:.0f} groups", note="fire is in it", whole=False)
             for row in held
             if row["period"] == last and row["mean"] is not None
         ]  # fmt: skip

@@ -34,7 +34,7 @@ def part(results: Results) -> dict[str, Any]:
 def answer(results: Results, found: Sequence[Estimate]) -> list[str]:
     """The answer in one or two sentences, made of numbers."""
     region = headline_region(found)
-    here = [e for e in found if e.region == region]
+    here = [e for e in found if e.region == region and e.whole]
     of_totals, means = len({e.approach for e in here}), synthesis(results)
     if len(here) < 2 or (not truths(here) and means is not None and means.mean.shape[1] > of_totals):
         return _from_means(results, means) or _from_budget(results)

@@ -61,14 +61,7 @@ def _upscaling(results: Results) -> dict[str, Any] | None:
             if held["cv"] is not None:
                 pooled = held["cv"]["pooled"]
                 design = str(held["cv"].get("design") or held["cv"].get("design_note", ""))
-                rows.append(
-                    [
-                        _FLUXES.get(flux, flux),
-                        design,
-                        *(shown(pooled[k], 0 if k == "n" else 2) for k in _SCORES),
-                    ]
-                )
-            name = _FLUXES.get(flux, flux)
+                rows.append([name, design, *(shown(pooled[k], 0 if k == "n" else 2) for k in _SCORES)])
             told.append(f"{name}: {held['learner']} of {held['n_rows']:,} months at {held['n_sites']} sites.")
             if held["applicability"] is not None:
                 told.append(
