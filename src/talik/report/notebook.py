@@ -124,7 +124,7 @@ def _cells(results: Results) -> list[Cell]:
     ]
     out = [
         _text(f"# {_plain(title_of(results))}\n\n{_plain(lede(results))}"),
-        _text("## In short\n\n" + _sentences(said)),
+        _text("## In short\n\n" + _sentences(list(dict.fromkeys(said)))),
         _code(_SETUP.format(files=listed, variable=results.variable)),
     ]
     drawn = [d for d in results.datasets if d.data is not None]

@@ -72,7 +72,9 @@ def _some(names: Any, most: int = _LONGEST) -> str:
 
 
 def _budget(s: Settings) -> str:
-    source = "the published posts" if s.get("posts") == "reccap2" else f"posts of {s.get('posts')}"
+    named = s.get("posts")
+    listed = _some(named, 6) if isinstance(named, list) else str(named)
+    source = "the published posts" if named == "reccap2" else f"posts of {listed}"
     return (
         f"Posts with limits, {source}, added by recipes that count nothing twice; limits combined as "
         f"{s.get('combine')} ({s.get('draws'):,} draws); CO₂ equivalents over {s.get('horizon')} years."

@@ -115,8 +115,14 @@ def _from_means(results: Results, means: Synthesis | None) -> list[str]:
 
 
 def _from_budget(results: Results) -> list[str]:
+    """The first gas of the budget, both sides."""
     held = cards(results.budget) if results.budget is not None else []
-    return [f"{c['gas']}: {c['sentence']}" for c in held[:1] if c["sentence"]]
+    return [
+        f"{c['gas']}, {c['unit']}: "
+        + "; ".join(f"{t['label'].lower()} {t['mean']} {t['range']}" for t in c["totals"])
+        + f". {c['sentence']}"
+        for c in held[:1]
+    ]
 
 
 def _by_region(results: Results) -> list[str]:
