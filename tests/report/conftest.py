@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
 
 from talik.budget import BudgetSettings, compute
 
@@ -45,3 +51,16 @@ def hostile(tmp_path):
         )
     )
     return compute(path, BudgetSettings(posts=str(path), draws=2000))
+
+
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory):
+    """The output folder of a small project with towers, two products and a budget."""
+    from made_project import made
+
+    from talik.workflow import load_project, run_project
+
+    path = made(tmp_path_factory.mktemp("made"))
+    result = run_project(load_project(path), workers=1)
+    assert not result.failed, result.failed
+    return path.parent / "output"

@@ -20,14 +20,11 @@ from talik.compare.synthesis import Synthesis
 from talik.errors import InputError
 from talik.report.style import (
     BLUE,
-    GREEN,
     GREY,
     INCHES,
     INK,
-    ORANGE,
-    PURPLE,
-    RED,
-    SKY,
+    MARKERS,
+    SERIES,
     Width,
     look,
     quiet,
@@ -38,8 +35,6 @@ from talik.report.taylor import taylor_axes, taylor_reach
 
 NEE_UNITS = "g C m⁻² yr⁻¹"
 DIRECTION = "← uptake by land   |   release to the atmosphere →"
-_COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK, GREY)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def region_panels(
@@ -79,7 +74,7 @@ def region_panels(
 
 def _panel(ax: Axes, mean: pd.Series, sd: pd.Series, title: str) -> None:
     for y, name in enumerate(mean.index):
-        colour = _COLOURS[y % len(_COLOURS)]
+        colour = SERIES[y % len(SERIES)]
         if not np.isfinite(mean[name]):
             ax.text(
                 0.5,
@@ -94,7 +89,7 @@ def _panel(ax: Axes, mean: pd.Series, sd: pd.Series, title: str) -> None:
             continue
         half = sd[name] if np.isfinite(sd[name]) else 0.0
         ax.plot([mean[name] - half, mean[name] + half], [y, y], color=colour, lw=2.0, alpha=0.55, zorder=2)
-        ax.plot(mean[name], y, _MARKERS[y % len(_MARKERS)], color=colour, ms=6.5, zorder=3)
+        ax.plot(mean[name], y, MARKERS[y % len(MARKERS)], color=colour, ms=6.5, zorder=3)
     ax.set(yticks=range(len(mean)), yticklabels=[str(n) for n in mean.index], ylim=(len(mean) - 0.4, -0.6))
     ax.set_title(title)
     quiet(ax)
@@ -208,8 +203,8 @@ def taylor_diagram(points: Mapping[str, Taylor], width: Width = "wide") -> Figur
         ax = taylor_axes(figure, reach, negative=negative)
         handles = []
         for i, (name, t) in enumerate(held.items()):
-            colour = _COLOURS[i % len(_COLOURS)]
-            marker = _MARKERS[(i // len(_COLOURS) + i) % len(_MARKERS)]
+            colour = SERIES[i % len(SERIES)]
+            marker = MARKERS[(i // len(SERIES) + i) % len(MARKERS)]
             angle, radius = math.acos(max(-1.0, min(1.0, t.r))), min(t.sd_ratio, reach)
             ax.plot(angle, radius, marker, color=colour, ms=8, zorder=3, clip_on=False)
             label = name if t.sd_ratio <= reach else f"{name} (ratio {t.sd_ratio:.1f}, on the rim)"

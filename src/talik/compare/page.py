@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,27 +12,15 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from talik.compare.figures import agreement_map, matrix, ranking, region_panels, taylor_diagram
-from talik.compare.page_tables import (
-    anchor,
-    details,
-    differences,
-    percent,
-    published,
-    shown,
-    skill,
-    statistics,
-    table,
-)
+from talik.compare.page_tables import anchor, details, differences, published, skill, statistics
 from talik.compare.result import synthesis_of
 from talik.compare.scores import Taylor
-from talik.report.html import data_uri, provenance_rows, template
-from talik.report.style import Width, png, svg
+from talik.report.html import picture, provenance_rows, raster_picture, template
+from talik.report.page_tables import percent, shown, table
 
 NAMES = {"nee": "NEE", "fch4": "CH₄"}
 UNIT = {"nee": "g C m⁻² yr⁻¹", "fch4": "g CH₄-C m⁻² yr⁻¹"}
-Table = dict[str, Any]
 _ALL = 0.995
-WIDTHS: tuple[Width, ...] = ("wide", "narrow")
 
 
 def render(found: Mapping[str, Any], maps: Path | None, title: str, provenance: Mapping[str, Any]) -> str:
@@ -45,7 +32,7 @@ def render(found: Mapping[str, Any], maps: Path | None, title: str, provenance: 
         lede=lede(found),
         sentences=sentences(found),
         matrix=_matrix(found, unit),
-        panels=_picture(
+        panels=picture(
             "regions",
             "Regions",
             f"Means of {found['period']}, {unit}. Bars are one spatial standard deviation to either side (towers: "
@@ -56,13 +43,13 @@ def render(found: Mapping[str, Any], maps: Path | None, title: str, provenance: 
         statistics=statistics(found),
         agreement=_agreement(found, maps),
         skill=skill(found),
-        taylor=_picture(
+        taylor=picture(
             "taylor",
             "Annual sums at towers",
             "The angle is the correlation over towers, the distance from zero the standard deviation over that "
             "observed; dotted circles are the centred error.",
             _taylor_words(found),
-            lambda w: taylor_diagram(_points(found), w),
+            lambda w: taylor_diagram(taylor_points(found), w),
         ),
         differences=differences(found),
         details=details(found),
@@ -79,7 +66,7 @@ def figures(found: Mapping[str, Any], maps: Path | None) -> dict[str, Callable[[
     out: dict[str, Callable[[], Figure | None]] = {
         "matrix": lambda: matrix(synthesis, units=unit),
         "regions": lambda: region_panels(synthesis, units=unit),
-        "taylor": lambda: taylor_diagram(_points(found)),
+        "taylor": lambda: taylor_diagram(taylor_points(found)),
     }
     if found["ranking"]:
         out["ranking"] = lambda: ranking(pd.DataFrame(found["ranking"]))
@@ -193,11 +180,6 @@ def _matrix_words(found: Mapping[str, Any]) -> str:
 def _agreement(found: Mapping[str, Any], maps: Path | None) -> dict[str, Any] | None:
     if maps is None:
         return None
-    pictures = {
-        width: "data:image/png;base64,"
-        + base64.b64encode(png(agreement_map(_loaded(maps), width=width), dpi=110)).decode()
-        for width in WIDTHS
-    }
     rows = [
         [
             r["region"],
@@ -212,18 +194,18 @@ def _agreement(found: Mapping[str, Any], maps: Path | None) -> dict[str, Any] | 
         for r in found["agreement"]
     ]
     return {
-        "figure": {
-            "name": "agreement",
-            "title": "Sink or source",
-            "caption": f"Share of models, approaches with equal weight. Within {found['neutral']:g} g m⁻² yr⁻¹ of zero "
+        "figure": raster_picture(
+            "agreement",
+            "Sink or source",
+            f"Share of models, approaches with equal weight. Within {found['neutral']:g} g m⁻² yr⁻¹ of zero "
             "a cell is neutral.",
-            "alt": "Polar maps of the share of models that are sink and source. "
+            "Polar maps of the share of models that are sink and source. "
             + "; ".join(
                 f"{r['region']}: sink {shown(r['sink'])} %, source {shown(r['source'])} %"
                 for r in found["agreement"]
             ),
-            **pictures,
-        },
+            lambda width: agreement_map(_loaded(maps), width=width),
+        ),
         "table": table(
             "Agreement by region",
             [
@@ -237,7 +219,7 @@ def _agreement(found: Mapping[str, Any], maps: Path | None) -> dict[str, Any] | 
     }
 
 
-def _points(found: Mapping[str, Any]) -> dict[str, Taylor]:
+def taylor_points(found: Mapping[str, Any]) -> dict[str, Taylor]:
     out = {}
     for row in found["skill"]:
         ratio, r, error = (
@@ -251,19 +233,9 @@ def _points(found: Mapping[str, Any]) -> dict[str, Taylor]:
 def _taylor_words(found: Mapping[str, Any]) -> str:
     parts = [
         f"{name} correlation {shown(t.r, 2)}, ratio {shown(t.sd_ratio, 2)}"
-        for name, t in _points(found).items()
+        for name, t in taylor_points(found).items()
     ]
     return f"Taylor diagram over towers. {'; '.join(parts)}."
-
-
-def _picture(
-    name: str, title: str, caption: str, alt: str, draw: Callable[[Width], Figure | None]
-) -> dict[str, str] | None:
-    wide, narrow = draw("wide"), draw("narrow")
-    if wide is None or narrow is None:
-        return None
-    images = {"wide": data_uri(svg(wide)), "narrow": data_uri(svg(narrow))}
-    return {"name": name, "title": title, "caption": caption, "alt": alt, **images}
 
 
 def _loaded(maps: Path) -> xr.Dataset:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from talik.compare.coverage import COMPONENTS
-from talik.report.numbers import number
+from talik.report.page_tables import Table, percent, shown, table
 
-Table = dict[str, Any]
 PARTS = (
     "Pair",
     "Region",
@@ -240,23 +239,7 @@ def published(found: Mapping[str, Any]) -> Table | None:
     )
 
 
-def table(label: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> Table:
-    """A table of the template; a column that starts with # holds numbers."""
-    heads = [{"name": c.removeprefix("#"), "number": c.startswith("#")} for c in columns]
-    return {"label": label, "caption": caption, "columns": heads, "rows": rows}
-
-
 def anchor(found: Mapping[str, Any], region: str, approach: str) -> str:
     """The place on the page of a number of the matrix; by count, because names may share their letters."""
     approaches = list(dict.fromkeys(row["approach"] for row in found["matrix"]))
     return f"in-{found['regions'].index(region) + 1}-{approaches.index(approach) + 1}"
-
-
-def shown(value: float | None, decimals: int = 1) -> str:
-    if value is None or value != value:
-        return "–"
-    return number(value, 0 if decimals == 1 and abs(value) >= 10.0 else decimals)
-
-
-def percent(share: float | None) -> str:
-    return "–" if share is None or share != share else f"{100 * share:.0f} %"

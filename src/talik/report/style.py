@@ -31,6 +31,9 @@ BLUE, SKY, GREEN, ORANGE, RED, PURPLE, GREY, INK = (
 )
 SIDE = {"bottom_up": BLUE, "top_down": RED}
 GAS = {"CO2": BLUE, "CH4": ORANGE, "N2O": GREEN}
+SERIES = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK, GREY)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""Colours and markers of approaches and models, in their order."""
 ASSUMPTION = {"linear": GREY, "independent": BLUE, "correlated": RED}
 
 _RC: Any = {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from talik.report.html import data_uri, provenance_rows, template
-from talik.report.style import Width, svg
+from talik.report.html import picture, provenance_rows, template
 from talik.tem.calibration.figures import NAMES, UNITS, seasons, soil_scatter, taylor, taylor_points
 from talik.tem.calibration.summary import (
     ARROW,
@@ -62,9 +60,9 @@ def render(validation: Validation, title: str, provenance: Mapping[str, Any]) ->
         towers=_towers(v),
         scores=_scores(v.rows),
         ground=None if v.ground is None else {"rows": _stations(v.ground), "notes": v.ground_notes},
-        taylor=_picture("taylor", "Months left out", *_taylor_words(v.rows), lambda w: taylor(v.rows, w)),
+        taylor=picture("taylor", "Months left out", *_taylor_words(v.rows), lambda w: taylor(v.rows, w)),
         seasons=_seasons(v),
-        scatter=_picture(
+        scatter=picture(
             "soil-temperature",
             "Monthly soil temperature",
             *_soil_words(v.rows),
@@ -211,7 +209,7 @@ def _season(v: Validation, site: str, community: str) -> dict[str, str] | None:
     )
     alt = f"Seasonal course at {site}: observed, model before and after. {_told(v.rows, site)}"
     title = f"{site}, {words(community)}"
-    return _picture(f"season-{site}", title, caption, alt, lambda w: seasons(v.found.months, site, w))
+    return picture(f"season-{site}", title, caption, alt, lambda w: seasons(v.found.months, site, w))
 
 
 def _told(rows: Sequence[Row], site: str) -> str:
@@ -249,16 +247,6 @@ def _soil_words(rows: Sequence[Row]) -> tuple[str, str]:
     ]
     caption = "All depths together. Open points are the model before calibration, filled ones after; the line is 1:1."
     return caption, f"Soil temperature of the model against that observed. {'; '.join(parts)}."
-
-
-def _picture(
-    name: str, title: str, caption: str, alt: str, draw: Callable[[Width], Figure | None]
-) -> dict[str, str] | None:
-    wide, narrow = draw("wide"), draw("narrow")
-    if wide is None or narrow is None:
-        return None
-    images = {"wide": data_uri(svg(wide)), "narrow": data_uri(svg(narrow))}
-    return {"name": name, "title": title, "caption": caption, "alt": alt, **images}
 
 
 def _share(rows: Sequence[Row]) -> str:
