@@ -122,7 +122,7 @@ def predict(
             models,
             grid,
             out,
-            years=parseparse_years(years),
+            years=parse_years(years),
             stand_in_years=[_pair(text) for text in stand_in or []],
             regions=regions or [],
             members=members,
@@ -209,12 +209,12 @@ def products(
 
         if (annual or monthly or lonlat) and out is None:
             raise ConfigError("--annual, --monthly and --lonlat write files; say where with --out FOLDER")
-        found = make_products(store, regions or [], years=parseparse_years(years), fire=fire)
+        found = make_products(store, regions or [], years=parse_years(years), fire=fire)
         if out is not None:
             from talik.report.flux_maps import write_flux_maps
 
             files = write_products(
-                store, found, out, years=parseparse_years(years), annual=annual, monthly=monthly, lonlat=lonlat
+                store, found, out, years=parse_years(years), annual=annual, monthly=monthly, lonlat=lonlat
             )
             for path in [*files, *write_flux_maps(out / "maps.nc", out)]:
                 sys.stderr.write(f"{path}\n")
