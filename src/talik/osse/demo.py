@@ -12,9 +12,7 @@ from talik.files import write_text
 from talik.osse.section import RESULT
 
 PROJECT = "project.yaml"
-_MODEL = (
-    '{{profile: TRENDY, files: ["world/models/{name}_*.nc"], soil_carbon: bulk, project: osse, litter_in_soil: true}}'
-)
+_MODEL = '{{profile: TRENDY, files: ["world/models/{name}_*.nc"], soil_carbon: bulk, project: osse, litter_in_soil: true}}'
 
 
 def write_project(out: Path, seed: int = 0, *, force: bool = False) -> Path:
