@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from talik.errors import ConfigError
-from talik.files import write_text
+from talik.files import read_json, write_text
 from talik.osse.section import RESULT
 
-PROJECT = "project.yaml"
-_MODEL = '{{profile: TRENDY, files: ["world/models/{name}_*.nc"], soil_carbon: bulk, project: osse, litter_in_soil: true}}'
+PROJECT, RECIPES = "project.yaml", "recipes.yaml"
+_MODEL = '{{profile: TRENDY, files: ["world/models/{name}_*.nc"], soil_carbon: bulk, litter_in_soil: true}}'
 
 
 def write_project(out: Path, seed: int = 0, *, force: bool = False) -> Path:
@@ -43,31 +42,46 @@ def write_project(out: Path, seed: int = 0, *, force: bool = False) -> Path:
             )
         return path
     out.mkdir(parents=True, exist_ok=True)
+    write_text(
+        out / RECIPES, resources.files("talik.osse").joinpath("data", RECIPES).read_text(encoding="utf-8")
+    )
     return write_text(path, text)
 
 
 def told(out: Path) -> str:
     """Where each approach stands against the truth, in lines of ASCII."""
-    found: dict[str, Any] = json.loads((out / RESULT).read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(out / RESULT)
     first, last = found["period"]
+    rows = [row for row in found["approaches"] if row["variable"] == found["variable"]]
+    counts = {
+        row["region"]: len({r["approach"] for r in rows if r["region"] == row["region"]}) for row in rows
+    }
+    region = max(counts, key=lambda name: counts[name])
+    head = f"  {'':38s} {'estimate':>9s}  {'95 % limits':>18s} {'truth':>8s}  truth inside?"
     lines = [
         "",
-        f"A made-up Arctic, {first}-{last}: net ecosystem exchange, Tg C yr-1 (release to the atmosphere positive)",
+        f"A made-up Arctic, {first}-{last}, {region}: net ecosystem exchange, Tg C yr-1 (release positive)",
         "",
-        f"  {'approach':34s} {'estimate':>9s}  {'95 % limits':>18s} {'truth':>8s}  truth inside?",
+        head,
     ]
-    for row in found["approaches"]:
-        if row["region"] == "domain" and row["variable"] == found["variable"]:
+    for row in rows:
+        if row["region"] == region:
             own = row["name"] not in (row["approach"], row["variable"])
             lines.append(_line(f"{row['approach']}, {row['name']}" if own else row["approach"], row))
-    rows = [*found["posts"], *found["budget"]]
-    if rows:
-        lines += ["", "Budget posts, Tg of the element yr-1, beside the truth of what they cover:", ""]
-        lines += [_line(f"{row['post']} {row['gas']}", row) for row in rows]
+    if found["pixels"]:
+        lines += ["", "Fused pixels, g C m-2 yr-1:", ""]
+        lines += [
+            _line(f"{row['pixel']} {row['quantity']} ({row['quality'].replace('_', ' ')})", row)
+            for row in found["pixels"]
+        ]
+    posts = [*found["posts"], *found["budget"]]
+    if posts:
+        lines += ["", "Budget, Tg of the element yr-1, beside the truth of what each number covers:", ""]
+        lines += [_line(f"{row['post']} {row['gas']}", row) for row in posts]
     return "\n".join(lines)
 
 
 def _line(name: str, row: dict[str, Any]) -> str:
     limits = "none" if row["low"] is None else f"({row['low']:.0f}, {row['high']:.0f})"
     inside = {True: "yes", False: "NO", None: "-"}[row["inside"]]
-    return f"  {name:34s} {row['mean']:9.0f}  {limits:>18s} {row['truth']:8.0f}  {inside}"
+    return f"  {name:38s} {row['mean']:9.0f}  {limits:>18s} {row['truth']:8.0f}  {inside}"

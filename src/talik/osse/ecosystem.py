@@ -46,9 +46,9 @@ def short_settings(first_year: int) -> TemSettings:
             "climate": {"files": ("world",)},
             "co2": {"files": ("world",)},
             "land": {"files": ("world",)},
-            "equilibrium": {"climate": loop, "years": 400, "newton_steps": 15},
-            "spin_up": {"years": 60, "climate": loop, "soil_drift_k": 0.05},
-            "soil_heat": {"years": 60, "drift_k_per_year": 0.05},
+            "equilibrium": {"climate": loop, "years": 300, "newton_steps": 12},
+            "spin_up": {"years": 40, "climate": loop, "soil_drift_k": 0.05},
+            "soil_heat": {"years": 50, "drift_k_per_year": 0.05},
         }
     )
 

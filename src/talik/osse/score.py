@@ -21,6 +21,8 @@ UNITS = "Tg year-1"
 """Of the element, release to the atmosphere positive."""
 _G_TO_TG = 1e-12
 _LEVEL = 0.95
+_WHOLE = 0.95
+"""Share of the land from which a post is of all of it."""
 _TOGETHER = frozenset({"vegetation_soil", "winter"})
 """A flux of the whole year; one alone has no truth of its own."""
 NOTHING_HERE = frozenset({"abrupt_thaw", "geological", "fire_below_ground", "lateral"})
@@ -146,12 +148,16 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
     return out
 
 
-def true_post(post: Post, parts: pd.DataFrame, region: str = DOMAIN) -> float | None:
+def true_post(post: Post, parts: pd.DataFrame, land_mkm2: float, region: str = DOMAIN) -> float | None:
     """The truth of what a post covers, Tg year-1, or None if it covers what has no truth of its own.
 
-    parts : rows of `talik.osse.components.COLUMNS`. The period is that of the post.
+    parts : rows of `talik.osse.components.COLUMNS`. The period is that of the post. A post of a part of the land (its
+    area is less than 95 % of `land_mkm2`), such as a class of vegetation, has none.
     """
     if post.partly or not post.covers or not post.covers <= set(PROCESSES):
+        return None
+    of_land = post.covers & _TOGETHER
+    if of_land and post.area_mkm2 is not None and post.area_mkm2 < _WHOLE * land_mkm2:
         return None
     covers = set(post.covers) - NOTHING_HERE
     if covers & _TOGETHER:
@@ -174,9 +180,9 @@ def whole_truth(parts: pd.DataFrame, gas: str, period: str, region: str = DOMAIN
     return float(here.groupby("year")["tg"].sum().mean())
 
 
-def of_post(post: Post, parts: pd.DataFrame) -> dict[str, Any] | None:
+def of_post(post: Post, parts: pd.DataFrame, land_mkm2: float) -> dict[str, Any] | None:
     """A post beside the truth of what it covers, and beside that of all natural processes; None if it has no truth."""
-    truth = true_post(post, parts)
+    truth = true_post(post, parts, land_mkm2)
     if truth is None:
         return None
     return {
@@ -194,11 +200,61 @@ def of_post(post: Post, parts: pd.DataFrame) -> dict[str, Any] | None:
     }
 
 
-def summary(scores: Sequence[Score], posts: Sequence[Mapping[str, Any]], variable: str) -> list[str]:
-    """Where each approach stands against the truth over the whole domain, a sentence each, then the budget's totals."""
-    out = []
+def main_region(scores: Sequence[Score], variable: str) -> str:
+    """The region in which most approaches have a number: the first of them, or the domain if there are none."""
+    count: dict[str, set[str]] = {}
     for s in scores:
-        if s.region == DOMAIN and s.variable == variable:
+        if s.variable == variable:
+            count.setdefault(s.region, set()).add(s.approach)
+    return max(count, key=lambda name: len(count[name]), default=DOMAIN)
+
+
+def of_pixels(fused: xr.Dataset, truth: xr.Dataset) -> list[dict[str, Any]]:
+    """Annual NEE, GPP and Reco of fused pixels beside the truth of their cells, g C m-2 year-1, mean of the years.
+
+    fused : of `talik fuse run`. The limits are those of all members, whatever their quality, which is told.
+    """
+    from talik.flux.units import as_units
+    from talik.fusion.summary import QUALITY
+
+    out = []
+    sums = {name: annual_sums(truth, name) for name in ("nee", "gpp", "reco")}
+    years = [int(y) for y in fused["year"].values]
+    respired = fused["ra_annual"] + fused["rh_annual"]
+    held = {"nee": fused["nee_annual"], "gpp": fused["gpp_annual"], "reco": respired}
+    for i in range(fused.sizes["cell"]):
+        place = {"lat": float(fused["lat"][i]), "lon": float(fused["lon"][i])}
+        quality = QUALITY[int(fused["quality"][i])]
+        for name, values in held.items():
+            members = values.isel(cell=i).assign_attrs(fused["nee_annual"].attrs)
+            draws = as_units(members, "g m-2 year-1").mean("year").to_numpy()
+            true = float(sums[name].sel(year=years).mean("year").sel(place, method="nearest"))
+            if not np.isfinite(draws).any() or not np.isfinite(true):
+                continue
+            low, high = (float(q) for q in np.nanquantile(draws, [0.025, 0.975]))
+            out.append(
+                {
+                    "approach": "fusion",
+                    "pixel": str(fused["pixel"].values[i]),
+                    "quantity": name,
+                    "units": "g m-2 year-1",
+                    "mean": float(np.nanmean(draws)),
+                    "low": low,
+                    "high": high,
+                    "truth": true,
+                    "inside": bool(low <= true <= high),
+                    "converged": quality == QUALITY[0],
+                    "quality": quality,
+                }
+            )
+    return out
+
+
+def summary(scores: Sequence[Score], posts: Sequence[Mapping[str, Any]], variable: str) -> list[str]:
+    """Where each approach stands against the truth in the main region, a sentence each, then the budget's totals."""
+    out, region = [], main_region(scores, variable)
+    for s in scores:
+        if s.region == region and s.variable == variable:
             limits = "no limits" if s.low is None or s.high is None else f"{_n(s.low)}, {_n(s.high)}"
             held = {True: "lies inside", False: "lies outside", None: "has nothing to lie in"}[s.inside]
             label = s.approach if s.name in (s.approach, s.variable) else f"{s.approach} ({s.name})"

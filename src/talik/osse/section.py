@@ -23,6 +23,8 @@ POSTS_OF = ("upscaling", "inventory", "ensemble", "fusion")
 """Sections with a step of posts."""
 _READ = ("upscaling", "compare", "budget")
 """Steps that have one JSON file of their own name."""
+FUSED = "fusion"
+"""The step with the members of fused pixels."""
 
 
 class TruthSettings(Frozen):
@@ -48,6 +50,7 @@ def steps(project: Project, settings: TruthSettings) -> list[Step]:
     files = {name: project.resolve(name) for name in (settings.fluxes, settings.components)}
     held = set(project.sections)
     needs = [name for name in _READ if name in held]
+    needs += [FUSED] if FUSED in held else []
     needs += [f"{name}-posts" for name in POSTS_OF if name in held and name != "fusion"]
     if not needs:
         raise ConfigError(
@@ -74,7 +77,9 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
     from talik.budget.files import read_posts
     from talik.budget.result import read_result
     from talik.flux import open_flux
+    from talik.netcdf import open_netcdf
     from talik.osse import score
+    from talik.regions.named import DOMAIN
 
     parts = pd.read_csv(files[settings.components])
     with open_flux(files[settings.fluxes]) as truth:
@@ -93,18 +98,26 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
             for s in score.of_comparison(compared, truths[compared["variable"]])
             if (s.approach, s.region) not in known
         ]
+    land = truths[settings.variable][DOMAIN].area_m2 / 1e12
     posts = [
         row
         for step, units in job.needs.items()
         if step.endswith("-posts")
         for post in read_posts(units["posts"]).posts
-        if (row := score.of_post(post, parts)) is not None
+        if (row := score.of_post(post, parts, land)) is not None
     ]
+    pixels = []
+    if FUSED in job.needs:
+        with (
+            open_flux(files[settings.fluxes]) as truth,
+            open_netcdf(job.needs[FUSED]["result"], "Run `talik fuse run` again.") as fused,
+        ):
+            pixels = score.of_pixels(fused, truth)
     budget = []
     if "budget" in job.needs:
         result, _ = read_result(job.needs["budget"]["budget"])
         budget = [
-            row for post in result.evaluation.derived if (row := score.of_post(post, parts)) is not None
+            row for post in result.evaluation.derived if (row := score.of_post(post, parts, land)) is not None
         ]
     told = {
         "format": FORMAT,
@@ -115,7 +128,7 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
         "approaches": [s.to_dict() for s in found],
         "posts": posts,
         "budget": budget,
-        "pixels": [],
+        "pixels": pixels,
         "summary": score.summary(found, budget, settings.variable),
     }
     write_text(job.out, json.dumps(told, indent=1, allow_nan=False) + "\n")

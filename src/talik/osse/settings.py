@@ -49,8 +49,8 @@ class Towers(Frozen):
     """Years between which towers begin; all years of the world but the last three by default."""
     mean_years: Positive = 6.0
     """Mean length of a record."""
-    winter_gap: Share = 0.35
-    summer_gap: Share = 0.10
+    winter_gap: Share = 0.18
+    summer_gap: Share = 0.12
     """Share of months without data."""
     random_error: Spread = 4.0
     """Standard deviation of monthly NEE, g C m-2 month-1, that does not grow with the flux."""

@@ -30,6 +30,7 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
     if "seed" not in settings.model_fields_set:
         settings = settings.model_copy(update={"seed": project.base.seed})
     config = settings.model_dump(mode="json")
+    simulated = {key: config[key] for key in ("seed", "first_year", "period", "grid", "climate", "ensemble")}
     given, observed = files_of_settings(), files_of_nature()
     models = model_files(settings)
     return [
@@ -37,7 +38,7 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
             name=CELLS,
             units=block_names(settings),
             work=partial(_cells, settings=settings),
-            config=config,
+            config=simulated,
             suffix=".nc",
             cost=Cost(seconds=12.0, memory_bytes=1.2e9, disk_bytes=4e6),
         ),
@@ -45,7 +46,7 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
             name=NATURE,
             units=("nature",),
             work=partial(_nature, settings=settings),
-            config=config,
+            config=simulated,
             needs=(CELLS,),
             suffix=".nc",
             cost=Cost(seconds=3.0, memory_bytes=6e8, disk_bytes=6e6),
@@ -54,7 +55,7 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
             name=FILES,
             units=tuple(given),
             work=partial(_given, settings=settings),
-            config=config,
+            config=simulated,
             publish={unit: f"{FOLDER}/{unit}" for unit in given},
             cost=Cost(seconds=2.0, memory_bytes=5e8, disk_bytes=2e6),
         ),
@@ -71,7 +72,7 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
             name=MODELS,
             units=tuple(models),
             work=partial(_model, settings=settings),
-            config=config,
+            config=simulated,
             needs=(CELLS,),
             publish={unit: f"{FOLDER}/models/{unit}" for unit in models},
             cost=Cost(seconds=2.0, memory_bytes=5e8, disk_bytes=2e5),
