@@ -74,7 +74,7 @@ def told(out: Path) -> str:
             _line(f"{row['pixel']} {row['quantity']} ({row['quality'].replace('_', ' ')})", row)
             for row in found["pixels"]
         ]
-    posts = [*found["posts"], *found["budget"]]
+    posts = [row for row in (*found["posts"], *found["budget"]) if not row["post"].startswith("total.")]
     if posts:
         lines += ["", "Budget, Tg of the element yr-1, beside the truth of what each number covers:", ""]
         lines += [_line(f"{row['post']} {row['gas']}", row) for row in posts]

@@ -25,6 +25,7 @@ _WHOLE = 0.95
 """Share of the land from which a post is of all of it."""
 _TOGETHER = frozenset({"vegetation_soil", "winter"})
 """A flux of the whole year; one alone has no truth of its own."""
+_TOTALS = ("bottom_up.natural", "top_down.natural")
 NOTHING_HERE = frozenset({"abrupt_thaw", "geological", "fire_below_ground", "lateral"})
 """Processes that a world does not have: their true flux is zero."""
 
@@ -154,7 +155,7 @@ def true_post(post: Post, parts: pd.DataFrame, land_mkm2: float, region: str = D
     parts : rows of `talik.osse.components.COLUMNS`. The period is that of the post. A post of a part of the land (its
     area is less than 95 % of `land_mkm2`), such as a class of vegetation, has none.
     """
-    if post.partly or not post.covers or not post.covers <= set(PROCESSES):
+    if post.partly - NOTHING_HERE or not post.covers or not post.covers <= set(PROCESSES):
         return None
     of_land = post.covers & _TOGETHER
     if of_land and post.area_mkm2 is not None and post.area_mkm2 < _WHOLE * land_mkm2:
@@ -262,7 +263,7 @@ def summary(scores: Sequence[Score], posts: Sequence[Mapping[str, Any]], variabl
                 f"{label}: {_n(s.mean)} ({limits}) Tg C yr-1, {_n(abs(s.error))} {_side(s.error)} the truth of "
                 f"{_n(s.truth)}, which {held}."
             )
-    for row in posts:
+    for row in [r for r in posts if r["post"].startswith(_TOTALS)]:
         held = "lies inside" if row["inside"] else "lies outside"
         out.append(
             f"{row['post']} {row['gas']}: {_n(row['mean'])} ({_n(row['low'])}, {_n(row['high'])}) Tg yr-1; the truth "
