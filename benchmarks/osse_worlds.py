@@ -1,7 +1,7 @@
 """Bias and coverage of every approach in worlds whose truth is known: `python -m benchmarks.osse_worlds run FOLDER`.
 
-Each world is the demo's with another seed, without what is not judged here (fusion, trends, pages). Three variants share
-its nature: `network`, towers as the real network stands; `random`, as many towers placed by area alone; `prior`,
+Each world is the demo's with another seed, without what is not judged here (fusion, trends, pages). Three variants
+share its nature: `network`, towers as the real network stands; `random`, as many towers placed by area alone; `prior`,
 inversions whose priors all take up too much (5 % of gross primary production). `summary FOLDER` prints the tables of
 docs/science/osse.md.
 """
@@ -45,6 +45,8 @@ def project_of(folder: Path, seed: int, variant: str) -> Any:
 
 def run(folder: Path, seeds: int = SEEDS, workers: int = 2) -> None:
     """Run the worlds that are not there yet; `truth.json` of each is kept as FOLDER/SEED-VARIANT.json."""
+    from talik.workflow.whole import run_whole
+
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(seeds):
         for variant in VARIANTS:
@@ -53,23 +55,12 @@ def run(folder: Path, seeds: int = SEEDS, workers: int = 2) -> None:
                 continue
             started = time.monotonic()
             here = folder / f"world-{seed:02d}"
-            _run_all(project_of(here, seed, variant), workers)
+            found = run_whole(project_of(here, seed, variant), workers=workers)
+            if found.failed:
+                first = found.failed[0]
+                raise SystemExit(f"{first.step}/{first.unit}: {first.error}")
             kept.write_text((here / "truth.json").read_text(encoding="utf-8"), encoding="utf-8")
             sys.stderr.write(f"seed {seed}, {variant}: {time.monotonic() - started:.0f} s\n")
-
-
-def _run_all(project: Any, workers: int) -> None:
-    """All sections: those that look into files of others are planned when these are there."""
-    from talik.workflow.chain import ready_sections
-    from talik.workflow.run import plan_ready, run_plan
-
-    while True:
-        ready = ready_sections(project)
-        result = run_plan(project, plan_ready(project, ready), workers=workers)
-        if result.failed:
-            raise SystemExit(f"{result.failed[0].step}/{result.failed[0].unit}: {result.failed[0].error}")
-        if not ready.waiting:
-            return
 
 
 def rows(folder: Path) -> Iterator[dict[str, Any]]:

@@ -7,12 +7,13 @@ import typer
 from talik.cli.budget import audit, budget
 from talik.cli.check import check
 from talik.cli.compare import compare
+from talik.cli.demo import demo
 from talik.cli.design import design
 from talik.cli.ensemble import app as ensemble
 from talik.cli.fuse import app as fuse
 from talik.cli.init import init
 from talik.cli.inventory import app as inventory
-from talik.cli.report import demo, report
+from talik.cli.report import report
 from talik.cli.run import run
 from talik.cli.tem import app as tem
 from talik.cli.thaw import app as thaw

@@ -1,4 +1,4 @@
-"""`talik report` and `talik demo`."""
+"""`talik report`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from talik.cli.run import end_for, run_told
 from talik.workflow.conventions import (
     ResumeOption,
     SchedulerOption,
     WorkersOption,
     bad_input_exits,
-    run_shown,
 )
 
 
@@ -34,7 +34,6 @@ def report(
     beside the page, as PNG and SVG.
     """
     with bad_input_exits():
-        from talik.cli.run import require_comparable
         from talik.errors import ConfigError
         from talik.files import write_text
         from talik.report.sources import page_from_file, report_project, source_kind
@@ -43,25 +42,10 @@ def report(
             raise ConfigError(f"--out {out}: the page is an HTML file; name it like report.html.")
         if source_kind(source) == "project":
             project = report_project(source)
-            require_comparable(project)
-            result = run_shown(project, workers=workers, scheduler=scheduler, resume=resume)
-            page = next(p for p in result.published if p.name == "report.html")
+            found = run_told(project, workers=workers, scheduler=scheduler, resume=resume)
+            end_for(found)
+            page = next(p for p in found.last.published if p.name == "report.html")
             write_text(out, page.read_text(encoding="utf-8"))
         else:
             page_from_file(source, out)
         typer.echo(str(out))
-
-
-def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")] = Path(
-        "talik-demo"
-    ),
-    workers: WorkersOption = None,
-) -> None:
-    """The published permafrost budget end to end, into DIR/report.html (under a minute, no network)."""
-    with bad_input_exits():
-        from talik.report.demo import demo_project, headline
-
-        run_shown(demo_project(out), workers=workers)
-        typer.echo(headline(out))
-        typer.echo(f"\nOpen {out / 'report.html'} in a browser; {out / 'budget.json'} holds every number.")

@@ -27,10 +27,9 @@ from talik.workflow.conventions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from talik.workflow.chain import Ready
     from talik.workflow.plan import Plan
     from talik.workflow.project import Project
-    from talik.workflow.unit import Outcome
+    from talik.workflow.whole import WholeRun
 
 OnlyOption = Annotated[
     list[str] | None,
@@ -55,72 +54,71 @@ def run(
     again. `talik check PROJECT.yaml` examines all its data before.
     """
     with bad_input_exits():
-        from talik.workflow.chain import ready_sections
-        from talik.workflow.progress import plan_progress
         from talik.workflow.project import load_project
-        from talik.workflow.run import plan_ready, run_plan
+        from talik.workflow.whole import plan_turn
 
         loaded, started = load_project(project), time.monotonic()
-        outcomes: dict[tuple[str, str], Outcome] = {}
-        waited: tuple[str, ...] = ()
-        while True:
-            ready = ready_sections(loaded)
-            steps, waiting = chosen(ready, only)
-            if waiting and (waiting == waited or not ready.steps):
-                raise ready.waiting[waiting[0]].error
-            plan = plan_ready(loaded, ready, steps)
+        if dry_run:
+            plan, waiting = plan_turn(loaded, only)
             require_comparable(loaded)
-            if not as_json:
+            if as_json:
+                told = {"plan": plan.rows(), "total": plan.total(), "waiting": [*waiting]}
+                print_json({**_told(loaded), **told})
+            else:
                 sys.stderr.write(plan_text(plan) + waiting_text(waiting))
-            if dry_run:
-                if as_json:
-                    print_json(
-                        {**_told(loaded), "plan": plan.rows(), "total": plan.total(), "waiting": [*waiting]}
-                    )
-                return
-            with plan_progress(plan, workers or loaded.base.run.workers) as listen:
-                result = run_plan(
-                    loaded, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen
-                )
-            for outcome in result.outcomes:  # what an earlier turn made is not cached, but done by this run
-                if outcome.status != "cached" or (outcome.step, outcome.unit) not in outcomes:
-                    outcomes[outcome.step, outcome.unit] = outcome
-            if not waiting or result.failed:
-                break
-            waited = waiting
+            return
+        found = run_told(loaded, only, workers=workers, scheduler=scheduler, resume=resume, quiet=as_json)
         seconds = time.monotonic() - started
         if as_json:
             print_json(
                 {
                     **_told(loaded),
-                    "outcomes": [asdict(o) for o in outcomes.values()],
-                    "not_planned": [*waiting],
-                    "published": published_files(result.plan),
-                    "manifest": str(result.manifest),
+                    "outcomes": [asdict(o) for o in found.outcomes],
+                    "not_planned": [*found.waiting],
+                    "published": published_files(found.last.plan),
+                    "manifest": str(found.last.manifest),
                     "seconds": round(seconds, 3),
                 }
             )
         else:
-            typer.echo(end_text(published_files(result.plan), seconds, result.manifest))
-        if waiting:
-            sys.stderr.write(f"talik: not run, as a file they need was not made: {', '.join(waiting)}.\n")
-        exit_for(result.failed)
+            typer.echo(end_text(published_files(found.last.plan), seconds, found.last.manifest))
+        end_for(found)
 
 
-def chosen(ready: Ready, only: Sequence[str] | None) -> tuple[list[str] | None, tuple[str, ...]]:
-    """Steps to run now (None: all), and sections that come after them, when the files that they look into are there."""
-    if not only:
-        return None, tuple(ready.waiting)
-    steps, waiting = ready.named(only)
-    if waiting:
-        steps += [name for why in ready.waiting.values() for name in why.makers]
-    if not steps and not waiting:
-        from talik.errors import ConfigError
+def run_told(
+    project: Project,
+    only: Sequence[str] | None = None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> WholeRun:
+    """Run a project with its plans and progress on standard error; quiet : without the plans."""
+    from talik.workflow.progress import plan_progress
+    from talik.workflow.whole import run_whole
 
-        raise ConfigError(
-            f"--only {' '.join(only)}: has no steps. Name a section or step that does something."
-        )
-    return list(dict.fromkeys(steps)), tuple(waiting)
+    def announce(plan: Plan, waiting: tuple[str, ...]) -> None:
+        require_comparable(project)
+        if not quiet:
+            sys.stderr.write(plan_text(plan) + waiting_text(waiting))
+
+    return run_whole(
+        project,
+        only=only,
+        workers=workers,
+        scheduler=scheduler,
+        resume=resume,
+        announce=announce,
+        progress=lambda plan: plan_progress(plan, workers or project.base.run.workers),
+    )
+
+
+def end_for(found: WholeRun) -> None:
+    """Say on standard error what failed and what was not run, and exit with code 1 if anything did."""
+    if found.waiting:
+        sys.stderr.write(f"talik: not run, as a file they need was not made: {', '.join(found.waiting)}.\n")
+    exit_for(found.failed)
 
 
 def require_comparable(project: Project) -> None:

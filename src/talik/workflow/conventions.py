@@ -103,17 +103,6 @@ def exit_for(failed: list[Outcome]) -> None:
     raise typer.Exit(EXIT_FAILED_UNITS)
 
 
-def run_shown(
-    project: Project, *, workers: int | None = None, scheduler: str | None = None, resume: bool = False
-) -> RunResult:
-    """Run a project with its plan and progress on standard error; exit with code 1 if a unit fails."""
-    from talik.workflow.run import plan_project
-
-    plan = plan_project(project)
-    sys.stderr.write(plan_text(plan))
-    return run_planned(project, plan, workers=workers, scheduler=scheduler, resume=resume)
-
-
 def plan_and_run(
     project: Project,
     steps: list[str],
