@@ -27,8 +27,8 @@ def demo(
 ) -> None:
     """A whole project on a made-up Arctic whose fluxes are known, into DIR/report.html (three minutes, no network).
 
-    DIR/project.yaml is a project file like any other: change it and run it again with `talik run`. The end says where each
-    approach stands against the truth, and whether the truth lies within its limits.
+    DIR/project.yaml is a project file like any other: change it and run it again with `talik run`. The end says where
+    each approach stands against the truth, and whether the truth lies within its limits.
     """
     with bad_input_exits():
         if published:

@@ -121,11 +121,8 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
         models = part.groupby("model", sort=False)["mean"].mean()
         n, sd, note = len(models), float(models.std(ddof=1)) if len(models) > 1 else float("nan"), ""
         if (held := sites.get((approach, region))) is not None:
-            n, sd, note = (
-                int(held["n_sites"]),
-                float(held["sd"]),
-                f"mean of {int(held['n_sites'])} sites times area",
-            )
+            n, sd = int(held["n_sites"]), float("nan") if held["sd"] is None else float(held["sd"])
+            note = f"mean of {n} site{'s' * (n > 1)} times area"
         elif n > 1:
             note = f"{n} models, t interval of their mean"
         half = stats.t.ppf(0.5 + _LEVEL / 2, n - 1) * sd / np.sqrt(n) if n > 1 else None
