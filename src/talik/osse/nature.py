@@ -324,7 +324,7 @@ def truth_dataset(nature: Nature) -> xr.Dataset:
 
 def write_truth(out: Path, nature: Nature) -> None:
     """`truth_dataset` as a NetCDF file."""
-    write_netcdf(truth_dataset(nature), out, step="osse", config_key=nature.settings.key())
+    write_netcdf(truth_dataset(nature), out, step="osse", config_key=nature.settings.nature_key())
 
 
 def _seconds(weather: Weather) -> Array:

@@ -162,3 +162,11 @@ class WorldSettings(Frozen):
     def years(self) -> tuple[int, int]:
         """First and last year of climate."""
         return self.first_year, self.period[1]
+
+    def nature_key(self) -> str:
+        """Short hash of what decides the truth: the same for all ways to observe it."""
+        return WorldSettings(**{name: getattr(self, name) for name in SIMULATED}).key()
+
+
+SIMULATED = ("seed", "first_year", "period", "grid", "climate", "ensemble")
+"""Settings that the truth and the models of a world follow; the others are of those who look at it."""

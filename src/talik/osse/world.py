@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from talik.osse.settings import WorldSettings
+from talik.osse.settings import SIMULATED, WorldSettings
 from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
-CELLS, NATURE, FILES, OBSERVED, MODELS = (
-    "world-cells",
-    "world-nature",
-    "world-files",
-    "world-observed",
-    "world-models",
-)
-"""Names of the steps."""
+CELLS, NATURE, FILES, MODELS = "world-cells", "world-nature", "world-files", "world-models"
+"""Names of the steps, beside one for each group of `files_of_nature`."""
+Writer = Callable[[Path, Any], None]
+"""Writes a file of a world from its truth (`talik.osse.nature.Nature`)."""
 FOLDER = "world"
 """Where the files lie in the output folder."""
 
@@ -30,8 +27,8 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
     if "seed" not in settings.model_fields_set:
         settings = settings.model_copy(update={"seed": project.base.seed})
     config = settings.model_dump(mode="json")
-    simulated = {key: config[key] for key in ("seed", "first_year", "period", "grid", "climate", "ensemble")}
-    given, observed = files_of_settings(), files_of_nature()
+    simulated = {key: config[key] for key in SIMULATED}
+    given = files_of_settings()
     models = model_files(settings)
     return [
         Step(
@@ -59,14 +56,17 @@ def steps(project: Project, settings: WorldSettings) -> list[Step]:
             publish={unit: f"{FOLDER}/{unit}" for unit in given},
             cost=Cost(seconds=2.0, memory_bytes=5e8, disk_bytes=2e6),
         ),
-        Step(
-            name=OBSERVED,
-            units=tuple(observed),
-            work=partial(_observed, settings=settings),
-            config=config,
-            needs=(NATURE,),
-            publish={unit: f"{FOLDER}/{unit}" for unit in observed},
-            cost=Cost(seconds=3.0, memory_bytes=6e8, disk_bytes=2e6),
+        *(
+            Step(
+                name=f"world-{group}",
+                units=tuple(files),
+                work=partial(_observed, settings=settings, group=group),
+                config=simulated | {key: config[key] for key in keys},
+                needs=(NATURE,),
+                publish={unit: f"{FOLDER}/{unit}" for unit in files},
+                cost=Cost(seconds=3.0, memory_bytes=6e8, disk_bytes=2e6),
+            )
+            for group, (keys, files) in files_of_nature().items()
         ),
         Step(
             name=MODELS,
@@ -91,20 +91,29 @@ def files_of_settings() -> Mapping[str, Callable[[Path, WorldSettings], None]]:
     }
 
 
-def files_of_nature() -> Mapping[str, Callable[..., None]]:
-    """The truth, and what is observed of it, by name."""
+def files_of_nature() -> Mapping[str, tuple[tuple[str, ...], Mapping[str, Writer]]]:
+    """The truth, and what is observed of it: by group the settings that it follows, and its files by name."""
     from talik.osse import components, cover, inversions, nature, pixels, predictors, towers
 
     return {
-        "truth.nc": nature.write_truth,
-        "truth.csv": components.write_components,
-        "sites.csv": towers.write_towers,
-        "predictors.nc": predictors.write_predictors,
-        "inversions.nc": inversions.write_inversions,
-        "cover.csv.gz": cover.write_cover,
-        "fire.nc": cover.write_fire,
-        "pixels.csv": pixels.write_pixel_drivers,
-        "pixel-observations.csv": pixels.write_pixel_observations,
+        "truth": ((), {"truth.nc": nature.write_truth, "truth.csv": components.write_components}),
+        "maps": (
+            ("maps",),
+            {
+                "predictors.nc": predictors.write_predictors,
+                "cover.csv.gz": cover.write_cover,
+                "fire.nc": cover.write_fire,
+            },
+        ),
+        "towers": (("maps", "towers"), {"sites.csv": towers.write_towers}),
+        "inversions": (("inversions",), {"inversions.nc": inversions.write_inversions}),
+        "pixels": (
+            ("pixels", "towers"),
+            {
+                "pixels.csv": pixels.write_pixel_drivers,
+                "pixel-observations.csv": pixels.write_pixel_observations,
+            },
+        ),
     }
 
 
@@ -136,10 +145,11 @@ def _given(job: Job, settings: WorldSettings) -> None:
     files_of_settings()[job.unit](job.out, settings)
 
 
-def _observed(job: Job, settings: WorldSettings) -> None:
+def _observed(job: Job, settings: WorldSettings, group: str) -> None:
     from talik.osse.nature import read_nature
 
-    files_of_nature()[job.unit](job.out, read_nature(job.needs[NATURE]["nature"], settings))
+    _, files = files_of_nature()[group]
+    files[job.unit](job.out, read_nature(job.needs[NATURE]["nature"], settings))
 
 
 def _model(job: Job, settings: WorldSettings) -> None:

@@ -68,8 +68,10 @@ def truths(found: Sequence[Estimate]) -> dict[str, float]:
 
 
 def regions_of(found: Sequence[Estimate]) -> list[str]:
-    """Regions with the most estimates first, in the order they come."""
-    names = list(dict.fromkeys(e.region for e in found))
+    """The domain first, then in the order they come; without those of one approach where others have several."""
+    count = {e.region: len({o.approach for o in found if o.region == e.region}) for e in found}
+    fewest = min(2, max(count.values(), default=0))
+    names = [name for name in count if count[name] >= fewest]
     return sorted(names, key=lambda n: (n != DOMAIN, names.index(n)))
 
 

@@ -16,7 +16,7 @@ from talik.report.numbers import sentence
 from talik.report.page import DEFAULT_TITLE
 from talik.report.parts import budget, courses, maps, methods, regions, summary, truth, validation
 from talik.report.results import Results, content_of
-from talik.report.sections import Wanted
+from talik.report.sections import TRUTH, Wanted
 from talik.report.style import Width, nothing_to_draw, png, svg
 
 
@@ -66,7 +66,7 @@ def lede(results: Results) -> str:
         return budget.lede(results.budget)
     names = list(dict.fromkeys(str(n) for n in _regions(results)))
     where = f"{len(names)} regions ({', '.join(names[:6])}{' …' if len(names) > 6 else ''})" if names else ""
-    approaches = list(maps.by_approach(results.datasets))
+    approaches = [name for name in maps.by_approach(results.datasets) if name != TRUTH]
     what = f"{len(approaches)} approaches: {', '.join(approaches)}" if approaches else ""
     said = "; ".join(part for part in (where, results.years, what) if part)
     if results.budget is not None:

@@ -113,7 +113,7 @@ def write_fluxes(job: Job, shown: Wanted) -> None:
     import xarray as xr
 
     from talik.compare.opening import land_regions, open_source, read_tundra, within
-    from talik.errors import TalikError
+    from talik.errors import InputError, TalikError
     from talik.report.reduce import recorded_inputs, reduced
 
     of = next(d for d in shown.datasets if d.unit == job.unit)
@@ -122,6 +122,8 @@ def write_fluxes(job: Job, shown: Wanted) -> None:
     tundra = None if shown.tundra is None else read_tundra(shown.tundra, shown.files)
     try:
         with closing(open_source(path, shown.variable, fire)) as ds:
+            if "cell" in ds.dims:
+                raise InputError(f"holds a list of {ds.sizes['cell']} cells, which makes no map")
             found = reduced(
                 ds if shown.years is None else within(ds, shown.years),
                 shown.variable,

@@ -67,6 +67,8 @@ FLUXES = (
 )
 """Flux datasets of sections; those of members of the ensemble come beside them."""
 MEMBERS = "ensemble-members"
+TRUTH = "truth"
+"""The section with a known truth, and how its flux dataset is called among those of approaches."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,9 @@ def _datasets(project: Project, inputs: Inputs | None) -> list[Dataset]:
     for path, result in own.items():
         if path not in named and variable == "nee":
             out.append(Dataset(result.section, result.section, result.step, result.unit, file=result.file))
+    if (truth := project.sections.get(TRUTH)) is not None:
+        path_of_truth = truth.fluxes  # type: ignore[attr-defined]
+        out.append(Dataset(TRUTH, TRUTH, path=path_of_truth, file=path_of_truth))
     if inputs is None and (ensemble := project.sections.get("ensemble")) is not None:
         for kind, members in (("models", ensemble.models), ("inversions", ensemble.inversions)):  # type: ignore[attr-defined]
             for name, member in members.items():
@@ -208,7 +213,7 @@ def _files(
     """Datasets that are files, fires, and files of regions."""
     out = {d.path: project.resolve(d.path) for d in datasets if d.path}
     if inputs is not None:
-        out |= {path: inputs.files[path] for path in out}
+        out |= {path: inputs.files[path] for path in out if path in inputs.files}
     if fire is not None:
         out[fire] = project.resolve(fire)
     return out | {str(p): p for p in files_of([r for r in regions if r != EIGHT])}

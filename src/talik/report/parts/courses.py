@@ -20,6 +20,7 @@ from talik.report.page_tables import shown, table
 from talik.report.parts.maps import MONTH, NAMES, YEAR, by_approach
 from talik.report.parts.regions import rows_of, synthesis
 from talik.report.results import Results, content_of
+from talik.report.sections import TRUTH
 from talik.report.style import INCHES, INK, MARKERS, SERIES, Width, look, wrapped
 
 Array = NDArray[np.float64]
@@ -123,6 +124,12 @@ def series(results: Results) -> Lines:
             one["year"].astype(int).tolist(),
             one["mean"].to_numpy(np.float64),
         )
+    for known in (d.data for d in results.datasets if d.of.approach == TRUTH and d.data is not None):
+        yearly = known["yearly"].mean("model")
+        for region, lines in out.items():
+            if region in yearly["region"].values:
+                y = yearly.sel(region=region).to_numpy()
+                lines[TRUTH] = ([int(year) for year in yearly["year"].values], np.asarray(y, np.float64))
     return out
 
 
@@ -141,21 +148,26 @@ def course_panels(
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for ax, (region, held) in zip(axes.ravel(), lines.items(), strict=False):
             for name, (x, y) in held.items():
-                k = names.index(name)
-                ax.plot(x, y, color=SERIES[k % len(SERIES)], marker=MARKERS[k % len(MARKERS)], ms=4, lw=1.6)
+                ax.plot(x, y, ms=4, lw=1.6, **_look_of(name, names))
             _axes(ax, region, months)
         for ax in axes.ravel()[len(lines) :]:
             ax.set_axis_off()
         handles = [
-            Line2D([], [], color=SERIES[k % len(SERIES)], marker=MARKERS[k % len(MARKERS)], ms=5, label=n)
-            for k, n in enumerate(names)
-            if n in drawn
+            Line2D([], [], ms=5, label=name, **_look_of(name, names)) for name in names if name in drawn
         ]
         figure.legend(
             handles=handles, loc="outside lower center", ncols=4 if width == "wide" else 2, frameon=False
         )
         figure.supylabel(unit, fontsize=9.5)
     return figure
+
+
+def _look_of(name: str, names: Sequence[str]) -> dict[str, Any]:
+    """Colour and marker of an approach; the truth is a dashed line of ink."""
+    if name == TRUTH:
+        return {"color": INK, "linestyle": (0, (4, 2)), "zorder": 4}
+    k = names.index(name)
+    return {"color": SERIES[k % len(SERIES)], "marker": MARKERS[k % len(MARKERS)]}
 
 
 def _axes(ax: Axes, region: str, months: bool) -> None:

@@ -22,6 +22,7 @@ from talik.report.numbers import quantity
 from talik.report.page_tables import shown, table
 from talik.report.parts.maps import NAMES, YEAR
 from talik.report.results import Results, content_of
+from talik.report.sections import TRUTH
 from talik.report.style import GREY, INCHES, MARKERS, RED, SERIES, Width, look, quiet, wrapped, zero_line
 
 
@@ -52,7 +53,7 @@ def rows_of(results: Results) -> pd.DataFrame:
     """A row for each dataset, model, region and year: mean, g m-2 year-1."""
     rows = []
     for drawn in results.datasets:
-        if drawn.data is None:
+        if drawn.data is None or drawn.of.approach == TRUTH:
             continue
         yearly = drawn.data["yearly"]
         one = len(yearly["model"]) == 1

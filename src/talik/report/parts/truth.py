@@ -37,11 +37,30 @@ def _budget(held: Any) -> Table | None:
     return table("The budget against the truth", columns, rows, "Means and 95 % limits, units of the budget.")
 
 
+_FEW = 12
+"""So many numbers of pixels are shown one by one."""
+
+
 def _pixels(held: Any) -> Table | None:
-    """By approach and quantity, how many limits of pixels hold the truth."""
+    """Few pixels one by one; of many, by approach and quantity, how many limits hold the truth."""
     rows = held.get("pixels", [])
     if not rows:
         return None
+    if len(rows) <= _FEW:
+        body = [
+            [
+                f"{r['approach']}, {r['pixel']}",
+                str(r["quantity"]),
+                quantity(float(r["mean"]), float(r["low"]), float(r["high"])),
+                shown(r["truth"]),
+                _word(r["inside"]),
+                str(r.get("quality", "converged" if r["converged"] else "not converged")).replace("_", " "),
+            ]
+            for r in rows
+        ]
+        columns = ["Pixel", "Quantity", "#Estimate", "#Truth", "Inside", "Sampling"]
+        told = "g C m⁻² yr⁻¹, 95 % limits of all members; limits of pixels that have not converged are rough."
+        return table("Pixels against the truth", columns, body, told)
     body = []
     for key in dict.fromkeys((str(r["approach"]), str(r["quantity"])) for r in rows):
         mine = [r for r in rows if (str(r["approach"]), str(r["quantity"])) == key]
