@@ -388,4 +388,5 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
-SECTION = Section("upscaling", UpscalingSettings, steps)
+EXAMPLE = {"sites": "data/sites.csv", "fluxes": ["nee", "gpp", "reco"], "grids": ["data/predictors.nc"]}
+SECTION = Section("upscaling", UpscalingSettings, steps, EXAMPLE)

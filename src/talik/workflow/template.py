@@ -17,7 +17,7 @@ from talik.workflow.project import Base, section_named, section_names
 WIDTH = 100
 FIRST = ("budget", "report")
 """Sections of a file for nothing in particular: they need no data."""
-_WITH_PERIOD = ("compare",)
+_WITH_PERIOD = ("compare", "upscaling", "truth")
 _HEAD = """\
 A project file of talik. `talik check {file}` examines its data, `talik run {file} --dry-run` shows the plan,
 `talik run {file}` does it. Paths are relative to this file.
