@@ -23,9 +23,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "compare": (*INWARD[:-1], *AROUND),
     **dict.fromkeys(APPROACHES, (*INWARD[:-1], *AROUND)),
     "forcing": (*INWARD[:-1], *AROUND, "tem"),
-    "workflow": (),
+    "workflow": ("sources",),
     "budget": (*INWARD[:-1], "workflow"),
-    "report": (*INWARD[:-1], "workflow", "budget"),
+    # the page of a project stands outermost, what it draws with (`DRAWING`) further in than all pages
+    "report": (*INWARD, "workflow", "budget", "fusion"),
 }
 """Rooms that a room may import. One that is not named here stands outermost: no room of this table may import it."""
 
@@ -89,6 +90,15 @@ def rooms_imported_by(room: str) -> set[str]:
 @pytest.mark.parametrize("approach", APPROACHES)
 def test_no_approach_imports_another(approach: str):
     assert rooms_imported_by(approach).isdisjoint(APPROACHES)
+
+
+DRAWING = ("style", "html", "numbers", "tables", "page_tables", "maps", "map_images", "taylor")
+
+
+@pytest.mark.parametrize("module", DRAWING)
+def test_what_pages_draw_with_knows_no_page(module: str):
+    rooms = talik_parts(imported_by(ROOT / "report" / f"{module}.py"))
+    assert not rooms & {"compare", "fusion", "workflow", *APPROACHES}
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)

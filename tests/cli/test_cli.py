@@ -213,12 +213,12 @@ def test_help_is_light():
 
 def test_demo_and_reports(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first = talik("demo", "--out", "a", cwd=tmp_path)
+    first = talik("demo", "--published", "--out", "a", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "-29 (-708, 455)" in first.stdout
     assert (tmp_path / "a/figures/budget_bars.png").stat().st_size > 10_000
     assert "done" in first.stderr
-    assert "budget/budget cached" in here("demo", "--out", "a").stderr
+    assert "budget/budget cached" in here("demo", "--published", "--out", "a").stderr
     page = here("report", "a/budget.json", "--out", "b.html")
     assert page.exit_code == 0, page.output
     assert (tmp_path / "b.html").stat().st_size > 100_000

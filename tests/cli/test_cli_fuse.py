@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -257,7 +258,8 @@ def test_dask_gives_the_same_bytes_even_if_a_worker_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """The first of two workers is killed when the first block is done."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # workers import `look`
+    root = Path(__file__).parents[2]
+    monkeypatch.setenv("PYTHONPATH", f"{root}{os.pathsep}{root / 'src'}")  # workers import `look`, and this talik
     path = project(tmp_path, site_months(SITES))
     loaded = load_project(path)
     made = steps(loaded, settings_of(loaded), look)

@@ -46,13 +46,13 @@ def test_the_plan_comes_first_and_a_dry_run_writes_nothing(project, tmp_path):
     assert done.exit_code == 0, done.output
     assert "  budget: 1 units, 0 done, about 0 s of work" in done.stderr
     assert (
-        "total: 2 steps, 2 units, 0 done, about 8 s of work, 0.4 GB memory a worker at most, 2.5 MB to write"
+        "total: 2 steps, 3 units, 0 done, about 24 s of work, 0.6 GB memory a worker at most, 9.0 MB to write"
         in done.stderr
     )
     assert done.stdout == ""
     told = json.loads(call("run", project(BUDGET), "--dry-run", "--json").stdout)
     assert [row["step"] for row in told["plan"]] == ["budget", "report"]
-    assert (told["total"]["todo"], told["waiting"]) == (2, [])
+    assert (told["total"]["todo"], told["waiting"]) == (3, [])
     assert not (tmp_path / "output").exists()
 
 
@@ -62,15 +62,16 @@ def test_a_run_says_what_it_made_and_is_read_by_machines(project, tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0].split()[:2] == ["budget", str(tmp_path / "output" / "budget.json")]
     assert lines[1].split()[0::3] == ["report", "MB"]
-    assert lines[2].startswith("2 files, ")
-    assert lines[3] == f"manifest: {tmp_path / 'output' / 'manifest.json'}"
-    assert "[2/2] report/report done" in done.stderr
+    assert lines[2].split()[1].endswith("report.ipynb")
+    assert lines[3].startswith("3 files, ")
+    assert lines[4] == f"manifest: {tmp_path / 'output' / 'manifest.json'}"
+    assert "[3/3] report/report.ipynb done" in done.stderr
     assert "(step 2 of 2, " in done.stderr
-    assert ", about " in done.stderr.split("[1/2]")[1].split("\n")[0]
+    assert ", about " in done.stderr.split("[1/3]")[1].split("\n")[0]
     again = call("run", project(BUDGET), "--resume", "--json")
     told = json.loads(again.stdout)
     assert {o["status"] for o in told["outcomes"]} == {"cached"}
-    assert [Path(p["path"]).name for p in told["published"]] == ["budget.json", "report.html"]
+    assert [Path(p["path"]).name for p in told["published"]] == ["budget.json", "report.html", "report.ipynb"]
     assert told["published"][0]["bytes"] == (tmp_path / "output" / "budget.json").stat().st_size
     assert told["manifest"] == str(tmp_path / "output" / "manifest.json")
 
@@ -155,9 +156,10 @@ def test_failed_units_are_exit_code_1_and_all_is_told(project, tmp_path):
     assert [(o["step"], o["status"]) for o in told["outcomes"]] == [
         ("budget", "failed"),
         ("report", "failed"),
+        ("report", "failed"),
     ]
     assert told["published"] == []
-    assert "talik: 2 units failed" in done.stderr
+    assert "talik: 3 units failed" in done.stderr
 
 
 def test_no_such_project_is_exit_code_2(tmp_path):
@@ -172,7 +174,7 @@ def test_a_good_project_has_a_plan_and_no_errors(project):
     assert done.exit_code == 0, done.output
     assert "budget, report project" in done.stdout
     assert "total" not in done.stderr
-    assert "2 steps, 2 units, 0 done" in " ".join(done.stdout.split())
+    assert "2 steps, 3 units, 0 done" in " ".join(done.stdout.split())
 
 
 def test_every_missing_file_is_named(project):
