@@ -139,4 +139,5 @@ def _json(job: Job, step: str) -> dict[str, Any]:
     return held
 
 
-SECTION = Section("truth", TruthSettings, steps)
+EXAMPLE = {"fluxes": "world/truth.nc", "components": "world/truth.csv"}
+SECTION = Section("truth", TruthSettings, steps, EXAMPLE)

@@ -210,4 +210,5 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
-SECTION = Section("trends", TrendsSettings, steps)
+EXAMPLE = {"fluxes": {"forest": "data/upscaled.nc"}, "variables": ["nee"], "regions": ["sectors"]}
+SECTION = Section("trends", TrendsSettings, steps, EXAMPLE)

@@ -388,4 +388,11 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
-SECTION = Section("upscaling", UpscalingSettings, steps)
+EXAMPLE = {
+    "sites": "data/sites.csv",
+    "fluxes": ["nee"],
+    "at_sites": ["data/predictors.nc:srad,soil_temperature,soc_stock"],
+    "grids": ["data/predictors.nc"],
+    "regions": ["sectors"],
+}
+SECTION = Section("upscaling", UpscalingSettings, steps, EXAMPLE)
