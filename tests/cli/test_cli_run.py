@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from test_cli_check import BAD, GOOD
 from typer.testing import CliRunner, Result
 
@@ -239,3 +242,45 @@ def test_tables_that_a_section_reads_in_its_own_way_are_no_bad_site_tables(proje
     assert done.exit_code == 1
     problems = json.loads(done.stdout)[str(path)]["problems"]
     assert [p["column"] for p in problems if p["severity"] == "error"] == ["inventory"]
+
+
+def upscaling_project(tmp_path: Path, project, settings: str = "") -> Path:
+    rng = np.random.default_rng(0)
+    season = 10.0 - np.cos((np.arange(24) % 12 + 0.5) / 6 * np.pi)
+    warm = 270.0 + season[:, None, None] + rng.normal(0, 1, (24, 3, 4))
+    axes = {"time": pd.date_range("2001-01-01", periods=24, freq="MS"), "lat": [60.0, 64.0, 68.0]}
+    data = {"soil_temperature": (("time", "lat", "lon"), warm, {"units": "K"})}
+    xr.Dataset(data, {**axes, "lon": [10.0, 20.0, 30.0, 40.0]}).to_netcdf(tmp_path / "cube.nc")
+    rows = [
+        f"S{i},{60 + 4 * (i % 3)},{10 * (1 + i % 4)},2001,{month},{rng.normal():.2f}"
+        for i in range(12)
+        for month in range(1, 13)
+    ]
+    (tmp_path / "sites.csv").write_text("\n".join(["site_id,lat,lon,year,month,nee", *rows]))
+    own = settings or 'at_sites: ["cube.nc:soil_temperature"]'
+    return project(
+        "talik: 1\nname: x\nperiod: {first_year: 2001, last_year: 2002}\n"
+        f"upscaling: {{sites: sites.csv, fluxes: [nee], grids: [cube.nc], {own}}}\n"
+    )
+
+
+def test_rows_and_cube_of_section_upscaling_are_read(project, tmp_path):
+    done = call("check", upscaling_project(tmp_path, project))
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("filters: []", "at_sites"),
+        ('years: [2001, 2004], at_sites: ["cube.nc:soil_temperature"]', "soil_temperature has no 2003-01"),
+        ('at_sites: ["cube.nc:srad"]', "srad"),
+    ],
+)
+def test_what_would_stop_section_upscaling_is_found_before(project, tmp_path, settings, said):
+    path = upscaling_project(tmp_path, project, settings)
+    done = call("check", path, "--json")
+    assert done.exit_code == 1
+    (found,) = (p for p in json.loads(done.stdout)[str(path)]["problems"] if p["severity"] == "error")
+    assert found["column"] == "upscaling: nee"
+    assert said in found["found"]

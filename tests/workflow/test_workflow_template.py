@@ -57,6 +57,15 @@ def test_all_sections_together_load(tmp_path):
     assert load(tmp_path, uncommented(text)).key() == load(tmp_path, text).key()
 
 
+def test_sections_beside_upscaling_read_what_it_makes(tmp_path):
+    project = load(tmp_path, template("here", ["trends", "compare", "upscaling"]))
+    made = "output/upscaling-fluxes.nc"
+    assert project.sections["trends"].fluxes == {"forest": made}
+    assert project.sections["compare"].approaches["upscaling"].fluxes == {"forest": made}
+    alone = load(tmp_path, template("here", ["trends"]))
+    assert alone.sections["trends"].fluxes == {"forest": "data/upscaled.nc"}
+
+
 def test_the_file_for_nothing_in_particular_can_be_run(tmp_path):
     project = load(tmp_path, template("here"))
     assert {p.step.name for p in plan_project(project).steps} >= {"budget", "report"}

@@ -158,6 +158,30 @@ def _inventory(project: Project, settings: Any) -> Iterable[Problem]:
     return ()
 
 
+def _upscaling(project: Project, settings: Any) -> Iterator[Problem]:
+    """The rows of each flux are read as the run reads them; the cube is opened with the predictors that they have."""
+    from talik.upscaling.inputs import read_training
+    from talik.upscaling.section import found_files
+
+    found = found_files(project, settings)
+    located = settings.limits.contain != "members" or settings.cv.design in ("cluster", "knndm")
+    for flux in settings.fluxes:
+        try:
+            training = read_training(
+                found.sites.sites,
+                flux=flux,
+                predictors=settings.predictors,
+                categorical=settings.categorical,
+                grids=found.sites.at_sites,
+                filters=settings.filters,
+                weights=settings.weights,
+                located=located,
+            )
+            found.cube.open(training.schema.features)
+        except TalikError as err:
+            yield Problem("error", f"upscaling: {flux}", str(err))
+
+
 def _compare(project: Project, settings: Any) -> Iterator[Problem]:
     from talik.compare.opening import open_source
     from talik.compare.section import SITES, inputs_of, require_grids
@@ -199,6 +223,7 @@ CHECKS: Mapping[str, Callable[[Project, Any], Iterable[Problem]]] = {
     "forcing": _forcing,
     "inventory": _inventory,
     "tem": _tem,
+    "upscaling": _upscaling,
 }
 """Checks of sections that bring none themselves."""
 

@@ -36,7 +36,7 @@ class ClimateSettings(Frozen):
     cloud_sd: Spread = 0.08
     """The same of the clearness of the sky, as a share."""
     length_km: Positive = 1500.0
-    """Distance over which anomalies fall to 1/e."""
+    """Distance at which anomalies have a correlation of exp(-1/2)."""
 
 
 class Towers(Frozen):

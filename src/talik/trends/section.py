@@ -210,5 +210,5 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
-EXAMPLE = {"fluxes": {"forest": "data/fluxes.nc"}, "variables": ["nee"]}
+EXAMPLE = {"fluxes": {"forest": "data/upscaled.nc"}, "variables": ["nee"], "regions": ["sectors"]}
 SECTION = Section("trends", TrendsSettings, steps, EXAMPLE)

@@ -141,6 +141,7 @@ def _default_predictors(rows: pd.DataFrame, taken: list[str], path: Path) -> lis
     if not [n for n in chosen if n != "month"]:
         raise InputError(
             f"{path}: none of the known predictors ({', '.join(n for n in PREDICTORS if n != 'month')}) in the table. "
-            "Name columns with --predictors, or take them from grids with --grid."
+            "Name columns with --predictors, or take them from grids with --grid (in a project file: predictors, "
+            "at_sites)."
         )
     return chosen

@@ -388,5 +388,11 @@ def read_result(path: Path) -> dict[str, Any]:
     return found
 
 
-EXAMPLE = {"sites": "data/sites.csv", "fluxes": ["nee", "gpp", "reco"], "grids": ["data/predictors.nc"]}
+EXAMPLE = {
+    "sites": "data/sites.csv",
+    "fluxes": ["nee"],
+    "at_sites": ["data/predictors.nc:srad,soil_temperature,soc_stock"],
+    "grids": ["data/predictors.nc"],
+    "regions": ["sectors"],
+}
 SECTION = Section("upscaling", UpscalingSettings, steps, EXAMPLE)

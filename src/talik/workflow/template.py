@@ -17,7 +17,9 @@ from talik.workflow.project import Base, section_named, section_names
 WIDTH = 100
 FIRST = ("budget", "report")
 """Sections of a file for nothing in particular: they need no data."""
-_WITH_PERIOD = ("compare", "upscaling", "truth")
+_WITH_PERIOD = ("compare", "truth", "upscaling")
+_MADE = {"data/upscaled.nc": ("upscaling", "output/upscaling-fluxes.nc")}
+"""What an example names, the section that makes it if it stands beside, and what that one calls it."""
 _HEAD = """\
 A project file of talik. `talik check {file}` examines its data, `talik run {file} --dry-run` shows the plan,
 `talik run {file}` does it. Paths are relative to this file.
@@ -41,7 +43,7 @@ def template(name: str, sections: Sequence[str] = (), file: str = "project.yaml"
     lines = [*_words(_HEAD.format(file=file), 0), "", *_fields(Base, given, 0)]
     for section in chosen:
         found = section_named(section)
-        example = dict(found.example)
+        example = _chained(found.example, chosen)
         if lacking := [
             k for k, f in found.model.model_fields.items() if f.is_required() and k not in example
         ]:
@@ -52,6 +54,14 @@ def template(name: str, sections: Sequence[str] = (), file: str = "project.yaml"
     others = [s for s in known if s not in chosen]
     lines += ["", *_words(f"Other sections, each with `talik init --for NAME`: {', '.join(others)}.", 0)]
     return "\n".join(lines) + "\n"
+
+
+def _chained(example: Any, chosen: Sequence[str]) -> Any:
+    """An example that reads what another chosen section makes."""
+    if isinstance(example, Mapping):
+        return {key: _chained(value, chosen) for key, value in example.items()}
+    maker, made = _MADE.get(example, ("", "")) if isinstance(example, str) else ("", "")
+    return made if maker in chosen else example
 
 
 def _fields(model: type[Frozen], given: Mapping[str, Any], indent: int) -> Iterator[str]:

@@ -149,7 +149,8 @@ def _field(
         raise InputError(
             f"{path}: {feature.name} has no {', '.join(shown[:6])}{' ...' if len(shown) > 6 else ''} "
             f"({len(shown)} {'years' if steps.kind == 'year' else 'months'} of the run are missing). Add them, choose "
-            "other years with --years, or let a year stand in with --stand-in YEAR=YEAR (annual predictors)."
+            "other years with --years (in a project file: period, upscaling.years), or let a year stand in with "
+            "--stand-in YEAR=YEAR (annual predictors)."
         )
     slope, offset = _conversion(data, feature, path)
     return Field(feature, path, steps.kind, steps.dim, steps.of_row, space, slope, offset)
