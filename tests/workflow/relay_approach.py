@@ -73,12 +73,12 @@ def _die_at(when: str, name: str) -> None:
     """Kill this process when a step has ended: before its results are published, or after."""
     from talik.workflow import run
 
-    run_step, publish, ended = run._run_step, run.publish, []
+    run_stage, publish, ended = run._run_stage, run.publish, []
 
-    def step_then_die(plan, planned, *others):
-        outcomes = run_step(plan, planned, *others)
-        ended.append(planned.step.name)
-        if when == "before" and planned.step.name == name:
+    def stage_then_die(plan, together, *others):
+        outcomes = run_stage(plan, together, *others)
+        ended.extend(planned.step.name for planned in together)
+        if when == "before" and name in ended:
             os.kill(os.getpid(), signal.SIGKILL)
         return outcomes
 
@@ -88,7 +88,7 @@ def _die_at(when: str, name: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return changed
 
-    run._run_step, run.publish = step_then_die, publish_then_die
+    run._run_stage, run.publish = stage_then_die, publish_then_die
 
 
 if at := os.environ.get("TOY_DIE_AT"):
