@@ -12,6 +12,7 @@ import xarray as xr
 
 from talik.jax64 import keep_compiled
 from talik.osse.geography import Land
+from talik.osse.settings import SPIN_UP_YEARS
 from talik.osse.weather import Weather
 from talik.tem import phases, radiation
 from talik.tem.communities import Parameters as Plants
@@ -40,7 +41,7 @@ class Run:
 
 def short_settings(first_year: int) -> TemSettings:
     """Settings of all runs: phases as short as a world of some hundred cells needs."""
-    loop = [first_year, first_year + 9]
+    loop = [first_year, first_year + SPIN_UP_YEARS - 1]
     return TemSettings.model_validate(
         {
             "climate": {"files": ("world",)},

@@ -125,7 +125,7 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
             note = f"mean of {n} site{'s' * (n > 1)} times area"
         elif n > 1:
             note = f"{n} models, t interval of their mean"
-        half = stats.t.ppf(0.5 + _LEVEL / 2, n - 1) * sd / np.sqrt(n) if n > 1 else None
+        half = stats.t.ppf(0.5 + _LEVEL / 2, n - 1) * sd / np.sqrt(n) if n > 1 and np.isfinite(sd) else None
         scale = truth[str(region)].area_m2 * _G_TO_TG
         mean = float(models.mean())
         low, high = (None, None) if half is None else ((mean - half) * scale, (mean + half) * scale)
@@ -149,7 +149,8 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
 def true_post(post: Post, parts: pd.DataFrame, land_mkm2: float, region: str = DOMAIN) -> float | None:
     """The truth of what a post covers, Tg year-1, or None if it covers what has no truth of its own.
 
-    parts : rows of `talik.osse.components.COLUMNS`. The period is that of the post. A post of a part of the land (its
+    parts : rows of `talik.osse.components.COLUMNS`. The period is that of the post, all of whose years
+    the truth must have. A post of a part of the land (its
     area is less than 95 % of `land_mkm2`), such as a class of vegetation, has none.
     """
     if post.partly - NOTHING_HERE or not post.covers or not post.covers <= set(PROCESSES):
@@ -166,9 +167,10 @@ def true_post(post: Post, parts: pd.DataFrame, land_mkm2: float, region: str = D
     here = parts[
         (parts["region"] == region) & (parts["gas"] == post.gas) & parts["year"].between(first, last)
     ]
-    if here.empty or not covers <= set(here["process"]):
+    years = range(first, last + 1)
+    if not set(years) <= set(here["year"]) or not covers <= set(here["process"]):
         return None
-    return float(here[here["process"].isin(covers)].groupby("year")["tg"].sum().mean())
+    return float(here[here["process"].isin(covers)]["tg"].sum()) / len(years)
 
 
 def whole_truth(parts: pd.DataFrame, gas: str, period: str, region: str = DOMAIN) -> float:

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from talik.config import Frozen
 
+SPIN_UP_YEARS = 10
+"""First years of climate, which the spin-up takes again and again."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Spread = Annotated[float, Field(ge=0.0)]
@@ -155,6 +157,11 @@ class WorldSettings(Frozen):
         if self.first_year > self.period[0] - 5:
             raise ValueError(
                 f"first_year {self.first_year}: expected five years before {self.period[0]} at least"
+            )
+        if self.first_year + SPIN_UP_YEARS - 1 > self.period[1]:
+            raise ValueError(
+                f"first_year {self.first_year}: the spin-up takes the first ten years of climate, which ends in "
+                f"{self.period[1]}; expected {self.period[1] - SPIN_UP_YEARS + 1} or earlier"
             )
         return self
 
