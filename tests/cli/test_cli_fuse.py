@@ -259,7 +259,9 @@ def test_dask_gives_the_same_bytes_even_if_a_worker_is_killed(
 ):
     """The first of two workers is killed when the first block is done."""
     root = Path(__file__).parents[2]
-    monkeypatch.setenv("PYTHONPATH", f"{root}{os.pathsep}{root / 'src'}")  # workers import `look`, and this talik
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{root}{os.pathsep}{root / 'src'}"
+    )  # workers import `look`, and this talik
     path = project(tmp_path, site_months(SITES))
     loaded = load_project(path)
     made = steps(loaded, settings_of(loaded), look)
