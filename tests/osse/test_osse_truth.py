@@ -501,3 +501,17 @@ def test_another_seed_is_refused_where_a_project_is(tmp_path):
     assert write_project(tmp_path, 2, force=True).read_text() != held
     project = load_project(path)
     assert project.base.seed == 2
+
+
+def test_inversions_are_told_to_hold_the_waters():
+    rows = [
+        {"approach": "air", "model": m, "year": 2001, "region": "all", "mean": v, "sd": 1.0}
+        for m, v in (("a", -1.0), ("b", -3.0))
+    ]
+    sources = [{"approach": "air", "model": m, "kind": "inversion"} for m in "ab"]
+    truth = {"all": Region(-2.0, 1e12)}
+    (one,) = of_comparison({"variable": "nee", "rows": rows, "sources": sources}, truth)
+    assert one.mean == pytest.approx(-2.0)
+    assert one.note == "2 models, t interval of their mean; holds CO2 of inland waters, which NEE has not"
+    (other,) = of_comparison({"variable": "fch4", "rows": rows, "sources": sources}, truth)
+    assert other.note == "2 models, t interval of their mean"

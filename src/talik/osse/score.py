@@ -25,6 +25,7 @@ _WHOLE = 0.95
 """Share of the land from which a post is of all of it."""
 _TOGETHER = frozenset({"vegetation_soil", "winter"})
 """A flux of the whole year; one alone has no truth of its own."""
+_WITH_WATERS = "holds CO2 of inland waters, which NEE has not"
 _TOTALS = ("bottom_up.natural", "top_down.natural")
 NOTHING_HERE = frozenset({"abrupt_thaw", "geological", "fire_below_ground", "lateral"})
 """Processes that a world does not have: their true flux is zero."""
@@ -111,8 +112,10 @@ def of_upscaling(found: Mapping[str, Any], truths: Mapping[str, Mapping[str, Reg
 def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list[Score]:
     """Scores of the approaches of `compare.json`: mean of their models with the t interval over models, or over sites.
 
-    Densities become totals with the land of the truth. An approach with one model has no limits.
+    Densities become totals with the land of the truth. An approach with one model has no limits. The NEE of inversions
+    is what they see less fires: it holds the CO2 that lakes and rivers emit, which the true NEE lacks; a note says so.
     """
+    seen_from_air = {s["approach"] for s in found.get("sources", ()) if s["kind"] == "inversion"}
     rows = pd.DataFrame(found["rows"])
     rows = rows[rows["mean"].notna() & rows["region"].isin(list(truth))]
     sites = {(r["approach"], r["region"]): r for r in found["rows"] if r.get("n_sites")}
@@ -125,6 +128,8 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
             note = f"mean of {n} site{'s' * (n > 1)} times area"
         elif n > 1:
             note = f"{n} models, t interval of their mean"
+        if approach in seen_from_air and found["variable"] == "nee":
+            note = "; ".join(part for part in (note, _WITH_WATERS) if part)
         half = stats.t.ppf(0.5 + _LEVEL / 2, n - 1) * sd / np.sqrt(n) if n > 1 and np.isfinite(sd) else None
         scale = truth[str(region)].area_m2 * _G_TO_TG
         mean = float(models.mean())
@@ -149,9 +154,9 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
 def true_post(post: Post, parts: pd.DataFrame, land_mkm2: float, region: str = DOMAIN) -> float | None:
     """The truth of what a post covers, Tg year-1, or None if it covers what has no truth of its own.
 
-    parts : rows of `talik.osse.components.COLUMNS`. The period is that of the post, all of whose years
-    the truth must have. A post of a part of the land (its
-    area is less than 95 % of `land_mkm2`), such as a class of vegetation, has none.
+    parts : rows of `talik.osse.components.COLUMNS`. The period is that of the post, all of whose years the truth must
+    have. A post of a part of the land (its area is less than 95 % of `land_mkm2`), such as a class of vegetation, has
+    none.
     """
     if post.partly - NOTHING_HERE or not post.covers or not post.covers <= set(PROCESSES):
         return None
