@@ -24,7 +24,7 @@ $(VENV)/.docs: $(VENV)/.core
 	$(PIP) install --quiet --editable ".[docs]"
 	@touch $@
 
-demo: $(VENV)/.core        ## the permafrost greenhouse-gas budget, end to end, into talik-demo/report.html
+demo: $(VENV)/.core        ## every approach on a made-up Arctic whose fluxes are known, into talik-demo/report.html
 	$(BIN)/talik demo --out talik-demo
 
 # files run side by side, one process a core: each grows to 2 to 4.5 GB
