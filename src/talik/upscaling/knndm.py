@@ -29,7 +29,7 @@ class NearestNeighbourFolds:
     q: int
     """Number of clusters the folds were made from; 0 for random folds."""
     mismatch: float
-    """Integral of |G* - G| (W of the paper), in the units of the distances."""
+    """Integral of `|G* - G|` (W of the paper), in the units of the distances."""
     p_clustered: float
     """One-sided p that the sites are no more clustered than the prediction points."""
     tried: tuple[tuple[int, float], ...]
