@@ -154,9 +154,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from functools import partial
 from pathlib import Path
 import toy_approach
-from talik.workflow import Step, load_project, make_plan
+from talik.workflow import Step, load_project, make_plan, register_section
 from talik.workflow.run import run_plan
 if __name__ == "__main__":
+    register_section(toy_approach.SECTION)
     folder = Path(sys.argv[1])
     work = partial(toy_approach.meet, at=folder / "here", others=("nobody",))
     steps = [Step(name=n, units=(n + "1",), work=work, config={}, suffix=".txt") for n in ("one", "two")]
