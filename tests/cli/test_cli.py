@@ -211,26 +211,6 @@ def test_help_is_light():
     assert talik("--version").stdout.startswith("0.")
 
 
-def test_demo_and_reports(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    first = talik("demo", "--published", "--out", "a", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert "-29 (-708, 455)" in first.stdout
-    assert (tmp_path / "a/figures/budget_bars.png").stat().st_size > 10_000
-    assert "done" in first.stderr
-    assert "budget/budget cached" in here("demo", "--published", "--out", "a").stderr
-    page = here("report", "a/budget.json", "--out", "b.html")
-    assert page.exit_code == 0, page.output
-    assert (tmp_path / "b.html").stat().st_size > 100_000
-    (tmp_path / "p.yaml").write_text(
-        "talik: 1\nname: p\nbudget: {horizon: 20, draws: 2000}\nreport: {figures: false}\n"
-    )
-    project = here("report", "p.yaml", "--out", "c.html")
-    assert project.exit_code == 0, project.output
-    assert "GWP-20" in (tmp_path / "c.html").read_text()
-    assert here("report", "p.yaml", "--out", "c.html", "--resume").exit_code == 0
-
-
 def test_components_can_be_written_out_and_read_back(tmp_path, reccap2):
     """The CSV of the package is itself a valid posts file."""
     from importlib.resources import files

@@ -61,6 +61,23 @@ def draw(job: Job, factor: float, seed: int, bad: tuple[str, ...]) -> None:
     job.out.write_text(f"{factor * named_rng(seed, job.unit).normal()!r}\n")
 
 
+def tell_process(job: Job) -> None:
+    """Write the number of the process, after a while in which another one can take the next unit."""
+    time.sleep(0.2)
+    job.out.write_text(str(os.getpid()))
+
+
+def meet(job: Job, at: Path, others: tuple[str, ...]) -> None:
+    """Wait until the others are here too, which they never are if they come after this one."""
+    (at / job.unit).write_text(str(os.getpid()))
+    deadline = time.monotonic() + 60.0
+    while not all((at / name).exists() for name in others):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{job.unit} waited for {others} in vain")
+        time.sleep(0.02)
+    job.out.write_text("met")
+
+
 def _runs(counter: str, job: Job) -> str:
     return (Path(counter) / job.unit).read_text()
 

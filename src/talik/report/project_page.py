@@ -67,7 +67,8 @@ def lede(results: Results) -> str:
     names = list(dict.fromkeys(str(n) for n in _regions(results)))
     where = f"{len(names)} regions ({', '.join(names[:6])}{' …' if len(names) > 6 else ''})" if names else ""
     approaches = [name for name in maps.by_approach(results.datasets) if name != TRUTH]
-    what = f"{len(approaches)} approaches: {', '.join(approaches)}" if approaches else ""
+    several = "es" * (len(approaches) != 1)
+    what = f"{len(approaches)} approach{several}: {', '.join(approaches)}" if approaches else ""
     said = "; ".join(part for part in (where, results.years, what) if part)
     if results.budget is not None:
         own = budget.lede(results.budget)

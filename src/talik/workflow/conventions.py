@@ -96,9 +96,16 @@ def exit_for(failed: list[Outcome]) -> None:
     """Report failed units on standard error and exit with code 1 if there are any."""
     if not failed:
         return
+    from talik.workflow.unit import NOT_COMPLETE
+
+    waited = [o for o in failed if o.error.endswith(NOT_COMPLETE)]
     for outcome in failed:
-        log = f" (traceback: {outcome.log})" if outcome.log else ""
-        sys.stderr.write(f"talik: failed {outcome.step}/{outcome.unit}: {outcome.error}{log}\n")
+        if outcome not in waited or len(waited) == len(failed):
+            log = f" (traceback: {outcome.log})" if outcome.log else ""
+            sys.stderr.write(f"talik: failed {outcome.step}/{outcome.unit}: {outcome.error}{log}\n")
+    if waited and len(waited) < len(failed):
+        steps = ", ".join(dict.fromkeys(o.step for o in waited))
+        sys.stderr.write(f"talik: not run, as they need these: {steps}\n")
     sys.stderr.write(f"talik: {len(failed)} units failed. The others are kept; run again to retry these.\n")
     raise typer.Exit(EXIT_FAILED_UNITS)
 

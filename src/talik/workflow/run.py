@@ -16,7 +16,7 @@ from talik.workflow.executor import Executor, Task, choose_executor
 from talik.workflow.manifest import NAME, read_manifest, write_manifest
 from talik.workflow.plan import Plan, PlannedStep, make_plan, read_input
 from talik.workflow.project import Project
-from talik.workflow.unit import Outcome, is_done, recorded_hash, remove_result, run_unit
+from talik.workflow.unit import NOT_COMPLETE, Outcome, is_done, recorded_hash, remove_result, run_unit
 
 Listener = Callable[[Outcome], None]
 """Called for each unit as it ends."""
@@ -175,7 +175,7 @@ def _obstacle(planned: PlannedStep, failed_steps: set[str]) -> str:
     """Why a step cannot run; empty if it can."""
     broken = [n for n in planned.step.needs if n in failed_steps]
     if broken:
-        return f"step {broken[0]} did not complete"
+        return f"step {broken[0]} {NOT_COMPLETE}"
     if planned.changed_inputs:
         return f"input {planned.changed_inputs[0]} changed after the run was planned; run again"
     return ""
@@ -211,7 +211,7 @@ def _with_chained(plan: Plan, planned: PlannedStep) -> tuple[PlannedStep, str]:
     for name, maker in planned.chained.items():
         source, target = plan[maker.step].path(maker.unit), planned.step.inputs[name]
         if not is_done(source):
-            return planned, f"{maker.step}/{maker.unit}, which makes {name}, did not complete"
+            return planned, f"{maker.step}/{maker.unit}, which makes {name}, {NOT_COMPLETE}"
         publish_file(source, target)
         states[name] = read_input(target)
         if states[name].sha256 != recorded_hash(source):

@@ -31,6 +31,8 @@ class Job:
 
 
 Work = Callable[[Job], None]
+NOT_COMPLETE = "did not complete"
+"""How the error of a unit ends that was not run because a step before it failed."""
 _LONGEST = 800
 """Letters of an error that an outcome keeps."""
 
