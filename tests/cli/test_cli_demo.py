@@ -186,9 +186,8 @@ def test_the_whole_demo_with_nothing_compiled(tmp_path):
     headings = " ".join(
         re.sub("<[^>]+>", "", h).lower() for h in re.findall(r"<h[123][^>]*>(.*?)</h[123]>", page, re.S)
     )
-    for word in ("truth", "budget", "approaches"):
+    for word in (
+        "in short", "maps", "trends", "against the truth", "bottom-up against top-down", "validation", "upscaling",
+        "fusion", "process model", "audit",
+    ):  # fmt: skip
         assert word in headings, headings
-    # again: everything is there
-    again = talik("run", "project.yaml", "--json", "--workers", "2", cwd=out)
-    assert again.returncode == 0, again.stderr[-3000:]
-    assert {o["status"] for o in json.loads(again.stdout)["outcomes"]} == {"cached"}
