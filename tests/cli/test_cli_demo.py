@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -137,23 +136,11 @@ def test_the_end_says_where_each_approach_stands(tmp_path):
 
 
 @pytest.mark.science
-def test_the_whole_demo_with_nothing_compiled(tmp_path):
-    """As a user runs it the first time, two workers. One world is one draw: coverage is not asserted."""
-    started = time.monotonic()
-    done = talik(
-        "demo",
-        "--workers",
-        "2",
-        "--out",
-        "demo",
-        cwd=tmp_path,
-        XDG_CACHE_HOME=str(tmp_path / "cache"),
-        XLA_FLAGS="",
-    )
-    print(f"talik demo --workers 2: {time.monotonic() - started:.0f} s")
-    assert done.returncode == 0, done.stderr[-3000:]
-    out = tmp_path / "demo"
-    assert "Open demo/report.html in a browser" in done.stdout
+def test_the_whole_demo_holds_what_it_says():
+    """The folder of a finished `talik demo`, which .ci/run makes from the wheel. One world says nothing of coverage."""
+    if (folder := os.environ.get("TALIK_DEMO")) is None:
+        pytest.skip("set TALIK_DEMO to the folder of a finished `talik demo`; .ci/run does")
+    out = Path(folder)
     # every file that the run says it published
     manifest = read_json(out / "manifest.json")
     units = [unit for step in manifest["steps"] for unit in step["units"]]

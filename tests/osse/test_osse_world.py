@@ -405,13 +405,6 @@ def test_components_are_those_of_a_slow_loop(world):
         assert table["domain", gas, process, 2001] == pytest.approx(tg, rel=1e-9), (gas, process)
 
 
-SQUARED = pytest.mark.xfail(
-    reason="components: land area times land weights of sectors takes the land share of a cell twice",
-    strict=True,
-)
-
-
-@SQUARED
 def test_sectors_add_up_to_the_domain_where_they_cover_the_land(world):
     """Land north of 49 is in a sector; a world that begins at 54 has nothing else."""
     north = tiny_world.nature(grid={**tiny_world.GRID, "south": 54.0})
@@ -449,7 +442,6 @@ def test_the_truth_is_a_flux_dataset(world, tmp_path: Path):
     assert nee_of(table, "domain") == pytest.approx(tg, rel=1e-5)
 
 
-@SQUARED
 def test_the_truth_of_a_sector_is_its_regional_total(world):
     land, table = world.land, components(world)
     rates = regional_total(

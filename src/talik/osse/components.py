@@ -31,7 +31,9 @@ def components(nature: Nature) -> pd.DataFrame:
     land = nature.land
     shares = sectors(land.grid).to_numpy()[:, land.row, land.column]
     names = [str(name) for name in sectors(land.grid)["region"].values]
-    regions = {DOMAIN: np.ones(land.size), **dict(zip(names, shares, strict=True))}
+    # shares are of the whole cell: its land lies in them already
+    cell_area = land.land_area_m2 / land.land_share
+    areas = {DOMAIN: land.land_area_m2, **dict(zip(names, shares * cell_area, strict=True))}
     years = list(nature.weather.years)
     seconds = np.concatenate([month_seconds(year) for year in years])
     rows = []
@@ -40,8 +42,8 @@ def components(nature: Nature) -> pd.DataFrame:
         flux = lakes if name == "lakes" else nature.months[name].to_numpy()
         if name == "fch4":
             flux = flux - lakes
-        for region, share in regions.items():
-            months = (flux * share * land.land_area_m2).sum(axis=1) * seconds * _KG_TO_TG
+        for region, area in areas.items():
+            months = (flux * area).sum(axis=1) * seconds * _KG_TO_TG
             rows += [
                 (region, gas, process, year, float(tg))
                 for year, tg in zip(years, months.reshape(-1, 12).sum(axis=1), strict=True)
