@@ -36,6 +36,7 @@ from talik.osse.score import (
     true_regions,
     whole_truth,
 )
+from talik.posts import Recipe, Term
 from talik.posts.post import Post
 from talik.regions import land_fraction, latitude_bands, regional_total, sectors
 from talik.regions.named import DOMAIN, land_weights
@@ -155,6 +156,10 @@ def test_a_post_stands_beside_its_truth_and_the_whole(parts):
     assert derived is not None
     assert derived["truth"] == pytest.approx(234.0)
     assert of_post(post("winter"), parts, 10.0) is None
+    apart = Recipe(
+        id="difference.natural", gas="CO2", op="difference", terms=(Term("a", "CO2"), Term("b", "CO2"))
+    )
+    assert of_post(post(id="difference.natural", recipe=apart), parts, 10.0) is None
 
 
 # comparison

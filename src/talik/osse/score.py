@@ -187,6 +187,8 @@ def whole_truth(parts: pd.DataFrame, gas: str, period: str, region: str = DOMAIN
 
 def of_post(post: Post, parts: pd.DataFrame, land_mkm2: float) -> dict[str, Any] | None:
     """A post beside the truth of what it covers, and beside that of all natural processes; None if it has no truth."""
+    if post.recipe is not None and post.recipe.op == "difference":
+        return None  # of two estimates of one flux: what it covers is no flux of its own
     truth = true_post(post, parts, land_mkm2)
     if truth is None:
         return None
