@@ -19,6 +19,8 @@ class Link(Frozen):
     reads: tuple[str, ...] = ()
     word: str = ""
     units: int = 2
+    bad: tuple[str, ...] = ()
+    """Units that fail."""
     peek: bool = False
     """Open the files to make the steps: a unit for each of their lines."""
 
@@ -34,7 +36,9 @@ def steps(project, options: RelayOptions) -> list[Step]:
 
 
 def _step(project, name: str, link: Link) -> Step:
-    files = {text: project.resolve(text) for text in link.reads}
+    found = [path for text in link.reads for path in project.matching(text, "relay")]
+    names = {project.resolve(text): text for text in link.reads}
+    files = {names.get(path, str(path)): path for path in found}
     count = link.units
     if link.peek:
         if lost := [text for text, path in files.items() if not path.is_file()]:
@@ -44,16 +48,18 @@ def _step(project, name: str, link: Link) -> Step:
     return Step(
         name=f"relay-{name}",
         units=units,
-        work=partial(hand_on, word=link.word, paths=tuple(files.values())),
-        config=link.model_dump(mode="json"),
+        work=partial(hand_on, word=link.word, paths=tuple(files.values()), bad=link.bad),
+        config=link.model_dump(mode="json", exclude={"bad"}),
         inputs=files,
         suffix=".txt",
         publish={unit: f"{name}/{unit}.txt" for unit in units},
     )
 
 
-def hand_on(job: Job, word: str, paths: tuple[Path, ...]) -> None:
+def hand_on(job: Job, word: str, paths: tuple[Path, ...], bad: tuple[str, ...] = ()) -> None:
     """Two lines: the word, and the hash of all that was read."""
+    if job.unit in bad:
+        raise ValueError("bad unit")
     read = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
     job.out.write_text(f"{job.unit} {word}\n{read}\n")
 

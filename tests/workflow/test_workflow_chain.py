@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -323,3 +324,64 @@ def test_sections_that_wait_leave_data_in_the_output_folder_alone(project_at, tm
     (project.output / "my.csv").write_text("1")
     assert list(ready_sections(project).waiting) == ["more"]
     assert run_project(project, only=["sum"]).failed == []
+
+
+def test_talik_run_plans_anew_what_looked_into_a_file_of_before(project_at, tmp_path):
+    project_at(PEEK.replace("WORD", "x"))
+    assert call("run", tmp_path / "p.yaml").exit_code == 0
+    project = project_at(PEEK.replace("WORD", "y"))
+    done = call("run", tmp_path / "p.yaml")
+    assert done.exit_code == 0, done.stderr
+    assert "u0 y" in (project.output / "a/u0.txt").read_text()
+    assert verify(project.output) == []
+
+
+PATTERN = 'more: {links: {all: {reads: ["p-out/a/*.txt"]}}}\nrelay: {links: {a: {units: 3, bad: [BAD]}}}'
+
+
+def test_a_pattern_waits_for_every_file_of_it_that_is_made(project_at, tmp_path):
+    project_at(PATTERN.replace("BAD", "u1"))
+    assert call("run", tmp_path / "p.yaml").exit_code == 1
+    # two of three are there; what takes all of them must not be made of two
+    again = call("run", tmp_path / "p.yaml")
+    assert again.exit_code == 1
+    assert "not run, as a file they need was not made: more" in again.stderr
+    project = project_at(PATTERN.replace("BAD", ""))
+    (project.output / "a").mkdir(exist_ok=True)
+    run_project(project, only=["relay-a"])
+    (project.output / "a/u1.txt").unlink()  # killed while it published
+    assert call("run", tmp_path / "p.yaml").exit_code == 0
+    step = next(s for s in read_manifest(project.output)["steps"] if s["step"] == "relay-more-all")
+    assert len(step["inputs"]) == 3
+
+
+@pytest.mark.parametrize("name", ["sum.txt", "manifest.json"])
+def test_a_file_of_somebody_else_is_not_written_over(project_at, tmp_path, name):
+    project = project_at("toy: {units: 2}")
+    project.output.mkdir()
+    (project.output / name).write_text('{"name": "mine"}')
+    done = call("run", tmp_path / "p.yaml")
+    assert done.exit_code == 2
+    assert f"{name} lies there already" in done.stderr
+    assert [p.name for p in project.output.iterdir()] == [name]
+    assert (project.output / name).read_text() == '{"name": "mine"}'
+    (project.output / name).unlink()
+    run_project(project)
+    # what a run made is known without the manifest, even of another configuration, and with it without the work
+    (project.output / "manifest.json").unlink()
+    assert run_project(project_at("toy: {units: 3}")).failed == []
+    shutil.rmtree(project.output / "work")
+    assert run_project(project_at("toy: {units: 2}")).failed == []
+
+
+def test_another_number_of_units_changes_what_is_made_of_them(project_at, tmp_path):
+    def keys(units: tuple[str, ...]) -> list[str]:
+        steps = [
+            Step(name="members", units=units, work=print, config={}),
+            Step(name="mean", units=("all",), work=print, config={}, needs=("members",)),
+        ]
+        return [p.key for p in make_plan(steps, tmp_path).steps]
+
+    few, more = keys(("a", "b")), keys(("a", "b", "c"))
+    assert few[0] == more[0]  # what is there stays
+    assert few[1] != more[1]

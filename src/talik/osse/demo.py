@@ -17,7 +17,8 @@ _MODEL = '{{profile: TRENDY, files: ["world/models/{name}_*.nc"], soil_carbon: b
 def write_project(out: Path, seed: int = 0, *, force: bool = False) -> Path:
     """Write the demo's project file into a folder; one that is there stays, unless `force`.
 
-    ConfigError: a project file of another seed is there, and would be taken for this one's.
+    ConfigError: a project file of another seed is there, and would be taken for this one's; or recipes of somebody
+    else, which are not written over.
     """
     from talik.osse.geography import make_land
     from talik.osse.nature import columns_of_a_block, model_names
@@ -42,9 +43,12 @@ def write_project(out: Path, seed: int = 0, *, force: bool = False) -> Path:
             )
         return path
     out.mkdir(parents=True, exist_ok=True)
-    write_text(
-        out / RECIPES, resources.files("talik.osse").joinpath("data", RECIPES).read_text(encoding="utf-8")
-    )
+    recipes = resources.files("talik.osse").joinpath("data", RECIPES).read_text(encoding="utf-8")
+    if not force and (out / RECIPES).exists() and (out / RECIPES).read_text(encoding="utf-8") != recipes:
+        raise ConfigError(
+            f"{out / RECIPES}: is there already and is not that of the demo. Choose another folder with --out."
+        )
+    write_text(out / RECIPES, recipes)
     return write_text(path, text)
 
 

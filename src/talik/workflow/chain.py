@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from talik.workflow.plan import Step
     from talik.workflow.project import Project
 
+_SIGNS = "*?"
+"""Of a pattern."""
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -125,6 +128,20 @@ def ready_sections(project: Project) -> Ready:
         }
         if lacking:
             waiting[name] = _not_yet(project, name, lacking)
+    for name in [n for n in made if n not in waiting]:
+        # a pattern would find some of its files and leave out what is not there yet
+        own = {step.name for step in made[name]}
+        lacking = {
+            path: maker
+            for text in _texts(project.sections[name].model_dump(mode="json"))
+            if any(sign in text for sign in _SIGNS)
+            for path, maker in _meant(project, text, makers)
+            if maker.step not in own and not path.exists()
+        }
+        if lacking:
+            del made[name]
+            waiting[name] = _not_yet(project, name, lacking)
+            failed[name] = waiting[name].error
     while later := _later(project, made, [*failed]):
         for name, why in later.items():
             del made[name]
@@ -159,7 +176,7 @@ def _later(
         return {}
     steps = [s for held in made.values() for s in held]
     known, makers, output = {s.name for s in steps}, published_by(steps, project.output), project.output
-    before = _published_before(output)
+    before = published_before(output)
     out: dict[str, Waiting] = {}
     for section, held in made.items():
         needed = [n for s in held for n in s.needs if n not in known]
@@ -181,7 +198,7 @@ def _later(
     return out
 
 
-def _published_before(output: Path) -> set[Path]:
+def published_before(output: Path) -> set[Path]:
     """Files that the last run published."""
     from talik.workflow.manifest import read_manifest
 
@@ -226,7 +243,7 @@ def _meant(project: Project, text: str, makers: Mapping[Path, Made]) -> Iterator
         return
     for target, maker in makers.items():
         if target == path or (
-            any(sign in path.name for sign in "*?")
+            any(sign in path.name for sign in _SIGNS)
             and target.parent == path.parent
             and fnmatchcase(target.name, path.name)
         ):

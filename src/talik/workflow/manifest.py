@@ -70,6 +70,16 @@ def read_manifest(output: Path) -> dict[str, Any]:
     return content
 
 
+def is_of_others(output: Path) -> bool:
+    """Whether the file where the manifest goes is a JSON file of something else, such as that of a web page."""
+    try:
+        content = json.loads((output / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or one that is broken
+        return False
+    of = content.get("format") if isinstance(content, dict) else None
+    return not str(of).startswith(FORMAT.rstrip("0123456789"))
+
+
 def verify(output: Path) -> list[str]:
     """Results that are missing or whose bytes changed since they were made (empty: all as they were).
 

@@ -226,7 +226,8 @@ def make_plan(steps: Sequence[Step], output: Path, only: Sequence[str] | None = 
         inputs = {name: seen[path] for name, path in files.items()}
         marks = {name: state.sha256 for name, state in inputs.items()}
         marks |= {name: maker.mark(planned[maker.step].key) for name, maker in made.items()}
-        key = step_key(step, marks, [planned[n].key for n in step.needs])
+        # a step reads every unit of those it needs: another number of members is another result
+        key = step_key(step, marks, [" ".join((planned[n].key, *planned[n].step.units)) for n in step.needs])
         planned[step.name] = PlannedStep(step, key, output / "work" / f"{step.name}-{key}", inputs, made)
     return Plan(tuple(planned.values()), output)
 
@@ -234,7 +235,8 @@ def make_plan(steps: Sequence[Step], output: Path, only: Sequence[str] | None = 
 def step_key(step: Step, input_hashes: Mapping[str, str], needed_keys: Sequence[str]) -> str:
     """Hash of everything that changes a step's results: configuration, code, input bytes, steps before it.
 
-    `input_hashes` holds the hash of each input, or of one that a step makes the mark of that (`Made.mark`).
+    `input_hashes` holds the hash of each input, or of one that a step makes the mark of that (`Made.mark`);
+    `needed_keys` the key of each needed step with its units.
     """
     content = {
         "step": step.name,

@@ -11,12 +11,20 @@ from pathlib import Path
 from talik.errors import ConfigError
 from talik.files import remove_stale_parts, whole_file
 from talik.provenance import code_version, hash_file, now
-from talik.workflow.chain import Ready, ready_sections
+from talik.workflow.chain import Ready, published_before, ready_sections
 from talik.workflow.executor import Executor, Task, choose_executor
-from talik.workflow.manifest import NAME, read_manifest, write_manifest
+from talik.workflow.manifest import NAME, is_of_others, read_manifest, write_manifest
 from talik.workflow.plan import Plan, PlannedStep, make_plan, read_input
 from talik.workflow.project import Project
-from talik.workflow.unit import NOT_COMPLETE, Outcome, is_done, recorded_hash, remove_result, run_unit
+from talik.workflow.unit import (
+    NOT_COMPLETE,
+    Outcome,
+    is_done,
+    recorded_hash,
+    recorded_hashes,
+    remove_result,
+    run_unit,
+)
 
 Listener = Callable[[Outcome], None]
 """Called for each unit as it ends."""
@@ -83,6 +91,7 @@ def run_plan(
     scheduler: str | None = None,
     resume: bool = False,
     listen: Listener = lambda _outcome: None,
+    tidied: bool = False,
 ) -> RunResult:
     """Run what is not there yet and return every outcome; a failed unit does not stop the others of its step.
 
@@ -90,17 +99,16 @@ def run_plan(
     the continuation of an earlier run of this very project and refuses to start a new one. `workers` and
     `scheduler` override the project file and change no result.
 
-    The output folder agrees with the plan from the start: what is done is published, a copy of anything else goes.
-    Steps that need nothing of each other run side by side. Each step's results are published as soon as all of
+    The output folder agrees with the plan from the start: what is done is published, a copy of anything else goes
+    (`tidied`: `tidy` has seen to that). Steps that need nothing of each other run side by side. Each step's results are published as soon as all of
     these have ended, so that later steps can read them.
     """
-    if resume:
-        _check_resumable(project, plan)
-    plan.check_room()
+    if not tidied and tidy(project, plan, resume=resume):
+        # what it looked into was of another run: its steps are made again from the right file, or it has to wait
+        plan = plan_project(project, [p.step.name for p in plan.steps])
     run = project.base.run
     executor = choose_executor(run.workers if workers is None else workers, scheduler or run.scheduler)
     started = now()
-    plan = _tidied(project, plan)
     outcomes: list[Outcome] = []
     try:
         for together in plan.stages():
@@ -250,15 +258,41 @@ def publish_file(source: Path, target: Path) -> bool:
     return True
 
 
-def _tidied(project: Project, plan: Plan) -> Plan:
-    """Publish what is done, remove copies of what is not, and return the plan.
+def tidy(project: Project, plan: Plan, *, resume: bool = False) -> bool:
+    """Publish what is done and remove copies of what is not; whether the plan has to be made anew.
 
     A section may have looked into a published file to make its steps (a grid, a list of cells). If the file that it
-    saw was of another run, its steps are made again from the right one, or it has to wait for that.
+    saw was of another run, so are its steps.
+
+    ConfigError: nothing to resume, no room, or a file of somebody else lies where a result would be published.
     """
+    if resume:
+        _check_resumable(project, plan)
+    plan.check_room()
+    _check_own(plan)
     changed = {(plan.output / name).resolve() for p in plan.steps for name in publish(plan, p)}
     read = {p.step.inputs[name].resolve() for p in plan.steps for name in p.chained}
-    return plan_project(project, [p.step.name for p in plan.steps]) if changed & read else plan
+    return bool(changed & read)
+
+
+def _check_own(plan: Plan) -> None:
+    """Refuse to replace or remove a file that no run published: the output folder may be one with a user's files."""
+    names = dict.fromkeys(name for p in plan.steps for name in p.step.publish.values())
+    known = published_before(plan.output)
+    unknown = [n for n in names if (plan.output / n).exists() and (plan.output / n).resolve() not in known]
+    # the manifest may be of some steps only, or a run was killed before it wrote one
+    made = set(recorded_hashes(plan.output / "work")) if unknown else set()
+    foreign = [
+        n for n in unknown if not (plan.output / n).is_file() or hash_file(plan.output / n) not in made
+    ]
+    if is_of_others(plan.output):
+        foreign.append(NAME)
+    if foreign:
+        raise ConfigError(
+            f"output {plan.output}: {', '.join(foreign)} {'lies' if len(foreign) == 1 else 'lie'} there already, and no "
+            "run of talik is known to have made that. The run would write over it: move it away, or choose another "
+            "output folder."
+        )
 
 
 def _check_resumable(project: Project, plan: Plan) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -90,6 +90,12 @@ def is_done(final: Path) -> bool:
 def recorded_hash(final: Path) -> str:
     """SHA-256 of a result as it was when it was made; its bytes may have changed since."""
     return _hash_record(final).read_text(encoding="utf-8").partition(" ")[0]
+
+
+def recorded_hashes(work: Path) -> Iterator[str]:
+    """Of every result in the work folder, of any step and key."""
+    for record in work.glob("*/.*.sha256"):
+        yield record.read_text(encoding="utf-8").partition(" ")[0]
 
 
 def remove_result(final: Path) -> None:

@@ -10,7 +10,7 @@ from talik.errors import ConfigError
 from talik.workflow.chain import Ready, ready_sections
 from talik.workflow.plan import Plan
 from talik.workflow.project import Project
-from talik.workflow.run import Listener, RunResult, plan_ready, run_plan
+from talik.workflow.run import Listener, RunResult, plan_ready, run_plan, tidy
 from talik.workflow.unit import Outcome
 
 Announce = Callable[[Plan, tuple[str, ...]], None]
@@ -65,13 +65,13 @@ def run_whole(
     waited: tuple[str, ...] = ()
     while True:
         plan, waiting = plan_turn(project, only)
+        if tidy(project, plan, resume=resume):
+            plan, waiting = plan_turn(project, only)
         if waiting and waiting == waited:
             raise ready_sections(project).waiting[waiting[0]].error
         announce(plan, waiting)
         with progress(plan) as listen:
-            result = run_plan(
-                project, plan, workers=workers, scheduler=scheduler, resume=resume, listen=listen
-            )
+            result = run_plan(project, plan, workers=workers, scheduler=scheduler, listen=listen, tidied=True)
         for outcome in result.outcomes:  # what an earlier turn made is not cached, but done by this run
             if outcome.status != "cached" or (outcome.step, outcome.unit) not in outcomes:
                 outcomes[outcome.step, outcome.unit] = outcome
