@@ -100,7 +100,8 @@ def run_plan(
     `scheduler` override the project file and change no result.
 
     The output folder agrees with the plan from the start: what is done is published, a copy of anything else goes
-    (`tidied`: `tidy` has seen to that). Steps that need nothing of each other run side by side. Each step's results are published as soon as all of
+    (`tidied`: `tidy` has seen to that).
+    Steps that need nothing of each other run side by side. Each step's results are published as soon as all of
     these have ended, so that later steps can read them.
     """
     if not tidied and tidy(project, plan, resume=resume):
@@ -289,8 +290,8 @@ def _check_own(plan: Plan) -> None:
         foreign.append(NAME)
     if foreign:
         raise ConfigError(
-            f"output {plan.output}: {', '.join(foreign)} {'lies' if len(foreign) == 1 else 'lie'} there already, and no "
-            "run of talik is known to have made that. The run would write over it: move it away, or choose another "
+            f"output {plan.output}: {', '.join(foreign)} {'lies' if len(foreign) == 1 else 'lie'} there already, and "
+            "no run of talik is known to have made that. The run would write over it: move it away, or choose another "
             "output folder."
         )
 
