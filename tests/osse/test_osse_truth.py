@@ -26,12 +26,14 @@ from talik.osse.nature import Nature, truth_dataset, write_truth
 from talik.osse.score import (
     Region,
     Score,
+    large_enough,
     main_region,
     of_comparison,
     of_pixels,
     of_post,
     of_upscaling,
     summary,
+    sums_of,
     true_post,
     true_regions,
     whole_truth,
@@ -230,6 +232,7 @@ def test_sites_without_a_standard_deviation_have_no_limits():
 
 
 UPSCALED = {
+    "period": [2002, 2005],
     "fluxes": {
         "nee": {
             "variable": "nee",
@@ -245,7 +248,7 @@ UPSCALED = {
             "limits": {"contain": ["trees"]},
             "regions": {DOMAIN: {"mean": 900.0, "low": None, "high": None}},
         },
-    }
+    },
 }
 
 
@@ -422,6 +425,36 @@ def steps_of(folder: Path, held: tuple[str, ...]) -> list[Step]:
     base = load_project(folder / "p.yaml").base
     project = SimpleNamespace(base=base, sections=dict.fromkeys(held), resolve=lambda name: folder / name)
     return section.steps(project, SETTINGS)  # type: ignore[arg-type]
+
+
+def test_upscaling_is_judged_by_the_truth_of_its_own_years(folder, truth):
+    content = json.loads((folder / "upscaling.json").read_text())
+    (folder / "upscaling.json").write_text(json.dumps({**content, "period": [2003, 2004]}))
+    found = run(folder, ("upscaling",), {n: FILES[n] for n in ("upscaling", "upscaling-posts")})
+    own = true_regions(truth, "nee", ("sectors",), (2003, 2004))[DOMAIN].tg
+    assert own != pytest.approx(true_regions(truth, "nee", ("sectors",), YEARS)[DOMAIN].tg, rel=1e-6)
+    assert found["approaches"][0]["truth"] == pytest.approx(own, rel=1e-6)
+
+
+def test_small_regions_are_left_out_where_asked(truth):
+    found = true_regions(truth, "nee", ("sectors",), YEARS)
+    sizes = sorted(one.area_m2 / found[DOMAIN].area_m2 for one in found.values())
+    kept = large_enough(found, (sizes[0] + sizes[1]) / 2)
+    assert len(kept) == len(found) - 1
+    assert large_enough(found, 0.0) == found
+    assert set(large_enough(found, 1.0)) == {DOMAIN}
+
+
+def test_a_difference_of_two_sides_is_not_judged_as_a_flux():
+    """What bottom-up and top-down both cover is no truth of their difference."""
+    names = ("bottom_up.natural", "difference.natural")
+    posts = {(name, "CO2"): post("fire", id=name, approach="derived") for name in names}
+    weights = {
+        ("bottom_up.natural", "CO2"): {("inventory.fires", "CO2"): 1.0},
+        ("difference.natural", "CO2"): {("inventory.fires", "CO2"): 1.0, ("inversion.natural", "CO2"): -1.0},
+    }
+    evaluation = SimpleNamespace(derived=list(posts.values()), weights=weights)
+    assert [p.id for p in sums_of(evaluation)] == ["bottom_up.natural"]  # type: ignore[arg-type]
 
 
 def run(folder: Path, held: tuple[str, ...], files: dict[str, tuple[str, str]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import xarray as xr
 from scipy import stats
 
 from talik.errors import InputError
+from talik.posts.evaluate import Evaluation
 from talik.posts.post import PROCESSES, Post
 from talik.products import annual_sums
 from talik.regions import grid_of, land_fraction
@@ -94,6 +95,12 @@ def true_regions(
             area = (part.sel(region=name, drop=True) * grid.cell_area()).where(mean.notnull(), 0.0)
             out[str(name)] = Region(float((mean.fillna(0.0) * area).sum()) * _G_TO_TG, float(area.sum()))
     return out
+
+
+def large_enough(regions: Mapping[str, Region], least_share: float) -> dict[str, Region]:
+    """Without regions that have a smaller share of the land of the domain."""
+    least = least_share * regions[DOMAIN].area_m2
+    return {name: one for name, one in regions.items() if one.area_m2 >= least * (1 - 1e-9)}
 
 
 def of_upscaling(found: Mapping[str, Any], truths: Mapping[str, Mapping[str, Region]]) -> list[Score]:
@@ -205,6 +212,12 @@ def of_post(post: Post, parts: pd.DataFrame, land_mkm2: float) -> dict[str, Any]
         "inside": bool(post.low <= truth <= post.high),
         "covers": sorted(post.covers),
     }
+
+
+def sums_of(evaluation: Evaluation) -> list[Post]:
+    """Derived posts that stand for a flux: not the difference of two sides, whose truth is none of what it covers."""
+    weights = evaluation.weights
+    return [post for post in evaluation.derived if all(w >= 0 for w in weights[post.key].values())]
 
 
 def main_region(scores: Sequence[Score], variable: str) -> str:

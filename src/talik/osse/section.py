@@ -82,14 +82,22 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
     from talik.regions.named import DOMAIN
 
     parts = pd.read_csv(files[settings.components])
-    with open_flux(files[settings.fluxes]) as truth:
-        truths = {
-            name: score.true_regions(truth, name, settings.regions, years)
-            for name in ("nee", "gpp", "reco", "fch4")
-        }
+
+    def truths_of(span: tuple[int, int]) -> dict[str, dict[str, score.Region]]:
+        with open_flux(files[settings.fluxes]) as truth:
+            return {
+                name: score.large_enough(
+                    score.true_regions(truth, name, settings.regions, span), settings.least_share
+                )
+                for name in ("nee", "gpp", "reco", "fch4")
+            }
+
+    truths = truths_of(years)
     found: list[score.Score] = []
     if "upscaling" in job.needs:
-        found += score.of_upscaling(_json(job, "upscaling"), truths)
+        upscaled = _json(job, "upscaling")
+        own = (int(upscaled["period"][0]), int(upscaled["period"][1]))
+        found += score.of_upscaling(upscaled, truths if own == years else truths_of(own))
     if "compare" in job.needs:
         compared = _json(job, "compare")
         known = {(s.approach, s.region) for s in found if s.variable == compared["variable"]}
@@ -115,9 +123,11 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
             pixels = score.of_pixels(fused, truth)
     budget = []
     if "budget" in job.needs:
-        result, _ = read_result(job.needs["budget"]["budget"])
+        held, _ = read_result(job.needs["budget"]["budget"])
         budget = [
-            row for post in result.evaluation.derived if (row := score.of_post(post, parts, land)) is not None
+            row
+            for post in score.sums_of(held.evaluation)
+            if (row := score.of_post(post, parts, land)) is not None
         ]
     told = {
         "format": FORMAT,
