@@ -255,6 +255,17 @@ def test_the_truth_is_drawn_in_its_region(whole: Page):
     assert lines == [-250.0]
 
 
+def test_intervals_are_counted_in_the_regions_that_the_page_shows():
+    """A region of one approach alone is not shown where others have several."""
+    results = made_results()
+    rows = results.truth["approaches"]
+    first = next(row for row in rows if row["inside"] is not None)
+    more = {**results.truth, "approaches": [*rows, {**first, "region": "of one alone"}]}
+    said = [s for s in summary.part(results)["more"] if "intervals" in s]
+    assert len(said) == 1
+    assert [s for s in summary.part(replace(results, truth=more))["more"] if "intervals" in s] == said
+
+
 def test_without_truth_the_approaches_speak_for_themselves():
     results = replace(made_results(), truth=None)
     found = estimates(results)

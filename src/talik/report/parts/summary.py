@@ -126,13 +126,15 @@ def _from_budget(results: Results) -> list[str]:
 
 
 def _by_region(results: Results) -> list[str]:
-    """Of how many totals the truth lies within, over all regions."""
-    found = [e for e in estimates(results) if e.inside is not None]
+    """Of how many totals the truth lies within, over the regions that the page shows."""
+    every = estimates(results)
+    named = regions_of(every)
+    found = [e for e in every if e.inside is not None and e.region in named]
     if not found:
         return []
     inside = sum(bool(e.inside) for e in found)
     return [
-        f"Over {len(regions_of(found))} regions the truth lies within {inside} of {len(found)} "
+        f"Over {len({e.region for e in found})} regions the truth lies within {inside} of {len(found)} "
         f"intervals ({100 * inside / len(found):.0f} %)."
     ]
 
