@@ -527,3 +527,14 @@ def test_sectors_of_coarse_cells() -> None:
         assert one.area.sum() == pytest.approx(a, rel=1e-6)
         assert one.cell_m == 1e5
         assert len(one.lat) > 20
+
+
+@pytest.mark.parametrize("changes", [{"members": 5}, {"fluxes": ["nee"]}, {"fluxes": ["gpp", "nee"]}])
+def test_another_number_of_members_or_fluxes_is_another_result(world, changes) -> None:
+    """The numbers of the steps before are other units of the same steps; what is made of them is made anew."""
+    plans = [make_plan(p.steps(), p.output) for p in (project(world), project(world, **changes))]
+    old, new = ({s.step.name: s.key for s in plan.steps} for plan in plans)
+    anew = {name for name in new if new[name] != old[name]}
+    assert {"upscaling-fluxes", "upscaling", "upscaling-budgets", "upscaling-posts"} <= anew
+    assert ("upscaling-years" in anew) == ("fluxes" in changes)  # one file holds all fluxes
+    assert "upscaling-training" not in anew
