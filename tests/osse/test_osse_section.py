@@ -33,7 +33,6 @@ from talik.osse.world import (
     FOLDER,
     MODELS,
     NATURE,
-    OBSERVED,
     files_of_nature,
     files_of_settings,
 )
@@ -149,7 +148,7 @@ def unit_of(folder: Path, step: str, unit: str) -> Path:
 
 
 def test_every_file_is_there_and_named_in_the_manifest(made):
-    expected = {*files_of_settings(), *files_of_nature()}
+    expected = {*files_of_settings(), *(name for _, files in files_of_nature().values() for name in files)}
     models = {
         f"models/model-{i}_{name}.nc"
         for i in (1, 2)
@@ -169,7 +168,12 @@ def test_two_workers_make_the_same_bytes(made, cache, tmp_path):
 def test_units_that_are_lost_are_made_again_alone_and_the_same(made, cache, tmp_path):
     shutil.copytree(made, tmp_path / "again")
     folder, before = tmp_path / "again", contents(made)
-    lost = {(CELLS, "cells-1"), (NATURE, "nature"), (OBSERVED, "sites.csv"), (MODELS, "model-2_S3_gpp.nc")}
+    lost = {
+        (CELLS, "cells-1"),
+        (NATURE, "nature"),
+        ("world-towers", "sites.csv"),
+        (MODELS, "model-2_S3_gpp.nc"),
+    }
     for step, unit in lost:
         path = unit_of(folder, step, unit)
         for part in path.parent.glob(f"{path.name}*"):
@@ -185,19 +189,19 @@ def test_units_that_are_lost_are_made_again_alone_and_the_same(made, cache, tmp_
 def test_worlds_that_differ_in_what_is_observed_share_the_process_model(tmp_path):
     def keys(name: str, **changes: Any) -> dict[str, str]:
         path = write(tmp_path / name, project_of({**WORLD, **changes}))
-        plan = plan_project(load_project(path), [OBSERVED, FILES, MODELS])
+        groups = [f"world-{group}" for group in files_of_nature()]
+        plan = plan_project(load_project(path), [*groups, FILES, MODELS])
         return {p.step.name: p.key for p in plan.steps}
 
     plain = keys("plain")
-    for name, changes in (
-        ("towers", {"towers": {"count": 40}}),
-        ("inversions", {"inversions": {"systems": 3}}),
-        ("maps", {"maps": {"cover_sd": 0.3}}),
-        ("pixels", {"pixels": {"years": 2}}),
+    for name, changes, anew in (
+        ("towers", {"towers": {"count": 40}}, {"world-towers", "world-pixels"}),
+        ("inversions", {"inversions": {"systems": 3}}, {"world-inversions"}),
+        ("maps", {"maps": {"cover_sd": 0.3}}, {"world-maps", "world-towers"}),
+        ("pixels", {"pixels": {"years": 2}}, {"world-pixels"}),
     ):
         other = keys(name, **changes)
-        assert other.pop(OBSERVED) != plain[OBSERVED], name
-        assert other == {step: key for step, key in plain.items() if step != OBSERVED}, name
+        assert {step for step, key in plain.items() if other[step] != key} == anew, name
     for name, changes in (("seed", {"seed": 6}), ("climate", {"climate": {"rain_sd": 0.1}})):
         other = keys(name, **changes)
         assert all(other[step] != key for step, key in plain.items()), name

@@ -33,7 +33,6 @@ from talik.osse.score import (
     of_post,
     of_upscaling,
     summary,
-    sums_of,
     true_post,
     true_regions,
     whole_truth,
@@ -443,18 +442,6 @@ def test_small_regions_are_left_out_where_asked(truth):
     assert len(kept) == len(found) - 1
     assert large_enough(found, 0.0) == found
     assert set(large_enough(found, 1.0)) == {DOMAIN}
-
-
-def test_a_difference_of_two_sides_is_not_judged_as_a_flux():
-    """What bottom-up and top-down both cover is no truth of their difference."""
-    names = ("bottom_up.natural", "difference.natural")
-    posts = {(name, "CO2"): post("fire", id=name, approach="derived") for name in names}
-    weights = {
-        ("bottom_up.natural", "CO2"): {("inventory.fires", "CO2"): 1.0},
-        ("difference.natural", "CO2"): {("inventory.fires", "CO2"): 1.0, ("inversion.natural", "CO2"): -1.0},
-    }
-    evaluation = SimpleNamespace(derived=list(posts.values()), weights=weights)
-    assert [p.id for p in sums_of(evaluation)] == ["bottom_up.natural"]  # type: ignore[arg-type]
 
 
 def run(folder: Path, held: tuple[str, ...], files: dict[str, tuple[str, str]]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import xarray as xr
 from scipy import stats
 
 from talik.errors import InputError
-from talik.posts.evaluate import Evaluation
 from talik.posts.post import PROCESSES, Post
 from talik.products import annual_sums
 from talik.regions import grid_of, land_fraction
@@ -212,12 +211,6 @@ def of_post(post: Post, parts: pd.DataFrame, land_mkm2: float) -> dict[str, Any]
         "inside": bool(post.low <= truth <= post.high),
         "covers": sorted(post.covers),
     }
-
-
-def sums_of(evaluation: Evaluation) -> list[Post]:
-    """Derived posts that stand for a flux: not the difference of two sides, whose truth is none of what it covers."""
-    weights = evaluation.weights
-    return [post for post in evaluation.derived if all(w >= 0 for w in weights[post.key].values())]
 
 
 def main_region(scores: Sequence[Score], variable: str) -> str:

@@ -123,11 +123,9 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
             pixels = score.of_pixels(fused, truth)
     budget = []
     if "budget" in job.needs:
-        held, _ = read_result(job.needs["budget"]["budget"])
+        result, _ = read_result(job.needs["budget"]["budget"])
         budget = [
-            row
-            for post in score.sums_of(held.evaluation)
-            if (row := score.of_post(post, parts, land)) is not None
+            row for post in result.evaluation.derived if (row := score.of_post(post, parts, land)) is not None
         ]
     told = {
         "format": FORMAT,
