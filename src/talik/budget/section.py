@@ -70,9 +70,10 @@ def write_budget(job: Job, settings: BudgetSettings, files: Mapping[str, Path], 
     sources: dict[str, str | Path] = {
         name: made.get(name) or files.get(name) or BUILTIN for name in settings.sources
     }
-    inputs = {path.name: path for path in made.values()} | {str(path): path for path in files.values()}
-    if recipes is not None:
-        inputs[str(recipes)] = recipes
+    # as the project file calls them: each by a name of its own, in every folder the same
+    inputs = {f"{name}{_STEP}{path.suffix}": path for name, path in made.items()} | dict(files)
+    if recipes is not None and settings.recipes is not None:
+        inputs[settings.recipes] = recipes
     if recipes is None and len(sources) == 1:
         ((name, source),) = sources.items()
         result = compute(source, settings)
