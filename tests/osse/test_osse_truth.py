@@ -540,3 +540,11 @@ def test_inversions_are_told_to_hold_the_waters():
     assert one.note == "2 models, t interval of their mean; holds CO2 of inland waters, which NEE has not"
     (other,) = of_comparison({"variable": "fch4", "rows": rows, "sources": sources}, truth)
     assert other.note == "2 models, t interval of their mean"
+
+
+def test_recipes_of_somebody_else_are_not_written_over(tmp_path):
+    (tmp_path / "recipes.yaml").write_text("recipes: []\n")
+    with pytest.raises(ConfigError, match=r"recipes\.yaml: is there already and is not that of the demo"):
+        write_project(tmp_path, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["recipes.yaml"]
+    assert (tmp_path / "recipes.yaml").read_text() == "recipes: []\n"
