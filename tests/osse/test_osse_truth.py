@@ -548,3 +548,16 @@ def test_recipes_of_somebody_else_are_not_written_over(tmp_path):
         write_project(tmp_path, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["recipes.yaml"]
     assert (tmp_path / "recipes.yaml").read_text() == "recipes: []\n"
+
+
+def test_a_density_becomes_a_total_with_the_land_that_it_is_of():
+    """A model without the ice of a region has less land than the truth."""
+    rows = [
+        {"approach": "p", "model": m, "year": y, "region": "all", "mean": v, "sd": 1.0, "area_m2": area}
+        for m, v, area in (("a", -1.0, 8e11), ("b", -3.0, 5e11))
+        for y in (2001, 2002)
+    ]
+    (one,) = of_comparison({"variable": "nee", "rows": rows}, {"all": Region(-2.0, 1e12)})
+    assert one.mean == pytest.approx((-0.8 - 1.5) / 2)
+    half = stats.t.ppf(0.975, 1) * np.std([-0.8, -1.5], ddof=1) / np.sqrt(2)
+    assert (one.low, one.high) == pytest.approx((one.mean - half, one.mean + half))

@@ -118,8 +118,9 @@ def of_upscaling(found: Mapping[str, Any], truths: Mapping[str, Mapping[str, Reg
 def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list[Score]:
     """Scores of the approaches of `compare.json`: mean of their models with the t interval over models, or over sites.
 
-    Densities become totals with the land of the truth. An approach with one model has no limits. The NEE of inversions
-    is what they see less fires: it holds the CO2 that lakes and rivers emit, which the true NEE lacks; a note says so.
+    Densities become totals with the land that they are means of, those of sites with the land of the truth. An approach
+    with one model has no limits. The NEE of inversions is what they see less fires: it holds the CO2 that lakes and
+    rivers emit, which the true NEE lacks; a note says so.
     """
     seen_from_air = {s["approach"] for s in found.get("sources", ()) if s["kind"] == "inversion"}
     rows = pd.DataFrame(found["rows"])
@@ -127,19 +128,23 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
     sites = {(r["approach"], r["region"]): r for r in found["rows"] if r.get("n_sites")}
     out = []
     for (approach, region), part in rows.groupby(["approach", "region"], sort=False):
-        models = part.groupby("model", sort=False)["mean"].mean()
+        land = truth[str(region)].area_m2
+        own = part["area_m2"].astype(float).fillna(land) if "area_m2" in part else land
+        totals = part["mean"] * own * _G_TO_TG
+        models = totals.groupby(part["model"], sort=False).mean()
         n, sd, note = len(models), float(models.std(ddof=1)) if len(models) > 1 else float("nan"), ""
         if (held := sites.get((approach, region))) is not None:
-            n, sd = int(held["n_sites"]), float("nan") if held["sd"] is None else float(held["sd"])
+            n, sd = int(held["n_sites"]), float("nan")
+            if held["sd"] is not None:
+                sd = float(held["sd"]) * land * _G_TO_TG
             note = f"mean of {n} site{'s' * (n > 1)} times area"
         elif n > 1:
             note = f"{n} models, t interval of their mean"
         if approach in seen_from_air and found["variable"] == "nee":
             note = "; ".join(part for part in (note, _WITH_WATERS) if part)
         half = stats.t.ppf(0.5 + _LEVEL / 2, n - 1) * sd / np.sqrt(n) if n > 1 and np.isfinite(sd) else None
-        scale = truth[str(region)].area_m2 * _G_TO_TG
         mean = float(models.mean())
-        low, high = (None, None) if half is None else ((mean - half) * scale, (mean + half) * scale)
+        low, high = (None, None) if half is None else (mean - half, mean + half)
         name = str(models.index[0]) if n == 1 else str(approach)
         out.append(
             Score(
@@ -147,7 +152,7 @@ def of_comparison(found: Mapping[str, Any], truth: Mapping[str, Region]) -> list
                 name,
                 str(region),
                 str(found["variable"]),
-                mean * scale,
+                mean,
                 low,
                 high,
                 truth[str(region)].tg,
