@@ -21,6 +21,8 @@ import pandas as pd
 SEEDS = 20
 LEFT_OUT = ("fusion", "trends", "report", "tem")
 """Sections of the demo that are not judged, or take longest."""
+FAR_NORTH = ("bands:68,84",)
+"""Regions beside those of the demo: north of 68 N nearly all is tundra."""
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "network": {},
     "random": {"towers": {"placement": "random"}},
@@ -39,6 +41,8 @@ def project_of(folder: Path, seed: int, variant: str) -> Any:
         content.pop(name)
     content["world"] = VARIANTS[variant]
     content["compare"] = {**content["compare"], "figures": False}
+    for name in ("upscaling", "compare", "truth"):
+        content[name] = {**content[name], "regions": [*content[name]["regions"], *FAR_NORTH]}
     content["compare"]["approaches"]["process"] = {"members": ["models"]}
     return make_project(content, folder)
 

@@ -172,3 +172,10 @@ def test_leaf_area_follows_the_equations_of_the_process_model():
 def test_years_of_the_pixels_are_fewer_than_those_of_the_world():
     with pytest.raises(ValueError, match="expected fewer than the years"):
         tiny_world.settings(pixels={"years": 6})
+
+
+def test_the_truth_of_a_world_does_not_depend_on_who_looks():
+    short = {"period": (2001, 2004), "first_year": 1995}
+    key = tiny_world.settings(pixels={"years": 3}, **short).nature_key()
+    assert tiny_world.settings(pixels={"years": 2}, towers={"count": 9}, **short).nature_key() == key
+    assert tiny_world.settings(seed=4, pixels={"years": 3}, **short).nature_key() != key

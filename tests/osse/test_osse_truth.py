@@ -419,11 +419,11 @@ def folder(tmp_path: Path, world: Nature, truth: xr.Dataset) -> Path:
 SETTINGS = section.TruthSettings(fluxes="truth.nc", components="truth.csv", regions=("sectors",))
 
 
-def steps_of(folder: Path, held: tuple[str, ...]) -> list[Step]:
+def steps_of(folder: Path, held: tuple[str, ...], settings: section.TruthSettings = SETTINGS) -> list[Step]:
     """The section's step in a project with these sections, each of which is a file of the folder."""
     base = load_project(folder / "p.yaml").base
     project = SimpleNamespace(base=base, sections=dict.fromkeys(held), resolve=lambda name: folder / name)
-    return section.steps(project, SETTINGS)  # type: ignore[arg-type]
+    return section.steps(project, settings)  # type: ignore[arg-type]
 
 
 def test_upscaling_is_judged_by_the_truth_of_its_own_years(folder, truth):
@@ -444,7 +444,9 @@ def test_small_regions_are_left_out_where_asked(truth):
     assert set(large_enough(found, 1.0)) == {DOMAIN}
 
 
-def run(folder: Path, held: tuple[str, ...], files: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def run(
+    folder: Path, held: tuple[str, ...], files: dict[str, tuple[str, str]], settings: Any = SETTINGS
+) -> dict[str, Any]:
     """truth.json of a project whose other sections copy a file each; files : unit and file by step."""
     made = [
         Step(
@@ -456,7 +458,7 @@ def run(folder: Path, held: tuple[str, ...], files: dict[str, tuple[str, str]]) 
         )
         for name, (unit, file) in files.items()
     ]
-    plan = make_plan([*steps_of(folder, held), *made], folder / "out")
+    plan = make_plan([*steps_of(folder, held, settings), *made], folder / "out")
     done = run_plan(load_project(folder / "p.yaml"), plan)
     assert done.failed == [], done.failed
     return dict(read_json(folder / "out" / "truth.json"))
@@ -506,6 +508,13 @@ def test_the_section_takes_what_there_is(folder):
     assert found["posts"] == found["pixels"] == found["budget"] == []
     (step,) = steps_of(folder, ("inventory", "budget", "fusion", "trends"))
     assert step.needs == ("budget", "fusion", "inventory-posts")
+
+
+@pytest.mark.parametrize(("label", "posts"), [("made-up", ["upscaling.all"]), ("elsewhere", [])])
+def test_only_posts_of_the_region_are_judged(folder, label, posts):
+    files = {n: FILES[n] for n in ("upscaling", "upscaling-posts")}
+    found = run(folder, ("upscaling",), files, SETTINGS.model_copy(update={"label": label}))
+    assert [p["post"] for p in found["posts"]] == posts
 
 
 def test_what_cannot_be_judged_is_said(folder):

@@ -22,7 +22,7 @@ GRID = {"lat_step": 6.0, "lon_step": 15.0}
 def settings(seed: int = 3, **more: Any) -> WorldSettings:
     """Coarse cells and six years."""
     return WorldSettings.model_validate(
-        {"seed": seed, "first_year": 1995, "period": (2001, 2006), "grid": GRID, **more}
+        {"seed": seed, "first_year": 1995, "period": (2001, 2006), "grid": GRID} | more
     )
 
 

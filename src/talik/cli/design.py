@@ -123,9 +123,7 @@ def design(
 
 
 def _write(found: NetworkDesign, model: Path, out: Path) -> list[Path]:
-    import json
-
-    from talik.files import whole_file, write_text
+    from talik.files import whole_file, write_json, write_text
     from talik.provenance import describe, stamp
     from talik.report.network_figures import gain_curve, network_map
     from talik.report.style import write_figures
@@ -137,7 +135,7 @@ def _write(found: NetworkDesign, model: Path, out: Path) -> list[Path]:
         for name, table in (("proposed", found.proposed), ("existing", found.existing))
     ]
     facts = {**found.facts(), "provenance": describe(inputs, key)}
-    written.append(write_text(out / "network.json", json.dumps(facts, indent=1, allow_nan=False) + "\n"))
+    written.append(write_json(out / "network.json", facts))
     with whole_file(out / "network.nc") as part:
         stamp(found.maps, "design", key, inputs).to_netcdf(part, engine="netcdf4")
     figures = [

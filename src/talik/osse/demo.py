@@ -57,10 +57,7 @@ def told(out: Path) -> str:
     found: dict[str, Any] = read_json(out / RESULT)
     first, last = found["period"]
     rows = [row for row in found["approaches"] if row["variable"] == found["variable"]]
-    counts = {
-        row["region"]: len({r["approach"] for r in rows if r["region"] == row["region"]}) for row in rows
-    }
-    region = max(counts, key=lambda name: counts[name])
+    region = found["main_region"]
     head = f"  {'':38s} {'estimate':>9s}  {'95 % limits':>18s} {'truth':>8s}  truth inside?"
     lines = [
         "",

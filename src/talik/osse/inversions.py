@@ -130,7 +130,7 @@ def prior_weight(nature: Nature) -> Array:
 def prior_error(nature: Nature, name: str) -> Array:
     """(cell,) error of the prior of a system as a share of GPP, positive where it emits too much."""
     wanted, land, seed = nature.settings.inversions, nature.land, nature.settings.seed
-    own = named_rng(seed, f"osse/{name}/prior").normal()
+    own = named_rng(seed, f"osse/{name}/prior everywhere").normal()
     field = smooth_fields(seed, (f"{name}/prior",), land.lat, land.lon, length_km=_PRIOR_KM)[f"{name}/prior"]
     spread = np.sqrt(_COMMON) * own + np.sqrt(1.0 - _COMMON) * field
     return np.asarray(wanted.prior_bias + wanted.prior_sd * spread)

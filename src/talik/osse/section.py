@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from talik.config import Frozen
 from talik.errors import ConfigError
-from talik.files import write_text
+from talik.files import read_json, write_json
 from talik.workflow.plan import Cost, Step
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
@@ -34,6 +33,8 @@ class TruthSettings(Frozen):
     """Flux dataset of the truth, such as the truth.nc of a world."""
     components: str
     """Its table by region, gas, process and year (columns region, gas, process, year, tg), such as truth.csv."""
+    label: str | None = None
+    """How budget posts call the whole domain: only posts of this region are judged. All of them if not given."""
     regions: tuple[str, ...] = ("sectors",)
     """Regions in which approaches are judged, beside the whole domain; as those of the other sections are named."""
     variable: Literal["nee"] = "nee"
@@ -95,11 +96,11 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
     truths = truths_of(years)
     found: list[score.Score] = []
     if "upscaling" in job.needs:
-        upscaled = _json(job, "upscaling")
+        upscaled = read_json(job.needs["upscaling"]["upscaling"])
         own = (int(upscaled["period"][0]), int(upscaled["period"][1]))
         found += score.of_upscaling(upscaled, truths if own == years else truths_of(own))
     if "compare" in job.needs:
-        compared = _json(job, "compare")
+        compared = read_json(job.needs["compare"]["compare"])
         known = {(s.approach, s.region) for s in found if s.variable == compared["variable"]}
         found += [
             s
@@ -112,7 +113,7 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
         for step, units in job.needs.items()
         if step.endswith("-posts")
         for post in read_posts(units["posts"]).posts
-        if (row := score.of_post(post, parts, land)) is not None
+        if settings.label in (None, post.region) and (row := score.of_post(post, parts, land)) is not None
     ]
     pixels = []
     if FUSED in job.needs:
@@ -125,7 +126,9 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
     if "budget" in job.needs:
         result, _ = read_result(job.needs["budget"]["budget"])
         budget = [
-            row for post in result.evaluation.derived if (row := score.of_post(post, parts, land)) is not None
+            row
+            for post in result.evaluation.derived
+            if settings.label in (None, post.region) and (row := score.of_post(post, parts, land)) is not None
         ]
     told = {
         "format": FORMAT,
@@ -133,18 +136,14 @@ def _score(job: Job, settings: TruthSettings, files: Mapping[str, Path], years: 
         "units": score.UNITS,
         "period": list(years),
         "regions": list(truths[settings.variable]),
+        "main_region": score.main_region(found, settings.variable),
         "approaches": [s.to_dict() for s in found],
         "posts": posts,
         "budget": budget,
         "pixels": pixels,
         "summary": score.summary(found, budget, settings.variable),
     }
-    write_text(job.out, json.dumps(told, indent=1, allow_nan=False) + "\n")
-
-
-def _json(job: Job, step: str) -> dict[str, Any]:
-    held: dict[str, Any] = json.loads(job.needs[step][step].read_text(encoding="utf-8"))
-    return held
+    write_json(job.out, told)
 
 
 EXAMPLE = {"fluxes": "world/truth.nc", "components": "world/truth.csv"}

@@ -172,7 +172,12 @@ class WorldSettings(Frozen):
 
     def nature_key(self) -> str:
         """Short hash of what decides the truth: the same for all ways to observe it."""
-        return WorldSettings(**{name: getattr(self, name) for name in SIMULATED}).key()
+        standard = WorldSettings()
+        others = {
+            name: getattr(standard, name) for name in WorldSettings.model_fields if name not in SIMULATED
+        }
+        # a copy is not validated: the standard pixels may be longer than a short world
+        return self.model_copy(update=others).key()
 
 
 SIMULATED = ("seed", "first_year", "period", "grid", "climate", "ensemble")

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from talik.osse.fields import smooth_series
 from talik.osse.geography import Land
 from talik.osse.settings import WorldSettings
+from talik.tem.radiation import CAL_CM2_PER_DAY_IN_W_M2, gross_irradiance
 
 Array = npt.NDArray[np.float64]
 
 _MONTH = np.arange(12)
 _SUMMER = -np.cos(2 * np.pi * (_MONTH - 0.3) / 12)
 """-1 in the second week of January, 1 in July."""
-_SOLAR_W_M2 = 1361.0
 _PERSISTENCE = 0.35
 """Of monthly anomalies from month to month."""
 
@@ -104,14 +104,8 @@ def normal_precipitation(land: Land) -> Array:
 
 
 def normal_radiation(land: Land) -> Array:
-    """(12, cell) W m-2: the sun above the air (daily mean, middle of the month) through a sky, clearer inland."""
-    day = 30.4 * (_MONTH + 0.5)
-    declination = np.radians(-23.44) * np.cos(2 * np.pi * (day + 10.0) / 365.25)
-    distance = 1.0 + 0.033 * np.cos(2 * np.pi * day / 365.25)
-    phi, delta = np.radians(land.lat), declination[:, None]
-    half_day = np.arccos(np.clip(-np.tan(phi) * np.tan(delta), -1.0, 1.0))
-    sun = half_day * np.sin(phi) * np.sin(delta) + np.cos(phi) * np.cos(delta) * np.sin(half_day)
-    above = _SOLAR_W_M2 / np.pi * distance[:, None] * np.clip(sun, 0.0, None)
+    """(12, cell) W m-2: the sun above the air as the process model has it, through a sky that is clearer inland."""
+    above = np.asarray(gross_irradiance(land.lat)) * CAL_CM2_PER_DAY_IN_W_M2
     return np.asarray(above * (0.42 + 0.10 * land.continentality))
 
 

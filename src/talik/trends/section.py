@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from talik.files import write_text
+from talik.files import read_json, write_json, write_text
 from talik.provenance import fingerprint
 from talik.regions.named import files_of, require_known, with_absolute_paths
 from talik.trends.settings import TrendsSettings
@@ -120,7 +119,7 @@ def _regions(
             for v in variables
         }
         told = {"approach": str(ds.attrs["approach"]), "source": str(ds.attrs["source"])}
-    write_text(job.out, json.dumps({**told, "variables": found}, allow_nan=False) + "\n")
+    write_json(job.out, {**told, "variables": found})
 
 
 def _map(
@@ -143,7 +142,7 @@ def _result(job: Job, settings: TrendsSettings, maps: Mapping[str, tuple[str, st
     from talik.trends.field import false_discovery
 
     alpha = settings.false_discovery_rate
-    datasets = {name: read_result(path) for name, path in job.needs[REGIONS].items()}
+    datasets = {name: read_json(path) for name, path in job.needs[REGIONS].items()}
     rows = [
         row
         for name in settings.fluxes
@@ -165,7 +164,7 @@ def _result(job: Job, settings: TrendsSettings, maps: Mapping[str, tuple[str, st
         "slope_units": "Tg yr-1 per year",
         "datasets": {name: datasets[name] for name in settings.fluxes},
     }
-    write_text(job.out, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write_json(job.out, result)
 
 
 def _summary(path: Path, alpha: float) -> dict[str, Any]:
@@ -182,7 +181,7 @@ def _summary(path: Path, alpha: float) -> dict[str, Any]:
 
 
 def _table(job: Job) -> None:
-    result = read_result(job.needs[RESULT]["trends"])
+    result = read_json(job.needs[RESULT]["trends"])
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow([*COLUMNS, *MORE])
@@ -202,12 +201,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """What section `trends` wrote as trends.json."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 EXAMPLE = {"fluxes": {"forest": "data/upscaled.nc"}, "variables": ["nee"], "regions": ["sectors"]}

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from talik.errors import ConfigError
-from talik.files import write_text
+from talik.files import read_json, write_json, write_text
 from talik.provenance import fingerprint
 from talik.regions.named import files_of, require_known, with_absolute_paths
 from talik.upscaling.settings import UpscalingSettings
@@ -354,11 +353,11 @@ def _result(
         years=joined_years([job.needs[YEARS][unit] for unit in sorted(job.needs[YEARS])]),
         members={f: joined_members(_member_files(job, members, f)) for f in settings.fluxes},
     )
-    write_text(job.out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_json(job.out, found)
 
 
 def _budgets(job: Job) -> None:
-    result = read_result(job.needs[RESULT]["upscaling"])
+    result = read_json(job.needs[RESULT]["upscaling"])
     first, last = result["period"]
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
@@ -377,15 +376,9 @@ def _budgets(job: Job) -> None:
 def _posts(job: Job, region: str, label: str) -> None:
     from talik.upscaling.posts import posts_file
 
-    content = posts_file(read_result(job.needs[RESULT]["upscaling"]), region, label)
+    content = posts_file(read_json(job.needs[RESULT]["upscaling"]), region, label)
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     write_text(job.out, "# Written by section upscaling; read by talik budget.\n" + text)
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """What section `upscaling` wrote as upscaling.json."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 EXAMPLE = {
