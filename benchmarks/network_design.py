@@ -31,7 +31,8 @@ from talik.upscaling.distances import arc_km, unit_vectors
 from talik.upscaling.evaluate import hold_out
 from talik.upscaling.forest import Forest
 from talik.upscaling.model import Model, train
-from talik.upscaling.network import NetworkSettings, design_network
+from talik.upscaling.network import design_network
+from talik.upscaling.network_choice import NetworkSettings
 from talik.upscaling.training import Training, prepare
 
 TOWERS = 5

@@ -22,8 +22,9 @@ from talik.errors import ConfigError, InputError
 from talik.regions import EqualAreaGrid, LatLonGrid, grid_of
 from talik.upscaling.distances import RADIUS_KM, unit_vectors
 from talik.upscaling.model import Model
-from talik.upscaling.network import NetworkDesign, NetworkSettings, design_network
+from talik.upscaling.network import NetworkDesign, design_network
 from talik.upscaling.network_cells import _coarse, _pixel_of, read_cells
+from talik.upscaling.network_choice import NetworkSettings
 from talik.upscaling.network_field import LastingError, fit_field
 from talik.upscaling.network_gain import (
     Places,

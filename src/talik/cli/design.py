@@ -94,7 +94,8 @@ def design(
     """
     with bad_input_exits():
         from talik.upscaling.model import Model
-        from talik.upscaling.network import NetworkSettings, design_network
+        from talik.upscaling.network import design_network
+        from talik.upscaling.network_choice import NetworkSettings
 
         settings = NetworkSettings(
             towers=towers,

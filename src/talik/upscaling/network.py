@@ -1,4 +1,4 @@
-"""Where would the next towers help most? Existing towers, candidate places, three criteria, and a greedy choice.
+"""Where would the next towers help most? Existing towers, candidate places, and what the criteria need.
 
 The criteria are the expected variance that a tower takes off a regional budget (`network_gain`, with the error field
 of `network_field`), the area-weighted dissimilarity that it removes, and how much the place leans on towers that carry
@@ -10,64 +10,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import Field
 
-from talik.config import Frozen
 from talik.errors import ConfigError, InputError
 from talik.records import json_rows
-from talik.rng import named_rng
 from talik.upscaling.applicability import placed
 from talik.upscaling.distances import unit_vectors
 from talik.upscaling.error_budget import TG_PER_G
 from talik.upscaling.forest import FittedForest
 from talik.upscaling.model import Model
 from talik.upscaling.network_cells import Cells, positions, read_cells
+from talik.upscaling.network_choice import Criterion, Network, NetworkSettings, chosen, curve, maps
 from talik.upscaling.network_field import FieldFit, LastingError, fit_field
 from talik.upscaling.network_gain import (
     Conditioned,
-    Coverage,
     Places,
-    best,
     condition,
     cover,
     dissimilarity,
-    distance_km,
 )
 from talik.upscaling.network_influence import Leaning
 from talik.upscaling.trees import Float32, Float64, Int64
 
-Criterion = Literal["variance", "dissimilarity", "influence"]
 DOMAIN = "domain"
-RANDOM = 20
-"""Random choices of as many towers that the chosen ones are compared with."""
 GROWTH = 4.0
 """Middle of the prior of the range in predictor space, in medians of the dissimilarity of two cells: the error is taken
 to grow with dissimilarity over most of the region, which residuals at places like each other cannot show."""
 MONTHLY_UNITS = "g m-2 month-1"
-
-
-class NetworkSettings(Frozen):
-    """How towers are chosen."""
-
-    towers: Annotated[int, Field(ge=1, le=1000)] = 5
-    criterion: Criterion = "dissimilarity"
-    """variance: of the budget; dissimilarity: area-weighted, of the region; influence: leaning on towers that carry
-    much."""
-    target: str | None = None
-    """The region whose budget counts; not given: all regions together, or the domain where none is named."""
-    tower_years: Annotated[float, Field(gt=0)] = 3.0
-    """Length of the record that a new tower will have."""
-    instrument_sd: Annotated[float, Field(ge=0)] = 0.0
-    """Further lasting error of a new tower's annual flux, g m-2 yr-1, beside what the residuals show of old ones."""
-    max_cells: Annotated[int, Field(ge=50, le=20_000)] = 3000
-    """Cells that the cube is reduced to; memory grows with the square (8 bytes x 3000**2 = 72 MB)."""
-    seed: Annotated[int, Field(ge=0)] = 448
-    """Of the random choices shown for comparison."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,7 +166,7 @@ def design_network(
         fit, told = _fit(model, where_cells, towers, existing, settings.criterion)
         notes += told
         error = fit.field if fit else None
-    state = _Network(
+    state = Network(
         cells, candidates, where_cells, towers, sums,
         None if error is None else _conditioned(error, where_cells, towers, sums, candidates, model, existing),
         cover(where_cells, sums[0], towers, where_cells.take(candidates)),
@@ -201,48 +174,21 @@ def design_network(
         0.0 if error is None else error.seen(settings.tower_years, settings.instrument_sd),
     )  # fmt: skip
     existing["influence"] = np.nan if state.leaning is None else state.leaning.shares()
-    proposed, sd = _chosen(state, settings, [target, *cells.regions])
+    proposed, sd = chosen(state, settings, [target, *cells.regions])
     factor = TG_PER_G if model.schema.units == MONTHLY_UNITS else 1.0
     return NetworkDesign(
         settings,
         target,
         proposed,
         existing,
-        _curve(state, proposed, settings),
-        _maps(state),
+        curve(state, proposed, settings),
+        maps(state),
         {name: {k: factor * v for k, v in told.items()} for name, told in sd.items()},
         model.schema.units,
         fit,
         (*notes, *(fit.flags if fit else ())),
         cells.years,
     )
-
-
-@dataclass(slots=True)
-class _Network:
-    """What is known before a tower is chosen."""
-
-    cells: Cells
-    candidates: Int64
-    """Numbers of cells."""
-    places: Places
-    towers: Places
-    sums: Float64
-    """(1 + R, n) area of the target and of every region in the cells."""
-    field: Conditioned | None
-    coverage: Coverage
-    leaning: Leaning | None
-    noise: float
-    """Variance of what a new tower sees beside the field."""
-
-    def scores(self) -> dict[str, Float64]:
-        """(m,) of each criterion that can be had, for the candidates."""
-        out = {"dissimilarity": self.coverage.removed()}
-        if self.field is not None:
-            out["variance"] = self.field.removed(self.noise)[:, 0]
-        if self.leaning is not None:
-            out["influence"] = self.leaning.of_cells()[self.candidates]
-        return out
 
 
 def _unplaced(existing: pd.DataFrame) -> list[str]:
@@ -353,138 +299,3 @@ def _leaning(model: Model, x: Float32, area: Float64, criterion: Criterion) -> L
     if not isinstance(model.fitted, FittedForest) and criterion != "influence":
         return None
     return Leaning.of(model, x, area)
-
-
-def _chosen(
-    state: _Network, settings: NetworkSettings, regions: list[str]
-) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
-    """The table of chosen towers, and the SD of every region's budget; `state` is left as it was."""
-    field, coverage, leaning = state.field, state.coverage, state.leaning
-    start = None if field is None else np.diag(field.sums).copy()
-    unlike = coverage.total()
-    rows: list[dict[str, float]] = []
-    taken: list[int] = []
-    spots = state.places.take(state.candidates)
-    network = state.towers
-    if state.noise <= 0 and field is not None:
-        raise ConfigError("a new tower would see the field without error; give it an instrument_sd above 0.")
-    for rank in range(1, settings.towers + 1):
-        now = _Network(
-            state.cells,
-            state.candidates,
-            state.places,
-            network,
-            state.sums,
-            field,
-            coverage,
-            leaning,
-            state.noise,
-        )
-        scores = now.scores()
-        j = best(scores[settings.criterion], taken)
-        cell = int(state.candidates[j])
-        row = {
-            "rank": rank,
-            "lat": float(state.cells.lat[cell]),
-            "lon": float(state.cells.lon[cell]),
-            "variance_removed": np.nan,
-            "variance_left": np.nan,
-            "dissimilarity": float(coverage.nearest[cell]),
-            "dissimilarity_removed": float(scores["dissimilarity"][j]) / unlike if unlike > 0 else 0.0,
-            "leaning": float(scores["influence"][j]) if leaning is not None else np.nan,
-            "nearest_km": float(distance_km(spots.take(slice(j, j + 1)), network).min()),
-        }
-        coverage = coverage.with_tower(j)
-        row["dissimilarity_left"] = coverage.total() / unlike if unlike > 0 else 0.0
-        if leaning is not None:
-            leaning = leaning.with_tower(cell, settings.tower_years)
-            row["effective_sites"] = float(1 / (leaning.shares() ** 2).sum())
-        if field is not None and start is not None:
-            off = field.removed(state.noise)[j]
-            field = field.with_tower(j, state.noise)
-            row["variance_removed"] = float(off[0] / start[0])
-            row["variance_left"] = float(field.sums[0, 0] / start[0])
-            for r, name in enumerate(regions[2:], start=2):
-                row[f"variance_removed_{name}"] = float(off[r] / start[r]) if start[r] > 0 else 0.0
-        rows.append(row)
-        taken.append(j)
-        network = Places(
-            np.vstack([network.at, spots.at[j]]), np.vstack([network.predictors, spots.predictors[j]])
-        )
-    table = pd.DataFrame(rows)
-    if leaning is None:
-        table["effective_sites"] = np.nan
-    return table, _sds(state, field, regions)
-
-
-def _sds(state: _Network, after: Conditioned | None, regions: list[str]) -> dict[str, dict[str, float]]:
-    """By region: SD without any tower, with the existing ones, with the chosen ones too."""
-    if state.field is None or after is None:
-        return {}
-    none = condition(
-        state.field.covariance,
-        state.places,
-        state.sums,
-        state.towers.take(slice(0)),
-        np.ones(0),
-        state.places.take(slice(0)),
-    )
-    parts = {"no_tower": none.sums, "existing": state.field.sums, "proposed": after.sums}
-    return {
-        name: {k: float(np.sqrt(max(v[r, r], 0.0))) for k, v in parts.items()}
-        for r, name in enumerate(regions)
-        if r != 0 or name not in regions[1:]
-    }
-
-
-def _curve(state: _Network, proposed: pd.DataFrame, settings: NetworkSettings) -> pd.DataFrame:
-    """Shares left by number of towers, and those of random places among the candidates."""
-    k = len(proposed)
-    out = pd.DataFrame({"towers": np.arange(k + 1)})
-    for name in ("variance_left", "dissimilarity_left"):
-        out[name] = np.concatenate([[1.0 if proposed[name].notna().any() else np.nan], proposed[name]])
-    left = np.full((RANDOM, k + 1), np.nan)
-    if state.field is not None:
-        for n in range(RANDOM):
-            order = named_rng(settings.seed, f"network {n}").permutation(len(state.candidates))[:k]
-            field, left[n, 0] = state.field, 1.0
-            for i, j in enumerate(order, start=1):
-                field = field.with_tower(int(j), state.noise)
-                left[n, i] = field.sums[0, 0] / state.field.sums[0, 0]
-        out["random_mean"], out["random_low"], out["random_high"] = left.mean(0), left.min(0), left.max(0)
-    else:
-        out[["random_mean", "random_low", "random_high"]] = np.nan
-    return out
-
-
-def _maps(state: _Network) -> xr.Dataset:
-    """Fields on the cells; NaN where there is no valid pixel, or no tower may stand."""
-    cells, grid = state.cells, state.cells.grid
-    out = grid.frame()
-    scores = state.scores()
-    told: dict[str, tuple[Float64, str]] = {
-        "dissimilarity": (state.coverage.nearest, "dissimilarity to the tower most like the cell"),
-        "allowed": (cells.allowed.astype(np.float64), "1 where a tower may stand"),
-    }
-    removed = np.full(len(cells.index), np.nan)
-    total = state.coverage.total()
-    removed[state.candidates] = scores["dissimilarity"] / total if total > 0 else 0.0
-    told["dissimilarity_removed"] = (
-        removed,
-        "share of the area-weighted dissimilarity that a tower here would remove",
-    )
-    if state.field is not None:
-        own = np.full(len(cells.index), np.nan)
-        own[state.candidates] = scores["variance"] / state.field.sums[0, 0]
-        told["variance_removed"] = own, "share of the variance of the budget that a tower here would remove"
-    if state.leaning is not None:
-        told["leaning"] = (
-            state.leaning.of_cells(),
-            "share of the budget that rests on the towers the cell leans on",
-        )
-    for name, (values, words) in told.items():
-        plane = np.full(grid.size, np.nan)
-        plane[cells.index] = values
-        attrs = {"units": "1", "long_name": words, "grid_mapping": "crs"}
-        out[name] = (grid.dims, plane.reshape(grid.shape), attrs)
-    return out
