@@ -18,7 +18,7 @@ from talik.files import read_json, write_json, write_text
 from talik.provenance import fingerprint
 from talik.regions.grid import Grid
 from talik.regions.named import files_of, require_known, with_absolute_paths
-from talik.workflow.plan import Cost, Step
+from talik.workflow.plan import Cost, Step, seconds_to_read
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
@@ -167,6 +167,7 @@ def steps(project: Project, settings: CompareSettings) -> list[Step]:
     files |= {
         name: path for path in files_of([r for r in inputs.regions if r != EIGHT]) if (name := str(path))
     }
+    seconds = max((seconds_to_read(path) for path in inputs.files.values()), default=2.0)
     needs = (MEMBERS,) if any(source.member for source in inputs.sources) else ()
     common: dict[str, Any] = {"inputs": files, "needs": needs}
     sources = Step(
@@ -174,7 +175,7 @@ def steps(project: Project, settings: CompareSettings) -> list[Step]:
         units=tuple(source.unit for source in inputs.sources),
         work=partial(_source, settings=settings, inputs=inputs),
         suffix=".json",
-        cost=Cost(seconds=20.0, memory_bytes=1.5e9, disk_bytes=2e5),
+        cost=Cost(seconds=seconds, memory_bytes=1.5e9, disk_bytes=2e5),
         config=placed,
         **common,
     )
@@ -197,7 +198,7 @@ def steps(project: Project, settings: CompareSettings) -> list[Step]:
                 units=tuple(source.unit for source in gridded),
                 work=partial(_map, settings=settings, inputs=inputs),
                 suffix=".nc",
-                cost=Cost(seconds=20.0, memory_bytes=1.5e9, disk_bytes=2e6),
+                cost=Cost(seconds=seconds, memory_bytes=1.5e9, disk_bytes=2e6),
                 config=mapped,
                 **common,
             )
@@ -211,7 +212,7 @@ def steps(project: Project, settings: CompareSettings) -> list[Step]:
                 needs=(MAPS,),
                 suffix=".nc",
                 publish={"agreement": FILES[AGREEMENT]},
-                cost=Cost(seconds=20.0, memory_bytes=1e9, disk_bytes=2e6),
+                cost=Cost(seconds=3.0, memory_bytes=1e9, disk_bytes=2e6),
             )
         )
     page = Step(
@@ -222,7 +223,7 @@ def steps(project: Project, settings: CompareSettings) -> list[Step]:
         needs=(RESULT, AGREEMENT) if gridded else (RESULT,),
         suffix=".html",
         publish={"page": FILES[PAGE]},
-        cost=Cost(seconds=15.0, memory_bytes=5e8, disk_bytes=2e6),
+        cost=Cost(seconds=6.0, memory_bytes=5e8, disk_bytes=2e6),
     )
     drawn = Step(
         name=FIGURES,

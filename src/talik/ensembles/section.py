@@ -144,7 +144,7 @@ def steps(project: Project, settings: EnsembleSettings) -> list[Step]:
                 work=partial(_member, settings=settings, found=found),
                 suffix=".nc",
                 publish={name: f"ensemble/{name}.nc" for name in units} if settings.keep else {},
-                cost=Cost(seconds=10.0 + 5e-8 * max(sizes), memory_bytes=1e9, disk_bytes=float(max(sizes))),
+                cost=Cost(seconds=2.0 + 5e-8 * max(sizes), memory_bytes=1e9, disk_bytes=float(max(sizes))),
                 config=reading,
                 inputs=found.inputs(beside, regions=False),
             )
@@ -156,7 +156,7 @@ def steps(project: Project, settings: EnsembleSettings) -> list[Step]:
                 work=partial(_totals, settings=settings, found=found),
                 needs=(MEMBERS,),
                 suffix=".json",
-                cost=Cost(seconds=10.0, memory_bytes=1e9, disk_bytes=1e6),
+                cost=Cost(seconds=2.0 + 5e-8 * max(sizes), memory_bytes=1e9, disk_bytes=1e6),
                 config=totalling,
                 inputs=found.inputs(beside),
             )
@@ -182,7 +182,7 @@ def steps(project: Project, settings: EnsembleSettings) -> list[Step]:
             needs=(MEMBERS, TOTALS) if found.members else (),
             suffix=".json",
             publish={"ensemble": RESULT},
-            cost=Cost(seconds=20.0, memory_bytes=8e8, disk_bytes=2e6),
+            cost=Cost(seconds=8.0, memory_bytes=8e8, disk_bytes=2e6),
             config=whole,
             inputs=found.inputs(
                 [n for n in (settings.fire, settings.tables.reccap2_cmip6) if n], members=False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from talik.config import Frozen
 from talik.errors import ConfigError
 from talik.provenance import fingerprint
-from talik.workflow.plan import Cost, Step
+from talik.workflow.plan import Cost, Step, seconds_to_read
 from talik.workflow.project import Project, Section
 from talik.workflow.unit import Job
 
@@ -84,6 +84,7 @@ def steps(project: Project, options: ReportOptions) -> list[Step]:
 
 def _flux_step(shown: Wanted) -> Step:
     stores = {name: fingerprint([path]) for name, path in shown.files.items() if path.is_dir()}
+    seconds = max((seconds_to_read(path) for path in shown.files.values()), default=2.0)
     return Step(
         name=FLUXES,
         units=tuple(d.unit for d in shown.datasets),
@@ -102,7 +103,7 @@ def _flux_step(shown: Wanted) -> Step:
         needs=shown.flux_needs,
         suffix=".nc",
         publish={d.unit: f"{FOLDER}/{d.unit}.nc" for d in shown.datasets},
-        cost=Cost(seconds=20.0, memory_bytes=1.5e9, disk_bytes=1.5e6),
+        cost=Cost(seconds=seconds, memory_bytes=1.5e9, disk_bytes=1.5e6),
     )
 
 
