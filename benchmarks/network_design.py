@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from talik.regions import EqualAreaGrid, land_fraction
+from talik.regions import EqualAreaGrid, grid_of, land_fraction
 from talik.rng import named_rng
 from talik.upscaling.design import make_folds
 from talik.upscaling.distances import arc_km, unit_vectors
@@ -59,6 +59,15 @@ class World:
     names: Sequence[str]
     """Predictors, month among them."""
     units: dict[str, str]
+    land: xr.DataArray | None = None
+    """(y, x) share of land of the cells of an uneven world; not given: cells are alike."""
+
+    def area(self) -> np.ndarray:
+        """(y, x) of land, in any unit; 0 outside the domain."""
+        valid = np.isfinite(self.truth.values[0])
+        if self.land is None:
+            return valid.astype(float)
+        return np.where(valid, self.land.values * grid_of(self.predictors).cell_area().values, 0.0)
 
 
 def synthetic_world(seed: int, *, cell_m: float = 100_000.0, sites: int = 30, years: int = 2) -> World:
@@ -196,8 +205,8 @@ def errors(world: World, model: Model) -> tuple[float, float]:
                 values = world.predictors[name].values
                 table[name] = (values[month] if values.ndim == 3 else values)[valid].astype(float)
         predicted += model.predict(table)
-    error = predicted - truth[valid]
-    return float(error.mean()), float(np.sqrt((error**2).mean()))
+    error, area = predicted - truth[valid], world.area()[valid]
+    return float(np.average(error, weights=area)), float(np.sqrt(np.average(error**2, weights=area)))
 
 
 def one_world(
@@ -214,9 +223,13 @@ def one_world(
     with tempfile.TemporaryDirectory() as folder:
         cube = Path(folder) / "cube.nc"
         world.predictors.to_netcdf(cube, engine="netcdf4")
+        land = None
+        if world.land is not None:
+            world.land.rename("land").to_netcdf(Path(folder) / "land.nc", engine="netcdf4")
+            land = f"{Path(folder) / 'land.nc'}:land"
         for criterion in criteria:
             settings = NetworkSettings(towers=towers, criterion=criterion)  # type: ignore[arg-type]
-            found = design_network(model, [cube], settings)
+            found = design_network(model, [cube], settings, land_fraction=land)
             out[criterion] = errors(world, _with(world, found.proposed[["lat", "lon"]], trees))
             if criterion == "variance" and found.field is not None:
                 out["field"] = found.field.field.model_dump()
@@ -226,17 +239,16 @@ def one_world(
     rng = named_rng(seed, "random towers")
     y, x = np.nonzero(np.isfinite(world.truth.values[0]))
     lat, lon = _centres(world)
+    chance = world.area()[y, x] / world.area().sum()
     out["random"] = []
     for _ in range(random):
-        chosen = rng.choice(len(y), towers, replace=False)
+        chosen = rng.choice(len(y), towers, replace=False, p=None if world.land is None else chance)
         places = pd.DataFrame({"lat": lat[y, x][chosen], "lon": lon[y, x][chosen]})
         out["random"].append(errors(world, _with(world, places, trees)))
     return out
 
 
 def _centres(world: World) -> tuple[np.ndarray, np.ndarray]:
-    from talik.regions import grid_of
-
     grid = grid_of(world.predictors)
     if isinstance(grid, EqualAreaGrid):
         lon, lat = grid.lonlat()
@@ -284,15 +296,25 @@ def _job(seed: int) -> dict[str, Any]:
     return one_world(synthetic_world, seed)
 
 
-def run(out: Path, worlds: int, workers: int = 1) -> None:
+def run(out: Path, worlds: int, workers: int = 1, job: Callable[[int], dict[str, Any]] = _job) -> None:
     """A line of JSON a world; worlds that are there are not made again."""
     done = {json.loads(line)["seed"] for line in out.read_text().splitlines()} if out.exists() else set()
     left = [seed for seed in range(worlds) if seed not in done]
     with ProcessPoolExecutor(workers) as pool, out.open("a") as file:
-        for found in pool.map(_job, left):
+        for found in pool.map(job, left):
             file.write(json.dumps(found) + "\n")
             file.flush()
             print(found["seed"], found["before"], {c: found[c] for c in CRITERIA}, flush=True)
+
+
+def show(out: Path) -> None:
+    """Print `summary` of what `run` wrote, and what the variance criterion expected."""
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    print(summary(found).round(2).to_string(index=False))
+    expected = [w["expected_left"] for w in found]
+    others = [w["expected_left_random"] for w in found]
+    print(f"variance left, expected: proposed {np.mean(expected):.2f}, random {np.mean(others):.2f}")
+    print(f"worlds with a flag of the fit: {sum(bool(w['flags']) for w in found)} of {len(found)}")
 
 
 def main() -> None:
@@ -300,12 +322,7 @@ def main() -> None:
     if what == "run":
         run(out, int(sys.argv[3]) if len(sys.argv) > 3 else 40, int(os.environ.get("WORKERS", "1")))
     elif what == "summary":
-        found = [json.loads(line) for line in out.read_text().splitlines()]
-        print(summary(found).round(2).to_string(index=False))
-        expected = [w["expected_left"] for w in found]
-        others = [w["expected_left_random"] for w in found]
-        print(f"variance left, expected: proposed {np.mean(expected):.2f}, random {np.mean(others):.2f}")
-        print(f"worlds with a flag of the fit: {sum(bool(w['flags']) for w in found)} of {len(found)}")
+        show(out)
     else:
         sys.exit("expected run OUT [WORLDS] or summary OUT")
 
