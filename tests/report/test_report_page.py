@@ -10,6 +10,7 @@ import pytest
 from talik.budget import BudgetSettings, compute
 from talik.budget.result import from_dict, provenance, to_dict
 from talik.errors import InputError
+from talik.report.numbers import typeset
 from talik.report.page import FIGURE_FILES, render, write_report
 from talik.report.sources import page_from_file, source_kind
 
@@ -170,3 +171,14 @@ def test_files_are_told_apart(tmp_path):
     ):
         (tmp_path / name).write_text(text)
         assert source_kind(tmp_path / name) == kind
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("-763 (-1187, -339) Tg C yr-1, 5 below -491.", "−763 (−1187, −339) Tg C yr⁻¹, 5 below −491."),
+        ("natural CO2 of 2001-2015, 1e-05", "natural CO₂ of 2001-2015, 1e-05"),
+    ],
+)
+def test_a_plain_sentence_is_typeset(said, shown):
+    assert typeset(said) == shown

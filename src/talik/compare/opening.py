@@ -49,6 +49,10 @@ def open_source(path: Path, variable: str, fire: Path | None) -> xr.Dataset:
     FluxError: the variable is not there and cannot be made. GridError: more than `MOST_CELLS` cells.
     """
     ds = open_flux(path)
+    if "pixel" in ds.dims:
+        raise GridError(
+            f"{path}: holds a list of {ds.sizes['pixel']} pixels, which makes no map and no region."
+        )
     grid = grid_of(ds)
     if grid.size > MOST_CELLS:
         raise GridError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from talik.posts import Post
 
@@ -68,6 +69,11 @@ def post_quantity(post: Post) -> str:
 def plain(text: str) -> str:
     """`text` with ASCII minus signs and blanks, for terminals and files."""
     return text.replace(MINUS, "-").replace("\N{NARROW NO-BREAK SPACE}", "")
+
+
+def typeset(text: str) -> str:
+    """A plain sentence as a page shows it: true minus signs, gases and units with their small digits."""
+    return unit_name(re.sub(r"(?<![\w.)-])-(?=\d)", MINUS, text))
 
 
 def gas_name(gas: str) -> str:

@@ -30,7 +30,11 @@ _SHOWN_FIRST = 7
 def part(results: Results) -> dict[str, Any] | None:
     """Small multiples of approaches, and twelve frames of months; None without a flux dataset."""
     held = approach_maps(results, "annual")
-    notes = [f"{d.of.approach}, {d.of.model}: {d.note}" for d in results.datasets if d.note]
+    notes = [
+        f"{', '.join(dict.fromkeys((d.of.approach, d.of.model)))}: {d.note}"
+        for d in results.datasets
+        if d.note
+    ]
     if not held:
         return {"maps": [], "months": None, "notes": notes} if notes else None
     limit = limit_of(*held.values())

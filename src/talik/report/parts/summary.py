@@ -10,7 +10,7 @@ import numpy as np
 from talik.compare.synthesis import Synthesis
 from talik.report.context import cards
 from talik.report.estimates import UNIT, Estimate, estimates, headline_region, regions_of, truths
-from talik.report.numbers import decimals_for, interval, number
+from talik.report.numbers import decimals_for, interval, number, typeset
 from talik.report.page_tables import shown
 from talik.report.parts.maps import YEAR
 from talik.report.parts.regions import synthesis
@@ -143,7 +143,7 @@ def _told_by_truth(results: Results) -> list[str]:
     if results.truth is None:
         return []
     with content_of("truth.json"):
-        return [str(sentence) for sentence in results.truth.get("summary", [])]
+        return [typeset(str(sentence)) for sentence in results.truth.get("summary", [])]
 
 
 def _cards(results: Results, found: Sequence[Estimate]) -> list[dict[str, Any]]:
