@@ -275,6 +275,7 @@ def test_rows_and_cube_of_section_upscaling_are_read(project, tmp_path):
         ("filters: []", "at_sites"),
         ('years: [2001, 2004], at_sites: ["cube.nc:soil_temperature"]', "soil_temperature has no 2003-01"),
         ('at_sites: ["cube.nc:srad"]', "srad"),
+        ('at_sites: ["cube.nc:soil_temperature"], land_fraction: "cube.nc:land"', "no variable 'land'"),
     ],
 )
 def test_what_would_stop_section_upscaling_is_found_before(project, tmp_path, settings, said):
@@ -284,3 +285,24 @@ def test_what_would_stop_section_upscaling_is_found_before(project, tmp_path, se
     (found,) = (p for p in json.loads(done.stdout)[str(path)]["problems"] if p["severity"] == "error")
     assert found["column"] == "upscaling: nee"
     assert said in found["found"]
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_errors_of_a_table_are_those_of_the_project_unless_accepted(project, tmp_path, accepted):
+    own = f'at_sites: ["cube.nc:soil_temperature"], accept_errors: {str(accepted).lower()}'
+    path = upscaling_project(tmp_path, project, own)
+    table = tmp_path / "sites.csv"
+    table.write_text(table.read_text().replace("S3,60,40", "S3,0,0"))
+    done = call("check", path, "--json")
+    told = json.loads(done.stdout)
+    errors = {
+        Path(name).name: [p["column"] for p in of["problems"] if p["severity"] == "error"]
+        for name, of in told.items()
+        if not name.endswith(".nc")
+    }
+    if accepted:
+        assert done.exit_code == 0
+        assert errors == {path.name: [], "sites.csv": []}
+    else:
+        assert done.exit_code == 1
+        assert errors == {path.name: ["upscaling: nee"], "sites.csv": ["lat, lon"]}

@@ -177,6 +177,14 @@ def test_every_site_is_told_its_cell_and_distance():
     assert own.loc["near", "status"] == "no data within 0 km"
 
 
+def test_a_site_without_a_position_keeps_a_row_and_has_no_pair():
+    table = pd.concat([towers([("in", 51.0, 13.0)]), towers([("nowhere", np.nan, np.nan)])])
+    pairs = pair_months(world(np.zeros(48)), table, units=UNITS)
+    sites = pairs.sites.set_index("site_id")
+    assert sites["status"].to_dict() == {"in": "cell of the site", "nowhere": "no position"}
+    assert sites["n_matched"].to_dict() == {"in": 48, "nowhere": 0}
+
+
 def test_lazy_and_plain_models_give_the_same_pairs():
     table = towers([("a", 51.0, 13.0), ("b", 71.0, -100.0)], np.arange(48.0))
     plain = world(np.arange(48.0))

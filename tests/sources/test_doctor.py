@@ -295,6 +295,33 @@ def test_real_tables(shared):
     errors = [p for p in found.problems if p.severity == "error"]
     assert [p.count for p in errors] == [4]
     assert "Thompson | Beaver pond: 55.92, 98.02" in errors[0].found
+    table = pd.read_parquet(shared / "data/abcflux-v2-apr2024/site_months.parquet")
+    rows = table.iloc[[row - 1 for row in errors[0].rows]]  # those of the file, of which a third is not taken
+    assert len(rows) == 4
+    assert (rows["longitude"] == 98.02).all()
+
+
+def test_rows_are_those_of_the_file(tmp_path):
+    path = tmp_path / "v2.csv"
+    path.write_text(
+        ABC
+        + "A,X,2001,1,EC,1,-2,3,\nA,X,2001,1,EC,1,-2,3,\nA,X,2001,2,EC,1,-2,3,\nA,X,2001,3,EC,5000,-2,3,\n"
+    )
+    found = diagnose(path).problems
+    assert [p.rows for p in found if p.column == "nee" and "outside" in p.found] == [(4,)]
+    assert any(p.found.startswith("1 row not taken: another row of the same site and month") for p in found)
+
+
+def test_long_names_of_positions_and_fluxes_in_capitals(tmp_path):
+    long = good().rename(columns={"lat [degrees_north]": "latitude", "lon [degrees_east]": "longitude"})
+    assert not any(p.column == "lat, lon" for p in diagnose(_write(tmp_path, long)).problems)
+    bare = good().drop(columns=[f"gpp [{UNITS}]", f"reco [{UNITS}]"])
+    (lost,) = [
+        p
+        for p in diagnose(_write(tmp_path, bare.rename(columns={f"nee [{UNITS}]": "NEE"}))).problems
+        if p.severity == "error"
+    ]
+    assert lost.remedy == "Rename NEE to nee."
 
 
 # ---- nothing makes it raise

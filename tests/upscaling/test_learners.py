@@ -193,7 +193,7 @@ def test_row_weights_make_sites_alike() -> None:
 def test_names_and_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="choose one of forest, extra-trees"):
         make_learner("tabular")
-    with pytest.raises(ConfigError, match="Settings: trees, mtry, node_size"):
+    with pytest.raises(ConfigError, match="It has trees, mtry, node_size"):
         make_learner("forest", {"tress": 5})
     with pytest.raises(ConfigError, match="too few for 5 inner folds"):
         Stack().fit(friedman(40, sites=3), 0)

@@ -31,6 +31,7 @@ from talik.upscaling.cube.predictors import Tile, TileReader
 from talik.upscaling.cube.tile import Spec
 from talik.upscaling.distances import arc_km, unit_vectors
 from talik.upscaling.error_model import PARTS, REGIONAL, ErrorModel
+from talik.upscaling.inputs import read_training
 from talik.upscaling.model import Model
 from talik.upscaling.training_file import read_held_out, read_training_file
 from talik.workflow import make_project, run_project
@@ -387,6 +388,44 @@ def test_predictors_from_grids_at_the_sites(world) -> None:
     assert told["members"] == 0
 
 
+def test_a_table_with_errors_is_refused_or_its_errors_are_told(world) -> None:
+    import pandas as pd
+
+    table = pd.read_csv(world / "sites.csv")
+    assert "nee" in table.columns
+    table.loc[[6, 9], "lat"] = 97.0
+    table.to_csv(world / "wrong.csv", index=False)
+    options = {"sites": "wrong.csv", "fluxes": ["nee"], "members": 0, "regions": [], "applicability": False}
+    (failed,) = run_project(project(world, "wrong", **options), only=["upscaling-training"]).failed
+    assert "wrong.csv: 1 error in the table. lat, lon: outside -90..90, -180..360 (2 rows;" in failed.error
+    assert "(rows 7, 10). Correct the position." in failed.error
+    assert "accept_errors: true" in failed.error
+    taken = run_project(project(world, "wrong", **options, accept_errors=True), only=["upscaling-training"])
+    assert not taken.failed
+    made = project(world, "wrong", **options, accept_errors=True)
+    path = make_plan(made.steps(), made.output)["upscaling-training"].path("nee")
+    assert any("accepted error: lat, lon: outside" in note for note in read_training_file(path).notes)
+
+
+def test_rows_without_a_date_or_a_position_are_left_out(world) -> None:
+    import pandas as pd
+
+    table = pd.read_csv(world / "sites.csv")[["site_id", "lat", "lon", "year", "month", "nee"]]
+    table = table.astype({"year": float})
+    table.loc[[0, 1, 2], "year"] = np.nan
+    table.loc[[3], "lat"] = np.nan
+    table.to_csv(world / "undated.csv", index=False)
+    sites, grid = world / "undated.csv", f"{world / 'cube.nc'}:soil_temperature"
+    found = read_training(sites, flux="nee", grids=[grid], located=True)
+    assert dict(found.dropped)["no year or month"] == 3
+    assert dict(found.dropped)["no position"] == 1
+    table.drop(columns="lat").to_csv(sites, index=False)
+    with pytest.raises(
+        InputError, match=r"column lat missing\. Designs cluster and knndm .*\{contain: members\}"
+    ):
+        read_training(sites, flux="nee", located=True)
+
+
 def test_land_share_and_holes(world) -> None:
     ds = cube(small_grid(), holes=True)
     ds.to_netcdf(world / "holed.nc")
@@ -461,7 +500,7 @@ def test_the_plan_opens_no_file(tmp_path) -> None:
 
 
 def test_the_plan_refuses_what_is_wrong_before_it_runs(world, tmp_path) -> None:
-    with pytest.raises(ConfigError, match="tree"):
+    with pytest.raises(ConfigError, match=r"no setting 'tree' \(did you mean 'trees'\?\)"):
         project(world, settings={"tree": 10}).steps()
     with pytest.raises(InputError, match="no file"):
         project(world, regions=["nowhere.geojson"]).steps()

@@ -40,7 +40,7 @@ def examine_project(path: Path) -> dict[str, Examination]:
     for name in project.sections:
         if name in later or name in ready.waiting or any(p.column.split(":")[0] == name for p in lost):
             if name in later:
-                what = ", ".join(later[name])
+                what = ", ".join(_short(project, file) for file in later[name])
                 problems.append(
                     Problem("note", name, f"reads {what}, which this project makes", "Checked when it runs.")
                 )
@@ -50,17 +50,26 @@ def examine_project(path: Path) -> dict[str, Examination]:
         pixels = count if count is not None else pixels
     problems.sort(key=lambda p: ("error", "warning", "note").index(p.severity))
     out = {str(path): Examination(kind, None, pixels, tuple(problems))}
+    tolerant = {*READ_WHOLE}
+    if getattr(project.sections.get("upscaling"), "accept_errors", False):
+        tolerant |= {"upscaling", "compare"}
     for file, sections in there.items():
         if sections == ["budget"]:
             continue
         found_in_file = examined(file)
-        if set(sections) <= {*READ_WHOLE}:
+        if set(sections) <= tolerant:
             if found_in_file.format == "unknown":  # no site table, and need be none
                 continue
             found_in_file = _as_warnings(found_in_file)
         if found_in_file.problems or found_in_file.n_rows is not None:
             out[str(file)] = found_in_file
     return out
+
+
+def _short(project: Project, file: str) -> str:
+    """A file as the project may name it: from its folder, if it lies below it."""
+    path = Path(file)
+    return path.relative_to(project.folder).as_posix() if path.is_relative_to(project.folder) else file
 
 
 def _files(
@@ -160,26 +169,22 @@ def _inventory(project: Project, settings: Any) -> Iterable[Problem]:
 
 def _upscaling(project: Project, settings: Any) -> Iterator[Problem]:
     """The rows of each flux are read as the run reads them; the cube is opened with the predictors that they have."""
-    from talik.upscaling.inputs import read_training
+    from talik.upscaling.cube.predictors import Plane, Tile
+    from talik.upscaling.learning import training_of
     from talik.upscaling.section import found_files
 
     found = found_files(project, settings)
-    located = settings.limits.contain != "members" or settings.cv.design in ("cluster", "knndm")
+    wrong: dict[str, list[str]] = {}
     for flux in settings.fluxes:
         try:
-            training = read_training(
-                found.sites.sites,
-                flux=flux,
-                predictors=settings.predictors,
-                categorical=settings.categorical,
-                grids=found.sites.at_sites,
-                filters=settings.filters,
-                weights=settings.weights,
-                located=located,
-            )
-            found.cube.open(training.schema.features)
+            training = training_of(flux, settings, found.sites)
+            cube = found.cube.open(training.schema.features)
+            if found.cube.land is not None:
+                Plane(Path(found.cube.land[0]), found.cube.land[1]).read(cube.grid, Tile(0, 1, 0, 1))
         except TalikError as err:
-            yield Problem("error", f"upscaling: {flux}", str(err))
+            wrong.setdefault(str(err), []).append(flux)
+    for told, fluxes in wrong.items():
+        yield Problem("error", f"upscaling: {', '.join(fluxes)}", told)
 
 
 def _compare(project: Project, settings: Any) -> Iterator[Problem]:

@@ -102,9 +102,11 @@ def pair_months(
     )
     placed = conform(ds, grid)
     valid = np.asarray(placed[variable].notnull().all("time").transpose(*grid.dims).to_numpy())
-    cells = nearest_cells(valid, *centres(grid), sites["lat"], sites["lon"], max_km=max_km)
-    cells.index = sites.index
+    somewhere = sites[sites[["lat", "lon"]].notna().all(axis=1)]
+    cells = nearest_cells(valid, *centres(grid), somewhere["lat"], somewhere["lon"], max_km=max_km)
+    cells.index = somewhere.index
     sites = sites.join(cells)
+    sites["status"] = sites["status"].fillna("no position")
     used = sites[sites["status"].isin(USED)]
     at = {
         d: xr.DataArray(used[c].to_numpy(np.int64), dims="site")

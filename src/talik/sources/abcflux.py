@@ -65,6 +65,7 @@ SITE_MEASURED = ("soil_moisture", "ndvi", "soil_ph")
 
 _TEXT_NUMBERS = ("gap_fill_perc", "gap_fill_perc_ch4", "precip", "tair", "tsoil_surface", "disturb_year")
 _LAND_COVER = "landcover_"
+_SOURCE = "_row"
 
 
 def is_v1(table: pd.DataFrame) -> bool:
@@ -173,10 +174,11 @@ def _database(path: Path, rows: pd.DataFrame, version: str) -> SiteTable:
     rows = _several_methods(rows)
     before = len(rows)
     rows = _one_row_a_month(rows)
+    source = rows.pop(_SOURCE).to_numpy(np.int64)
     dropped = [("another row of the same site and month (partitioning or plot)", before - len(rows))]
     if version == "abcflux-v2":
         notes.append("ch4_flux_total taken as g C m-2 month-1 (the source gives no unit)")
-    return SiteTable(tidy(rows, path), version, tuple(notes), tuple(d for d in dropped if d[1]))
+    return SiteTable(tidy(rows, path), version, tuple(notes), tuple(d for d in dropped if d[1]), source)
 
 
 def _methods(column: pd.Series, path: Path) -> pd.Series:
@@ -203,13 +205,14 @@ def _several_methods(rows: pd.DataFrame) -> pd.DataFrame:
 def _one_row_a_month(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a site, year and month; rows without a site or a date stay.
 
-    Towers: GPP and Reco of one row, the first in the order of partition methods that has either; of the other
-    columns the first value there is. Chambers and diffusion: the mean of numbers.
+    The column `_SOURCE` says which row of `rows` each is, of several the best. Towers: GPP and Reco of one row, the
+    first in the order of partition methods that has either; of the other columns the first value there is. Chambers and
+    diffusion: the mean of numbers.
     """
     keys = ["site_id", "year", "month"]
-    rows = rows.assign(_row=np.arange(len(rows)))
+    rows = rows.assign(**{_SOURCE: np.arange(len(rows))})
     dated = rows[keys].notna().all(axis=1)
-    ordered = rows[dated].assign(_rank=_rank(rows[dated])).sort_values([*keys, "_rank", "_row"])
+    ordered = rows[dated].assign(_rank=_rank(rows[dated])).sort_values([*keys, "_rank", _SOURCE])
     grouped = ordered.groupby(keys, sort=True, dropna=False)
     one = grouped.first()
     together = [c for c in ("gpp", "reco", "partition_method") if c in rows]
@@ -221,8 +224,8 @@ def _one_row_a_month(rows: pd.DataFrame) -> pd.DataFrame:
         numeric = [c for c in several.select_dtypes("float").columns if c not in (*keys, "_rank")]
         means = several.groupby(keys, sort=True, dropna=False)[numeric].mean()
         one.loc[means.index, numeric] = means
-    out = pd.concat([one.reset_index(), rows[~dated]]).sort_values("_row")
-    return out.drop(columns=["_rank", "_row"]).reset_index(drop=True)
+    out = pd.concat([one.reset_index(), rows[~dated]]).sort_values(_SOURCE)
+    return out.drop(columns="_rank").reset_index(drop=True)
 
 
 def _rank(rows: pd.DataFrame) -> pd.Series:

@@ -27,7 +27,7 @@ from talik.sources.site_table import (
     reader_of,
     split_header,
 )
-from talik.sources.table_checks import check_rows
+from talik.sources.table_checks import check_sites
 from talik.sources.table_file import read_table
 
 GRID_MAGIC = (b"CDF", b"\x89HDF")
@@ -118,8 +118,11 @@ def _of_rows(sites: SiteTable, problems: list[Problem]) -> Examination:
     problems = [
         *problems,
         *(Problem("note", "", note) for note in sites.notes),
-        *(Problem("note", "", f"rows not taken: {reason}", count=count) for reason, count in sites.dropped),
-        *check_rows(sites.rows),
+        *(
+            Problem("note", "", f"{counted(count, 'row')} not taken: {reason}", count=count)
+            for reason, count in sites.dropped
+        ),
+        *check_sites(sites),
     ]
     return Examination(sites.format, len(sites.rows), int(sites.rows["site_id"].nunique()), _sorted(problems))
 
@@ -143,7 +146,10 @@ def _lost_columns(table: pd.DataFrame) -> list[Problem]:
             remedy = f"Rename {have[near[0]]!r} to {name}." if near else f"Add a column {name}."
             out.append(Problem("error", name, "no such column, and the table is in no known format", remedy))
     if not any(split_header(c)[0] in ("nee", "gpp", "reco", "ch4") for c in table.columns):
-        out.append(Problem("error", "nee, gpp, reco, ch4", "no flux column", "Name the fluxes so."))
+        other = [(h, split_header(h)[0].lower()) for h in map(str, table.columns)]
+        renamed = [f"Rename {h!r} to {low}." for h, low in other if low in ("nee", "gpp", "reco", "ch4")]
+        remedy = " ".join(renamed) or "Name the fluxes so."
+        out.append(Problem("error", "nee, gpp, reco, ch4", "no flux column", remedy))
     return out
 
 

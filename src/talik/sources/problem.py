@@ -26,6 +26,12 @@ class Problem:
     count: int = 0
     rows: tuple[int, ...] = ()
 
+    def sentence(self) -> str:
+        """Column, what was found, the rows and what to do, in one line."""
+        more = ", ..." if self.count > len(self.rows) else ""
+        rows = f" (rows {', '.join(map(str, self.rows))}{more})" if self.rows else ""
+        return f"{self.column}: {self.found}{rows}. {self.remedy}".strip()
+
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values for JSON."""
         return {**asdict(self), "rows": list(self.rows)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -73,6 +74,8 @@ COLUMNS: Mapping[str, Column] = MappingProxyType({c.name: c for c in _COLUMNS})
 """The generic schema."""
 
 REQUIRED = ("site_id", "year", "month")
+LONG_NAMES: Mapping[str, str] = MappingProxyType({"latitude": "lat", "longitude": "lon"})
+"""Other headers of the generic schema that are understood."""
 
 GASES: Mapping[str, str] = MappingProxyType({"nee": "CO2", "gpp": "CO2", "reco": "CO2", "ch4": "CH4"})
 """The gas that carries the carbon of each flux."""
@@ -92,6 +95,8 @@ class SiteTable:
     """Every assumption made, once."""
     dropped: tuple[tuple[str, int], ...]
     """Reason and number of rows that were not taken."""
+    source: npt.NDArray[np.int64] | None = None
+    """(row,) row of the file that each row is, from 0; none if they are the rows of the file in order."""
 
 
 Reader = Callable[[Path, pd.DataFrame], SiteTable]
@@ -115,7 +120,7 @@ def read_sites(path: Path) -> SiteTable:
         return fluxnet.read_files([path])
     table, notes = read_table(path)
     sites = reader_of(path, table)(path, table)
-    return SiteTable(sites.rows, sites.format, (*notes, *sites.notes), sites.dropped)
+    return replace(sites, notes=(*notes, *sites.notes))
 
 
 def reader_of(path: Path, table: pd.DataFrame) -> Reader:
@@ -158,6 +163,7 @@ def read_generic(path: Path, table: pd.DataFrame) -> SiteTable:
     when = month_stamps(table[_named(table, "year")], table[_named(table, "month")], path)
     for header in table.columns:
         name, units = split_header(header)
+        name = LONG_NAMES.get(name, name)
         known = COLUMNS.get(name)
         if name in out:
             raise InputError(f"{path}: column {name} is given twice. Remove one.")

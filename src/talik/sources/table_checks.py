@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from talik.sources.predictors import PREDICTORS
 from talik.sources.problem import Problem, Severity, counted, first_rows
-from talik.sources.site_table import COLUMNS, FLUXES, GROSS, Column, mostly_negative
+from talik.sources.site_table import COLUMNS, FLUXES, GROSS, Column, SiteTable, mostly_negative
 
 Check = Callable[[pd.DataFrame], Iterator[Problem]]
 
@@ -34,6 +35,14 @@ SMALL_RATE = 12.0
 def check_rows(rows: pd.DataFrame) -> list[Problem]:
     """Every problem in rows with canonical columns and units, numbers as float64, index 0 .. n-1."""
     return [problem for check in CHECKS for problem in check(rows)]
+
+
+def check_sites(sites: SiteTable) -> list[Problem]:
+    """The same of a table as read, with the rows of its file."""
+    found, source = check_rows(sites.rows), sites.source
+    if source is None:
+        return found
+    return [replace(p, rows=tuple(int(source[row - 1]) + 1 for row in p.rows)) for p in found]
 
 
 def _numbers(rows: pd.DataFrame) -> Iterator[tuple[Column, pd.Series]]:
@@ -81,7 +90,7 @@ def _implausible(known: Column, present: pd.Series, outside: pd.Series) -> Probl
         return Problem("warning", known.name, found, remedy, len(outside), first_rows(outside.index))
     remedy = f"They look {hint}: convert them" if hint else "Convert them"
     if most:
-        remedy += f", or give the units in the header: {known.name} [...]"
+        remedy += f", or give their true unit in the header: {known.name} [...]"
     return Problem("error", known.name, found, f"{remedy}.", len(outside), first_rows(outside.index))
 
 
@@ -205,9 +214,9 @@ def _coverage(rows: pd.DataFrame) -> Iterator[Problem]:
     """Sites without winter, and gaps between the first and the last month of a site."""
     fluxes = [f for f in FLUXES if f in rows]
     if not fluxes:
-        yield Problem(
-            "error", ", ".join(FLUXES), "no flux column", "Give at least one of nee, gpp, reco, ch4."
-        )
+        renamed = [f"Rename {c} to {str(c).lower()}." for c in rows.columns if str(c).lower() in FLUXES]
+        remedy = " ".join(renamed) or "Give at least one of nee, gpp, reco, ch4."
+        yield Problem("error", ", ".join(FLUXES), "no flux column", remedy)
         return
     seen = rows[rows[fluxes].notna().any(axis=1) & rows[["year", "month"]].notna().all(axis=1)]
     if not len(seen):

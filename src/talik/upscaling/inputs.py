@@ -11,10 +11,16 @@ import pandas as pd
 from talik.errors import ConfigError, InputError
 from talik.sources.filters import apply_rules, average_duplicates
 from talik.sources.predictors import PREDICTORS
-from talik.sources.site_table import COLUMNS, FLUXES, MONTHLY, read_sites
+from talik.sources.problem import counted
+from talik.sources.site_table import COLUMNS, FLUXES, MONTHLY, SiteTable, read_sites
+from talik.sources.table_checks import check_sites
 from talik.sources.table_file import read_table
 from talik.upscaling.training import Training, prepare
 
+_PLACES = (
+    "Designs cluster and knndm need positions, and so do limits of unseen places; add them, or choose the design loso "
+    "(in a project file cv: {design: loso}) and limits: {contain: members}."
+)
 LEAST_SHARE = 0.5
 """A predictor present in a smaller share of the rows with the flux is not chosen by default."""
 
@@ -31,10 +37,12 @@ def read_training(
     filters: Sequence[str] = (),
     weights: float = 0.0,
     located: bool = False,
+    accept_errors: bool = True,
 ) -> Training:
     """Training data of a site table (`flux`), or of any table (`target`, `group`, `predictors`).
 
-    grids : "FILE:VAR,VAR" with predictors to take at the sites. located : rows without a position are left out.
+    grids : "FILE:VAR,VAR" with predictors to take at the sites; rows without a date are then left out. located : rows
+    without a position are left out. accept_errors : whether a site table in which `talik check` finds errors is taken.
 
     Raises:
         ConfigError: neither or both ways of naming what to learn.
@@ -58,7 +66,7 @@ def read_training(
         sites = read_sites(path)
         rows, lost = average_duplicates(sites.rows)
         dropped += [*sites.dropped, *lost]
-        notes = sites.notes
+        notes = (*sites.notes, *_errors(sites, path, accept=accept_errors))
         target, group, target_units = str(flux), "site_id", MONTHLY
         if target not in rows:
             have = ", ".join(f for f in FLUXES if f in rows)
@@ -73,6 +81,9 @@ def read_training(
     if missing.any():
         dropped.append((f"{target} missing", int(missing.sum())))
         rows = rows[~missing].reset_index(drop=True)
+    if grids:
+        rows, undated = _dated(rows)
+        dropped += undated
     rows, taken = _with_grids(rows, grids, path)
     units |= taken
     chosen = list(predictors) or _default_predictors(rows, list(taken), path)
@@ -90,18 +101,37 @@ def read_training(
     return replace(training, dropped=(*dropped, *training.dropped), notes=notes)
 
 
+def _errors(sites: SiteTable, path: Path, *, accept: bool) -> list[str]:
+    """Errors of a table as `talik check` tells them; InputError unless they are accepted."""
+    found = [p.sentence() for p in check_sites(sites) if p.severity == "error"]
+    if found and not accept:
+        raise InputError(
+            f"{path}: {counted(len(found), 'error')} in the table. {' '.join(found)} Correct it, or set accept_errors: "
+            "true to learn from it as it is."
+        )
+    return [f"accepted error: {one}" for one in found]
+
+
 def _located(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
     names = {"latitude": "lat", "longitude": "lon"}
     rows = rows.rename(columns={k: v for k, v in names.items() if v not in rows})
     lost = [c for c in ("lat", "lon") if c not in rows]
     if lost:
-        raise InputError(f"{path}: column {', '.join(lost)} missing; this validation design needs positions")
+        raise InputError(f"{path}: column {', '.join(lost)} missing. {_PLACES}")
     known = rows[["lat", "lon"]].notna().all(axis=1)
     if not known.any():
-        raise InputError(f"{path}: no row has lat and lon; this validation design needs positions")
+        raise InputError(f"{path}: no row has lat and lon. {_PLACES}")
     if known.all():
         return rows, []
     return rows[known].reset_index(drop=True), [("no position", int((~known).sum()))]
+
+
+def _dated(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
+    """Rows that have a year and a month, as whole numbers."""
+    dates = [c for c in ("year", "month") if c in rows]
+    known = rows[dates].notna().all(axis=1)
+    out = rows[known].reset_index(drop=True).astype(dict.fromkeys(dates, "int64"))
+    return out, [] if known.all() else [("no year or month", int((~known).sum()))]
 
 
 def _with_grids(rows: pd.DataFrame, grids: Sequence[str], path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -116,22 +146,17 @@ def _with_grids(rows: pd.DataFrame, grids: Sequence[str], path: Path) -> tuple[p
             raise ConfigError(f"--grid {item!r}: expected FILE:VARIABLE,VARIABLE")
         if not {"lat", "lon"} <= set(rows.columns):
             raise InputError(f"{path}: column lat or lon missing; predictors cannot be taken from {file}")
-        found = extract(_dated(rows), file, wanted)
+        found = extract(rows, file, wanted)
         clash = [n for n in found.values.columns if n in rows.columns]
         if clash:
             raise ConfigError(
-                f"{file}: {', '.join(clash)} is in the site table already; leave one of the two out"
+                f"{file}: {', '.join(clash)} is in the site table already; leave it out of the table, or out of --grid "
+                "(in a project file at_sites)"
             )
         rows = pd.concat([rows, found.values], axis=1)
         taken |= {k: v for k, v in found.units.items() if v}
         taken |= {n: "" for n in found.values.columns if n not in taken}
     return rows, taken
-
-
-def _dated(rows: pd.DataFrame) -> pd.DataFrame:
-    """Whole years and months where every row has them."""
-    whole = [c for c in ("year", "month") if c in rows and rows[c].notna().all()]
-    return rows.astype(dict.fromkeys(whole, "int64"))
 
 
 def _default_predictors(rows: pd.DataFrame, taken: list[str], path: Path) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -38,7 +39,13 @@ def make_learner(name: str, settings: Mapping[str, Any] | None = None) -> Learne
     try:
         return types[name].model_validate(dict(settings or {}))
     except ValidationError as err:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors())
-        raise ConfigError(
-            f"learner {name}: {problems}. Settings: {', '.join(types[name].model_fields)}"
-        ) from err
+        known = list(types[name].model_fields)
+        problems = "; ".join(_problem(".".join(map(str, e["loc"])), e, known) for e in err.errors())
+        raise ConfigError(f"settings of learner {name}: {problems}. It has {', '.join(known)}.") from err
+
+
+def _problem(name: str, error: Mapping[str, Any], known: Sequence[str]) -> str:
+    if error["type"] != "extra_forbidden":
+        return f"{name}: {error['msg']}"
+    near = get_close_matches(name, known, 1, 0.6)
+    return f"no setting {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")

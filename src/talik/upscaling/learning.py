@@ -12,6 +12,7 @@ from talik.upscaling.learners import make_learner
 from talik.upscaling.model import train
 from talik.upscaling.parallel import free_threads
 from talik.upscaling.settings import UpscalingSettings
+from talik.upscaling.training import Training
 from talik.upscaling.training_file import (
     read_held_out,
     read_training_file,
@@ -33,20 +34,24 @@ class SiteFiles:
     points: Path | None
 
 
-def training_unit(job: Job, settings: UpscalingSettings, files: SiteFiles) -> None:
-    """Training data of a flux."""
-    located = settings.limits.contain != "members" or settings.cv.design in ("cluster", "knndm")
-    training = read_training(
+def training_of(flux: str, settings: UpscalingSettings, files: SiteFiles) -> Training:
+    """Training data of a flux, from the site table."""
+    return read_training(
         files.sites,
-        flux=job.unit,
+        flux=flux,
         predictors=settings.predictors,
         categorical=settings.categorical,
         grids=files.at_sites,
         filters=settings.filters,
         weights=settings.weights,
-        located=located,
+        located=settings.limits.contain != "members" or settings.cv.design in ("cluster", "knndm"),
+        accept_errors=settings.accept_errors,
     )
-    write_training(training, job.out, weights=settings.weights)
+
+
+def training_unit(job: Job, settings: UpscalingSettings, files: SiteFiles) -> None:
+    """Training data of a flux."""
+    write_training(training_of(job.unit, settings, files), job.out, weights=settings.weights)
 
 
 def held_out_unit(job: Job, settings: UpscalingSettings, files: SiteFiles, seed: int) -> None:

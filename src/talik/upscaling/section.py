@@ -109,6 +109,7 @@ def steps(project: Project, settings: UpscalingSettings) -> list[Step]:
             "predictors",
             "categorical",
             "filters",
+            "accept_errors",
             "weights",
             "learner",
             "settings",

@@ -62,6 +62,8 @@ class UpscalingSettings(Frozen):
     """Predictors that are classes; text, month and vegetation_type always are."""
     filters: tuple[str, ...] = ()
     """Named rules on the rows of the table."""
+    accept_errors: bool = False
+    """Learn from the table although `talik check` finds errors in it; they are noted in the result."""
     weights: Annotated[float, Field(ge=0, le=1)] = 0.0
     """0 counts rows alike, 1 sites alike."""
     learner: str = "forest"
