@@ -125,10 +125,13 @@ def describe(inputs: Mapping[str, Path], config_key: str = "") -> dict[str, Any]
         "platform": platform.platform(terse=True),
         "created": now().isoformat(),
         "config": config_key,
-        "inputs": {
-            name: {"sha256": hash_file(path), "bytes": path.stat().st_size} for name, path in inputs.items()
-        },
+        "inputs": file_hashes(inputs),
     }
+
+
+def file_hashes(inputs: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """Hash and size of files, by name."""
+    return {name: {"sha256": hash_file(path), "bytes": path.stat().st_size} for name, path in inputs.items()}
 
 
 def _source_hash() -> str:

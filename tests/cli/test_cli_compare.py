@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -119,6 +120,11 @@ def test_every_number_of_the_page_leads_to_its_inputs(done: tuple[Path, dict]):
     assert not re.search(r"https?://", text.replace("http://www.w3.org", ""))
     assert "ORCHIDEE_S3_gpp.nc" in text
     assert "upscaled.nc" in text
+    told = json.loads((path.parent / "output" / "compare.json").read_text())
+    (towers,) = (s for s in told["sources"] if s["kind"] == "insitu")
+    assert list(towers["inputs"].values()) == [
+        hashlib.sha256((path.parent / "towers.csv").read_bytes()).hexdigest()
+    ]
     for name in ("matrix", "regions", "agreement", "taylor", "ranking"):
         assert (path.parent / "output" / "compare-figures" / f"{name}.png").stat().st_size > 2000
 

@@ -66,12 +66,13 @@ UPSCALING: dict[str, Any] = {
             "learner": "forest",
             "n_rows": 4000,
             "n_sites": 60,
+            "notes": ["accepted error: lat, lon: 0, 0 (4 rows)"],
             "cv": {
                 "pooled": {"n": 4000, "r2_cor": 0.61, "nse": 0.6, "rmse": 14.2, "mae": 9.0, "mbe": -0.4},
                 "design": "knndm",
                 "design_note": "",
             },
-            "applicability": {"threshold": 0.4, "share": 0.83, "regions": {}},
+            "applicability": {"threshold": 0.4, "share": 0.83, "regions": {"domain": 0.83}},
             "limits": {
                 "level": 0.95,
                 "contain": ["site bootstrap", "unseen places"],
@@ -81,9 +82,9 @@ UPSCALING: dict[str, Any] = {
             "units": "Tg C yr-1",
             "positive": "up",
             "regions": {
-                "domain": {"mean": -300.0, "low": -400.0, "high": -190.0, "annual": []},
-                WEST: {"mean": -50.0, "low": -60.0, "high": -30.0, "annual": []},
-                "nowhere": {"mean": None, "low": None, "high": None, "annual": []},
+                "domain": {"area_km2": 20.3e6, "mean": -300.0, "low": -400.0, "high": -190.0, "annual": []},
+                WEST: {"area_km2": 4e6, "mean": -50.0, "low": -60.0, "high": -30.0, "annual": []},
+                "nowhere": {"area_km2": 1e6, "mean": None, "low": None, "high": None, "annual": []},
             },
         }
     },

@@ -28,6 +28,7 @@ from talik.report.reduce import canvas, on_canvas
 from talik.report.results import Drawn, read_drawn, results_in
 from talik.report.section import write_fluxes
 from talik.report.sections import Dataset, Wanted
+from talik.report.style import SERIES
 from talik.workflow import Job, load_project, make_project, read_manifest, run_project
 
 VOID = {"meta", "link", "br", "img", "source", "hr", "input"}
@@ -278,6 +279,27 @@ def test_without_truth_the_approaches_speak_for_themselves():
     assert "between −300 and −180 Tg C yr⁻¹; all say a sink" in said
     assert "All limits share the range (−200, −190)" in said
     assert Page(render_project(results)).open == []
+
+
+def test_the_land_of_a_number_and_accepted_errors_are_said():
+    text = Page(render_project(replace(made_results(), truth=None))).text
+    assert (
+        "Upscaling of the whole domain: 20.3 million km² of land, 17 % of it (in area and time) unlike all sites; "
+        "cells count whole, for no land_fraction was given."
+    ) in text
+    assert "NEE, accepted error: lat, lon: 0, 0 (4 rows)" in text
+    assert "folds as far from the rest as the map is from the sites (kNNDM)" in text
+
+
+def test_an_approach_has_one_colour_in_all_figures():
+    found = estimates(replace(made_results(), truth=None))
+    figure = regions.totals_figure(found, order=["towers", "fusion", "upscaling"])
+    dots = {
+        line.get_color()
+        for line in figure.axes[0].get_lines()
+        if line.get_marker() not in ("", "None", None) and line.get_xdata()[0] == -300.0
+    }
+    assert dots == {SERIES[2]}
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,12 @@ def test_scores_and_applicability(world, run, result) -> None:
     assert 0 < share <= 1
 
 
+def test_every_file_that_a_result_was_made_from_is_told(world, result) -> None:
+    assert {name: told["sha256"] for name, told in result["inputs"].items()} == {
+        name: hashlib.sha256((world / name).read_bytes()).hexdigest() for name in ("sites.csv", "cube.nc")
+    }
+
+
 def test_table_and_posts(run, result) -> None:
     with (run / "upscaling-budgets.csv").open() as file:
         rows = list(csv.DictReader(file))

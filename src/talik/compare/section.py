@@ -15,7 +15,7 @@ from talik.compare.opening import Source, land_regions, open_source, read_tundra
 from talik.compare.settings import EIGHT, CompareSettings
 from talik.errors import ConfigError
 from talik.files import read_json, write_json, write_text
-from talik.provenance import fingerprint
+from talik.provenance import fingerprint, hash_file
 from talik.regions.grid import Grid
 from talik.regions.named import files_of, require_known, with_absolute_paths
 from talik.workflow.plan import Cost, Step, seconds_to_read
@@ -262,6 +262,8 @@ def _source(job: Job, settings: CompareSettings, inputs: Inputs) -> None:
             regions=inputs.regions,
             eight=EIGHT in inputs.regions,
         )
+        table = inputs.files[source.path]
+        found["inputs"] = {source.path: hash_file(table) if table.is_file() else fingerprint([table])}
     else:
         with closing(_opened(source, inputs, job, settings.variable)) as ds:
             found = of_dataset(

@@ -16,7 +16,7 @@ from talik.report.numbers import sentence
 from talik.report.page import DEFAULT_TITLE
 from talik.report.parts import budget, courses, maps, methods, regions, summary, truth, validation
 from talik.report.results import Results, content_of
-from talik.report.sections import TRUTH, Wanted
+from talik.report.sections import Wanted
 from talik.report.style import Width, nothing_to_draw, png, svg
 
 
@@ -66,7 +66,7 @@ def lede(results: Results) -> str:
         return budget.lede(results.budget)
     names = list(dict.fromkeys(str(n) for n in _regions(results)))
     where = f"{len(names)} regions ({', '.join(names[:6])}{' …' if len(names) > 6 else ''})" if names else ""
-    approaches = [name for name in maps.by_approach(results.datasets) if name != TRUTH]
+    approaches = regions.order_of(results)
     several = "es" * (len(approaches) != 1)
     what = f"{len(approaches)} approach{several}: {', '.join(approaches)}" if approaches else ""
     said = "; ".join(part for part in (where, results.years, what) if part)
@@ -91,6 +91,9 @@ def _agreement(results: Results) -> dict[str, str] | None:
     if results.agreement is None or results.compare is None:
         return None
     with content_of("compare.json"):
+        kinds = {s["approach"] for s in results.compare["sources"] if s["kind"] != "insitu"}
+        if len(kinds) < 2:
+            return None
         told = "; ".join(
             f"{row['region']}: sink {row['sink']:.0f} %, source {row['source']:.0f} %"
             for row in results.compare["agreement"]
@@ -129,19 +132,21 @@ PROJECT_FIGURES: dict[str, Drawing] = {
     "approach_maps": Drawing(maps.approach_figure, "Mean annual flux by approach", _with_data),
     "season_maps": Drawing(maps.season_figure, "Four months by approach", _with_data),
     "region_totals": Drawing(
-        lambda r, w: regions.totals_figure(estimates(r), w), "Totals of regions", _with_totals
+        lambda r, w: regions.totals_figure(estimates(r), w, regions.order_of(r)),
+        "Totals of regions",
+        _with_totals,
     ),
     "region_means": Drawing(_means_figure, "Means of regions", _with_data),
     "seasonal_cycle": Drawing(
         lambda r, w: courses.course_panels(
-            courses.cycles(r), maps.MONTH[r.variable], w, order=courses.order_of(r), months=True
+            courses.cycles(r), maps.MONTH[r.variable], w, order=regions.order_of(r), months=True
         ),
         "Seasonal cycle",
         _with_data,
     ),
     "annual_series": Drawing(
         lambda r, w: courses.course_panels(
-            courses.series(r), maps.YEAR[r.variable], w, order=courses.order_of(r)
+            courses.series(r), maps.YEAR[r.variable], w, order=regions.order_of(r)
         ),
         "Year by year",
         _with_data,

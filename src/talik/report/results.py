@@ -116,6 +116,8 @@ def read_results(
     for drawn in datasets:
         if drawn.data is not None:
             inputs |= {n: {"sha256": h} for n, h in json.loads(drawn.data.attrs["inputs"]).items()}
+    with content_of("upscaling.json"):
+        inputs |= {n: dict(told) for n, told in (read.get("upscaling") or {}).get("inputs", {}).items()}
     with content_of("compare.json"):
         for source in (read.get("compare") or {}).get("sources", []):
             inputs |= {str(n): {"sha256": str(h)} for n, h in source["inputs"].items()}

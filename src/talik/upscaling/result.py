@@ -57,6 +57,7 @@ def result_of(
         )
         fluxes[flux] = {
             **regional.told_of_model(model, told),
+            "notes": list(read_training_file(training[flux]).notes),
             "members": 0 if own is None else len(own.mean),
             "applicability": _applicability(model, years, domain, f),
             "error_of_places": error,

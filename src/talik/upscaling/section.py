@@ -14,7 +14,7 @@ import yaml
 
 from talik.errors import ConfigError
 from talik.files import read_json, write_json, write_text
-from talik.provenance import fingerprint
+from talik.provenance import file_hashes, fingerprint
 from talik.regions.named import files_of, require_known, with_absolute_paths
 from talik.upscaling.settings import UpscalingSettings
 from talik.workflow.plan import Cost, Step
@@ -49,6 +49,15 @@ class Found:
     cube_inputs: Mapping[str, Path]
     folders: Mapping[str, str]
     """What tells that a folder (a store, FLUXNET files) has changed."""
+
+    def named(self, folder: Path) -> dict[str, Path]:
+        """Its files by the name from the folder of the project; one elsewhere by its own name."""
+        found = {**self.site_inputs, **self.cube_inputs}
+        inside = {name: path.is_relative_to(folder) for name, path in found.items()}
+        return {
+            path.relative_to(folder).as_posix() if inside[name] else path.name: path
+            for name, path in found.items()
+        }
 
 
 def found_files(project: Project, settings: UpscalingSettings) -> Found:
@@ -227,7 +236,13 @@ def steps(project: Project, settings: UpscalingSettings) -> list[Step]:
         Step(
             name=RESULT,
             units=("upscaling",),
-            work=partial(_result, settings=settings, files=found.cube, members=members),
+            work=partial(
+                _result,
+                settings=settings,
+                files=found.cube,
+                members=members,
+                made_from=found.named(project.folder),
+            ),
             config={**cube, **settings.model_dump(mode="json", include={"limits", "least_coverage"})},
             inputs=found.cube_inputs,
             needs=(TRAINING, HELD_OUT, *predicted) if validated else (TRAINING, *predicted),
@@ -338,7 +353,11 @@ def _fluxes(
 
 
 def _result(
-    job: Job, settings: UpscalingSettings, files: CubeFiles, members: Mapping[str, tuple[str, range]]
+    job: Job,
+    settings: UpscalingSettings,
+    files: CubeFiles,
+    members: Mapping[str, tuple[str, range]],
+    made_from: Mapping[str, Path],
 ) -> None:
     from talik.upscaling.cube.blocks import Domain
     from talik.upscaling.cube.merge import joined_members, joined_years
@@ -354,7 +373,7 @@ def _result(
         years=joined_years([job.needs[YEARS][unit] for unit in sorted(job.needs[YEARS])]),
         members={f: joined_members(_member_files(job, members, f)) for f in settings.fluxes},
     )
-    write_json(job.out, found)
+    write_json(job.out, {**found, "inputs": file_hashes(made_from)})
 
 
 def _budgets(job: Job) -> None:

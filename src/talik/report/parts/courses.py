@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from talik.report.html import picture
 from talik.report.page_tables import shown, table
 from talik.report.parts.maps import MONTH, NAMES, YEAR, by_approach
-from talik.report.parts.regions import rows_of, synthesis
+from talik.report.parts.regions import order_of, rows_of
 from talik.report.results import Results, content_of
 from talik.report.sections import TRUTH
 from talik.report.style import INCHES, INK, MARKERS, SERIES, Width, look, wrapped
@@ -75,12 +75,6 @@ def years(results: Results) -> dict[str, Any] | None:
         else None,
         "trends": found,
     }
-
-
-def order_of(results: Results) -> list[str]:
-    """Approaches in the order of the other figures, towers among them."""
-    means = synthesis(results)
-    return [] if means is None else [str(a) for a in means.mean.columns]
 
 
 def cycles(results: Results) -> Lines:

@@ -12,7 +12,7 @@ from talik.report.results import Results
 
 Settings = Mapping[str, Any]
 _LONGEST = 3
-_DESIGNS = {
+DESIGNS = {
     "loso": "sites left out one by one",
     "cluster": "clusters of sites left out together",
     "knndm": "folds as far from the rest as the map is from the sites (kNNDM)",
@@ -91,7 +91,7 @@ def _compare(s: Settings) -> str:
 
 def _upscaling(s: Settings) -> str:
     cv = s.get("cv") or {}
-    design = _DESIGNS.get(str(cv.get("design")), str(cv.get("design", "")))
+    design = DESIGNS.get(str(cv.get("design")), str(cv.get("design", "")))
     return (
         f"Monthly {_some(s.get('fluxes', []))} learnt from sites of {s.get('sites')} by {s.get('learner')} and "
         f"predicted over grids; judged with {design}; {s.get('members')} models of resampled sites for the limits."

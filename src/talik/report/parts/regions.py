@@ -20,7 +20,7 @@ from talik.report.estimates import UNIT, Estimate, estimates, regions_of, truths
 from talik.report.html import picture
 from talik.report.numbers import quantity
 from talik.report.page_tables import shown, table
-from talik.report.parts.maps import NAMES, YEAR
+from talik.report.parts.maps import NAMES, YEAR, by_approach
 from talik.report.results import Results, content_of
 from talik.report.sections import TRUTH
 from talik.report.style import GREY, INCHES, MARKERS, RED, SERIES, Width, look, quiet, wrapped, zero_line
@@ -32,7 +32,10 @@ def part(results: Results) -> dict[str, Any] | None:
     means = synthesis(results)
     if not found and means is None:
         return None
-    return {"totals": _totals(found), "means": None if means is None else _means(results, means)}
+    return {
+        "totals": _totals(found, order_of(results)),
+        "means": None if means is None else _means(results, means),
+    }
 
 
 def synthesis(results: Results) -> Synthesis | None:
@@ -47,6 +50,13 @@ def synthesis(results: Results) -> Synthesis | None:
         return combine(rows)
     except InputError:
         return None
+
+
+def order_of(results: Results) -> list[str]:
+    """Approaches in the order of their colours: those of the comparison, towers among them, then the others."""
+    means = synthesis(results)
+    compared = [] if means is None else [str(a) for a in means.mean.columns]
+    return list(dict.fromkeys(n for n in (*compared, *by_approach(results.datasets)) if n != TRUTH))
 
 
 def rows_of(results: Results) -> pd.DataFrame:
@@ -75,7 +85,7 @@ def rows_of(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _totals(found: Sequence[Estimate]) -> dict[str, Any] | None:
+def _totals(found: Sequence[Estimate], order: Sequence[str]) -> dict[str, Any] | None:
     if not found:
         return None
     known = truths(found)
@@ -101,7 +111,7 @@ def _totals(found: Sequence[Estimate]) -> dict[str, Any] | None:
             f"{UNIT}, release to the atmosphere is positive. Dots are means, bars 95 % limits as each approach gives "
             "them" + ("; the line is the truth of this made world." if known else "."),
             f"Totals of regions by approach, {UNIT}. {words}.",
-            lambda w: totals_figure(found, w),
+            lambda w: totals_figure(found, w, order),
         ),
         "table": table("Totals of regions", [*columns, "Limits are"], rows),
     }
@@ -147,12 +157,18 @@ def _means(results: Results, means: Synthesis) -> dict[str, Any]:
     }
 
 
-def totals_figure(found: Sequence[Estimate], width: Width = "wide") -> Figure | None:
-    """One panel a region: each approach a dot with its limits, the truth a line; None without any."""
+def totals_figure(
+    found: Sequence[Estimate], width: Width = "wide", order: Sequence[str] = ()
+) -> Figure | None:
+    """One panel a region: each approach a dot with its limits, the truth a line; None without any.
+
+    order : of colours, approaches first.
+    """
     if not found:
         return None
     regions = regions_of(found)
     labels = list(dict.fromkeys(e.label for e in found))
+    approaches = list(dict.fromkeys([*order, *(e.approach for e in found)]))
     known = truths(found)
     columns = 1 if width == "narrow" or len(regions) == 1 else 2
     rows = math.ceil(len(regions) / columns)
@@ -164,7 +180,8 @@ def totals_figure(found: Sequence[Estimate], width: Width = "wide") -> Figure | 
             if k >= len(regions):
                 ax.set_axis_off()
                 continue
-            _panel(ax, [e for e in found if e.region == regions[k]], labels, known.get(regions[k]), width)
+            here = [e for e in found if e.region == regions[k]]
+            _panel(ax, here, labels, approaches, known.get(regions[k]), width)
             ax.set_title(wrapped(regions[k], 36))
             if k % columns:
                 ax.tick_params(labelleft=False)
@@ -176,11 +193,17 @@ def totals_figure(found: Sequence[Estimate], width: Width = "wide") -> Figure | 
 
 
 def _panel(
-    ax: Axes, here: Sequence[Estimate], labels: Sequence[str], truth: float | None, width: Width
+    ax: Axes,
+    here: Sequence[Estimate],
+    labels: Sequence[str],
+    approaches: Sequence[str],
+    truth: float | None,
+    width: Width,
 ) -> None:
     for e in here:
         y = labels.index(e.label)
-        colour, marker = SERIES[y % len(SERIES)], MARKERS[y % len(MARKERS)]
+        k = approaches.index(e.approach)
+        colour, marker = SERIES[k % len(SERIES)], MARKERS[k % len(MARKERS)]
         if e.limits is not None:
             ax.plot(e.limits, [y, y], color=colour, lw=5, alpha=0.4, solid_capstyle="butt", zorder=2)
         ax.plot(e.mean, y, marker, color=colour, ms=6.5, mec="white", mew=0.8, zorder=3)

@@ -26,7 +26,7 @@ def part(results: Results) -> dict[str, Any]:
     held = cards(results.budget) if results.budget is not None else []
     return {
         "answer": answer(results, found),
-        "more": [*_by_region(results), *_told_by_truth(results)],
+        "more": [*_of_what_land(results, found), *_by_region(results), *_told_by_truth(results)],
         "cards": held or _cards(results, found),
     }
 
@@ -107,9 +107,10 @@ def _from_means(results: Results, means: Synthesis | None) -> list[str]:
     ]
     middle = means.regions["median"]
     if len(shared):
+        where = f"{len(shared)} region{'s' * (len(shared) > 1)} with several approaches"
         said.append(
-            f"In {len(same)} of {len(shared)} region{'s' * (len(shared) > 1)} all approaches agree on sink or source; "
-            f"medians run from {shown(float(middle.min()))} to {shown(float(middle.max()))} {unit}."
+            f"In {len(same)} of {where} all agree on sink or source; medians run from {shown(float(middle.min()))} to "
+            f"{shown(float(middle.max()))} {unit}."
         )
     return said
 
@@ -123,6 +124,27 @@ def _from_budget(results: Results) -> list[str]:
         + f". {c['sentence']}"
         for c in held[:1]
     ]
+
+
+def _of_what_land(results: Results, found: Sequence[Estimate]) -> list[str]:
+    """How much land the first number of the upscaling is of, and how much of it is unlike the sites."""
+    if results.upscaling is None:
+        return []
+    region = headline_region([e for e in found if e.approach == "upscaling"])
+    with content_of("upscaling.json"):
+        held = [f for f in results.upscaling["fluxes"].values() if f["variable"] == results.variable]
+        row = held[0]["regions"].get(region) if held else None
+        if row is None:
+            return []
+        told = f"Upscaling of {_place(region)}: {row['area_km2'] / 1e6:.1f} million km² of land"
+        if (
+            held[0]["applicability"] is not None
+            and held[0]["applicability"]["regions"].get(region) is not None
+        ):
+            share = 100 * (1 - held[0]["applicability"]["regions"][region])
+            told += f", {share:.0f} % of it (in area and time) unlike all sites"
+    whole = (results.answer.get("upscaling") or {}).get("land_fraction") is None
+    return [told + ("; cells count whole, for no land_fraction was given." if whole else ".")]
 
 
 def _by_region(results: Results) -> list[str]:

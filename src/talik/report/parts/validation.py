@@ -12,6 +12,7 @@ from talik.compare.page import taylor_points
 from talik.compare.page_tables import skill
 from talik.report.html import picture
 from talik.report.page_tables import Table, percent, shown, table
+from talik.report.parts.methods import DESIGNS
 from talik.report.results import Results, content_of
 from talik.report.style import Width
 
@@ -60,7 +61,8 @@ def _upscaling(results: Results) -> dict[str, Any] | None:
             name = _FLUXES.get(flux, flux)
             if held["cv"] is not None:
                 pooled = held["cv"]["pooled"]
-                design = str(held["cv"].get("design") or held["cv"].get("design_note", ""))
+                given = str(held["cv"].get("design") or held["cv"].get("design_note", ""))
+                design = DESIGNS.get(given, given)
                 rows.append([name, design, *(shown(pooled[k], 0 if k == "n" else 2) for k in _SCORES)])
             told.append(f"{name}: {held['learner']} of {held['n_rows']:,} months at {held['n_sites']} sites.")
             if held["applicability"] is not None:
@@ -68,12 +70,14 @@ def _upscaling(results: Results) -> dict[str, Any] | None:
                     f"{name}: {percent(held['applicability']['share'])} of area and time is like the sites (area of "
                     "applicability)."
                 )
+            told += [f"{name}, {note}" for note in held.get("notes", []) if note.startswith("accepted error")]
             told.append(f"The limits of {name} leave out {held['limits']['not']}.")
     found = table(
         "Scores of the upscaling",
         ["Flux", "Left out", *(f"#{name}" for name in _SCORES.values())],
         rows,
-        "Predictions for what was left out of the learning, beside what was measured; units of the site table.",
+        "Predictions for what was left out of the learning, beside what was measured; RMSE, MAE and error in "
+        "g m⁻² month⁻¹.",
     )
     return _block("Upscaling", told, [found if rows else None])
 
