@@ -22,7 +22,7 @@ SEEDS = 20
 LEFT_OUT = ("fusion", "trends", "report", "tem")
 """Sections of the demo that are not judged, or take longest."""
 FAR_NORTH = ("bands:68,84",)
-"""Regions beside those of the demo: north of 68 N nearly all is tundra."""
+"""Regions beside those of the demo: north of 68 N three quarters are tundra."""
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "network": {},
     "random": {"towers": {"placement": "random"}},
