@@ -282,10 +282,10 @@ def summary(scores: Sequence[Score], posts: Sequence[Mapping[str, Any]], variabl
             )
     for row in [r for r in posts if r["post"].startswith(_TOTALS)]:
         held = "lies inside" if row["inside"] else "lies outside"
-        whole = "" if row["whole"] == row["truth"] else f"; of all processes {_n(row['whole'])}"
+        truth, whole = _n(row["truth"]), _n(row["whole"])
         out.append(
             f"{row['post']} {row['gas']}: {_n(row['mean'])} ({_n(row['low'])}, {_n(row['high'])}) Tg yr-1; the truth "
-            f"of what it covers, {_n(row['truth'])}, {held}{whole}."
+            f"of what it covers, {truth}, {held}{f'; of all processes {whole}' if whole != truth else ''}."
         )
     return out
 
