@@ -119,3 +119,9 @@ def test_stamping_keeps_what_was_recorded(tmp_path):
     assert len(ds.attrs["history"].splitlines()) == 2
     with pytest.raises(InputError, match=r"input 'a' .* Give the two inputs different names"):
         provenance.stamp(ds, "third", inputs={"a": two})
+
+
+def test_inputs_are_named_from_the_folder_of_the_project(tmp_path):
+    inside, outside, twin = tmp_path / "p" / "data" / "a.nc", tmp_path / "b.nc", tmp_path / "q" / "b.nc"
+    found = provenance.named_from(tmp_path / "p", {str(p): p for p in (inside, outside, twin)})
+    assert found == {"data/a.nc": inside, "b.nc": outside, str(twin): twin}

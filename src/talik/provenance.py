@@ -129,6 +129,19 @@ def describe(inputs: Mapping[str, Path], config_key: str = "") -> dict[str, Any]
     }
 
 
+def named_from(folder: Path, inputs: Mapping[str, Path]) -> dict[str, Path]:
+    """Inputs, given by whole path, by their path from the folder of a project: a result does not tell where it lies.
+
+    One that lies elsewhere has its own name, or its whole path where that is taken.
+    """
+    out: dict[str, Path] = {}
+    for whole, path in inputs.items():
+        at = Path(whole)
+        name = at.relative_to(folder).as_posix() if at.is_relative_to(folder) else at.name
+        out[whole if name in out else name] = path
+    return out
+
+
 def file_hashes(inputs: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Hash and size of files, by name."""
     return {name: {"sha256": hash_file(path), "bytes": path.stat().st_size} for name, path in inputs.items()}

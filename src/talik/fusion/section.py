@@ -30,7 +30,7 @@ from talik.fusion.works import (
     TOTALS,
     TOTALS_FILE,
 )
-from talik.provenance import fingerprint
+from talik.provenance import fingerprint, named_from
 from talik.regions.named import files_of as region_files
 from talik.regions.named import require_known, with_absolute_paths
 from talik.workflow.plan import Cost, Step
@@ -163,7 +163,7 @@ def steps(project: Project, settings: FusionSettings, infer: Infer | None = None
                 works.write_result,
                 title=title,
                 key=settings.key(),
-                inputs=inputs,
+                inputs=named_from(project.folder, inputs),
                 made=made_with(settings, options, files),
             ),
             config={"title": title, "made": made_with(settings, options, files)},

@@ -14,7 +14,7 @@ import yaml
 
 from talik.errors import ConfigError
 from talik.files import read_json, write_json, write_text
-from talik.provenance import file_hashes, fingerprint
+from talik.provenance import file_hashes, fingerprint, named_from
 from talik.regions.named import files_of, require_known, with_absolute_paths
 from talik.upscaling.settings import UpscalingSettings
 from talik.workflow.plan import Cost, Step
@@ -49,15 +49,6 @@ class Found:
     cube_inputs: Mapping[str, Path]
     folders: Mapping[str, str]
     """What tells that a folder (a store, FLUXNET files) has changed."""
-
-    def named(self, folder: Path) -> dict[str, Path]:
-        """Its files by the name from the folder of the project; one elsewhere by its own name."""
-        found = {**self.site_inputs, **self.cube_inputs}
-        inside = {name: path.is_relative_to(folder) for name, path in found.items()}
-        return {
-            path.relative_to(folder).as_posix() if inside[name] else path.name: path
-            for name, path in found.items()
-        }
 
 
 def found_files(project: Project, settings: UpscalingSettings) -> Found:
@@ -241,7 +232,7 @@ def steps(project: Project, settings: UpscalingSettings) -> list[Step]:
                 settings=settings,
                 files=found.cube,
                 members=members,
-                made_from=found.named(project.folder),
+                made_from=named_from(project.folder, {**found.site_inputs, **found.cube_inputs}),
             ),
             config={**cube, **settings.model_dump(mode="json", include={"limits", "least_coverage"})},
             inputs=found.cube_inputs,
