@@ -24,6 +24,8 @@ from typer.testing import CliRunner
 from talik.cli import app
 from talik.compare.result import require_once
 from talik.errors import ConfigError
+from talik.workflow.project import load_project
+from talik.workflow.run import run_project
 
 
 def call(*args: str | Path):
@@ -219,6 +221,25 @@ def test_the_eight_regions_stand_beside_what_was_published(tmp_path: Path):
     row = published["median NEE over approaches, Western Siberia"]
     assert (row["published"], row["here"]) == (-41.0, pytest.approx(-35.0, rel=1e-6))
     assert "Published" in (tmp_path / "elsewhere" / "compare.html").read_text()
+
+
+def test_towers_without_a_position_are_left_out_and_counted_once(tmp_path: Path):
+    path = write_world(tmp_path, title="Lost towers")
+    towers = pd.read_csv(tmp_path / "towers.csv")
+    lost = towers["site_id"] == "RU-A"
+    assert lost.any()
+    towers.loc[lost, ["lat", "lon"]] = np.nan
+    towers.to_csv(tmp_path / "towers.csv", index=False)
+    made = load_project(path)
+    done = run_project(made, only=["compare"])
+    assert not done.failed, done.failed
+    found = json.loads((made.output / "compare.json").read_text())
+    told = [note for note in found["notes"] if "no position" in note]
+    n = towers["site_id"].nunique()
+    assert told == [f"towers.csv: 1 of {n} sites have no position; they have no score at towers."]
+    towers.drop(columns=["lat", "lon"]).to_csv(tmp_path / "towers.csv", index=False)
+    failed = run_project(load_project(path), only=["compare-sources"]).failed
+    assert any("the site table has no column lat, lon" in one.error for one in failed)
 
 
 def test_methane_is_compared_as_carbon(tmp_path: Path):

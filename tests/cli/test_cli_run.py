@@ -306,3 +306,29 @@ def test_errors_of_a_table_are_those_of_the_project_unless_accepted(project, tmp
     else:
         assert done.exit_code == 1
         assert errors == {path.name: ["upscaling: nee"], "sites.csv": ["lat, lon"]}
+
+
+def test_accepted_errors_are_a_note_and_those_of_grids_are_not_accepted(project, tmp_path):
+    own = 'at_sites: ["cube.nc:soil_temperature"], accept_errors: true'
+    path = upscaling_project(tmp_path, project, own)
+    table = tmp_path / "sites.csv"
+    table.write_text(table.read_text().replace("S3,60,40", "S3,0,0"))
+    told = json.loads(call("check", path, "--json").stdout)
+    notes = [p["found"] for p in told[str(path)]["problems"] if p["column"] == "upscaling"]
+    assert notes == ["1 error in sites.csv, see below"]
+    with xr.open_dataset(tmp_path / "cube.nc") as ds:
+        ds.isel(time=slice(None, None, -1)).to_netcdf(tmp_path / "back.nc")
+    path.write_text(path.read_text().replace("grids: [cube.nc]", "grids: [back.nc]"))
+    done = call("check", path, "--json")
+    assert done.exit_code == 1
+    grid = json.loads(done.stdout)[str(tmp_path / "back.nc")]["problems"]
+    assert any(p["severity"] == "error" and "ascend" in p["found"] for p in grid)
+
+
+def test_settings_of_a_learner_are_told_with_the_other_problems(project, tmp_path):
+    path = upscaling_project(tmp_path, project, "member: 2, settings: {tree: 100}")
+    (told,) = json.loads(call("check", path, "--json").stdout)[str(path)]["problems"]
+    assert f"{path}: 2 problems" in told["found"]
+    assert "upscaling.member: unknown key; did you mean 'members'?" in told["found"]
+    assert "upscaling.settings: " in told["found"]
+    assert "no setting 'tree' (did you mean 'trees'?)" in told["found"]

@@ -13,8 +13,10 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from talik.errors import InputError
 from talik.sources.doctor import diagnose, examine
 from talik.sources.problem import Problem
+from talik.sources.site_table import read_sites
 
 UNITS = "g m-2 month-1"
 
@@ -309,7 +311,9 @@ def test_rows_are_those_of_the_file(tmp_path):
     )
     found = diagnose(path).problems
     assert [p.rows for p in found if p.column == "nee" and "outside" in p.found] == [(4,)]
-    assert any(p.found.startswith("1 row not taken: another row of the same site and month") for p in found)
+    assert any(
+        p.found.startswith("1 of 4 rows not taken: another row of the same site and month") for p in found
+    )
 
 
 def test_long_names_of_positions_and_fluxes_in_capitals(tmp_path):
@@ -322,6 +326,46 @@ def test_long_names_of_positions_and_fluxes_in_capitals(tmp_path):
         if p.severity == "error"
     ]
     assert lost.remedy == "Rename NEE to nee."
+
+
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [("nee", "in the header: nee [...]"), ("nee [umol m-2 s-1]", "correct the unit that the header gives")],
+)
+def test_a_header_with_a_unit_is_not_told_to_give_one(tmp_path, header, advice):
+    scale = 100.0 if header == "nee" else 10.0
+    table = (
+        good().drop(columns=[f"gpp [{UNITS}]", f"reco [{UNITS}]"]).rename(columns={f"nee [{UNITS}]": header})
+    )
+    table[header] = scale * table[header] + 1000.0 * np.sign(table[header])
+    (found,) = (
+        p
+        for p in diagnose(_write(tmp_path, table)).problems
+        if p.severity == "error" and "outside" in p.found
+    )
+    assert found.column == "nee"
+    assert advice in found.remedy
+    assert ("[...]" in found.remedy) == (header == "nee")
+
+
+def test_a_format_without_units_in_headers_is_not_told_to_give_one(tmp_path):
+    path = tmp_path / "v2.csv"
+    path.write_text(ABC + "".join(f"A,X,2001,{m},EC,{5000 + m},-2,3,\n" for m in range(1, 13)))
+    (found,) = (p for p in diagnose(path).problems if p.column == "nee" and "outside" in p.found)
+    assert "header" not in found.remedy
+
+
+def test_a_wrong_date_is_told_with_the_row_of_the_file(tmp_path):
+    path = tmp_path / "v2.csv"
+    head = ABC + "A,X,2001,1,EC,1,-2,3,\nA,X,2001,1,EC,1,-2,3,\n"
+    path.write_text(head + "A,X,2001.5,2,EC,1,-2,3,\n")
+    with pytest.raises(
+        InputError, match=r"v2\.csv: year is 2001\.5 in row 3; expected a whole number\. Correct it"
+    ):
+        read_sites(path)
+    path.write_text(head + "A,X,2001,13,EC,1,-2,3,\nA,X,2001,14,EC,1,-2,3,\n")
+    with pytest.raises(InputError, match=r"month is 13 in rows 3, 4; expected 1\.\.12"):
+        read_sites(path)
 
 
 # ---- nothing makes it raise

@@ -583,3 +583,51 @@ def test_another_number_of_members_or_fluxes_is_another_result(world, changes) -
     assert {"upscaling-fluxes", "upscaling", "upscaling-budgets", "upscaling-posts"} <= anew
     assert ("upscaling-years" in anew) == ("fluxes" in changes)  # one file holds all fluxes
     assert "upscaling-training" not in anew
+
+
+def test_a_table_without_positions_is_told_what_asks_for_them(world) -> None:
+    import pandas as pd
+
+    table = pd.read_csv(world / "sites.csv")[["site_id", "year", "month", "nee"]]
+    table.to_csv(world / "nowhere.csv", index=False)
+    with pytest.raises(InputError, match=r"nowhere\.csv: column lat, lon missing.*upscaling\.at_sites"):
+        read_training(world / "nowhere.csv", flux="nee", grids=[f"{world / 'cube.nc'}:soil_temperature"])
+
+
+def test_dates_are_not_cut_to_whole_numbers(world) -> None:
+    """A table of any columns too: the year 2001.5 is neither 2001 nor left out in silence."""
+    import pandas as pd
+
+    table = pd.read_csv(world / "sites.csv")[["site_id", "lat", "lon", "year", "month", "nee"]]
+    table = table.astype({"year": float})
+    table.loc[[3, 5], "year"] = 2001.5
+    table.to_csv(world / "half.csv", index=False)
+    grid = f"{world / 'cube.nc'}:soil_temperature"
+    told = r"half\.csv: year is 2001\.5 in rows 4, 6; expected a whole number\. Correct it"
+    with pytest.raises(InputError, match=told):
+        read_training(world / "half.csv", flux="nee", grids=[grid])
+    with pytest.raises(InputError, match=told):
+        read_training(
+            world / "half.csv", target="nee", group="site_id", predictors=["soil_temperature"], grids=[grid]
+        )
+
+
+def test_advice_names_the_settings_of_a_project(world) -> None:
+    import pandas as pd
+
+    table = pd.read_csv(world / "sites.csv")
+    table["other"] = np.arange(len(table)) % 7.0
+    table.to_csv(world / "other.csv", index=False)
+    options = {
+        "sites": "other.csv",
+        "fluxes": ["nee"],
+        "members": 0,
+        "regions": [],
+        "predictors": ["month", "other"],
+    }
+    failed = run_project(project(world, "other", **options), only=["upscaling-domain"]).failed[0]
+    assert "no variable other" in failed.error
+    assert "upscaling.grids" in failed.error
+    assert "upscaling.predictors" in failed.error
+    with pytest.raises(ConfigError, match=r"is in the site table already; .*upscaling\.at_sites"):
+        read_training(world / "sites.csv", flux="nee", grids=[f"{world / 'cube.nc'}:soil_temperature"])

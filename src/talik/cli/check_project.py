@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from talik.cli.check_file import examined
 from talik.errors import TalikError
 from talik.sources.doctor import Examination
-from talik.sources.problem import Problem
+from talik.sources.problem import Problem, counted
 
 if TYPE_CHECKING:
     from talik.workflow.chain import Ready
@@ -50,20 +50,29 @@ def examine_project(path: Path) -> dict[str, Examination]:
         pixels = count if count is not None else pixels
     problems.sort(key=lambda p: ("error", "warning", "note").index(p.severity))
     out = {str(path): Examination(kind, None, pixels, tuple(problems))}
-    tolerant = {*READ_WHOLE}
-    if getattr(project.sections.get("upscaling"), "accept_errors", False):
-        tolerant |= {"upscaling", "compare"}
+    taken = _accepted(project)
     for file, sections in there.items():
         if sections == ["budget"]:
             continue
         found_in_file = examined(file)
-        if set(sections) <= tolerant:
+        own = (
+            taken is not None
+            and file.is_relative_to(taken)
+            and set(sections) <= {*READ_WHOLE, "upscaling", "compare"}
+        )
+        if own or set(sections) <= {*READ_WHOLE}:
             if found_in_file.format == "unknown":  # no site table, and need be none
                 continue
             found_in_file = _as_warnings(found_in_file)
         if found_in_file.problems or found_in_file.n_rows is not None:
             out[str(file)] = found_in_file
     return out
+
+
+def _accepted(project: Project) -> Path | None:
+    """The site table, or its folder, that section upscaling learns from whatever errors it has."""
+    settings: Any = project.sections.get("upscaling")
+    return project.resolve(settings.sites) if settings is not None and settings.accept_errors else None
 
 
 def _short(project: Project, file: str) -> str:
@@ -170,11 +179,13 @@ def _inventory(project: Project, settings: Any) -> Iterable[Problem]:
 def _upscaling(project: Project, settings: Any) -> Iterator[Problem]:
     """The rows of each flux are read as the run reads them; the cube is opened with the predictors that they have."""
     from talik.upscaling.cube.predictors import Plane, Tile
+    from talik.upscaling.inputs import ACCEPTED
     from talik.upscaling.learning import training_of
     from talik.upscaling.section import found_files
 
     found = found_files(project, settings)
     wrong: dict[str, list[str]] = {}
+    accepted: dict[str, None] = {}
     for flux in settings.fluxes:
         try:
             training = training_of(flux, settings, found.sites)
@@ -183,8 +194,13 @@ def _upscaling(project: Project, settings: Any) -> Iterator[Problem]:
                 Plane(Path(found.cube.land[0]), found.cube.land[1]).read(cube.grid, Tile(0, 1, 0, 1))
         except TalikError as err:
             wrong.setdefault(str(err), []).append(flux)
+        else:
+            accepted |= {note: None for note in training.notes if note.startswith(ACCEPTED)}
     for told, fluxes in wrong.items():
         yield Problem("error", f"upscaling: {', '.join(fluxes)}", told)
+    if accepted:
+        found_in = f"{counted(len(accepted), 'error')} in {settings.sites}, see below"
+        yield Problem("note", "upscaling", found_in, "Accepted by accept_errors; the result tells them.")
 
 
 def _compare(project: Project, settings: Any) -> Iterator[Problem]:

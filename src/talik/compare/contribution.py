@@ -110,6 +110,11 @@ def of_sites(
             f"approach {approach}: the site table has no column {column!r}. Give a table with it, or compare another "
             "variable."
         )
+    if unplaced := [c for c in ("lat", "lon") if c not in table.rows.columns]:
+        raise InputError(
+            f"approach {approach}: the site table has no column {', '.join(unplaced)}, so its sites lie in no region. "
+            "Add positions (decimal degrees), or leave the table out."
+        )
     parts, notes = [], list(table.notes)
     inside = sites_inside(table.rows, regions, eight)
     outside = ~pd.concat(list(inside.values()), axis=1).any(axis=1)

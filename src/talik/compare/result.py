@@ -18,7 +18,7 @@ from talik.compare.coverage import COMPONENTS, explain_differences
 from talik.compare.opening import Source
 from talik.compare.regional import UNITS, single_models
 from talik.compare.settings import CompareSettings
-from talik.compare.skill import Pairs, rank_models, site_skill
+from talik.compare.skill import NOWHERE, Pairs, rank_models, site_skill
 from talik.compare.synthesis import Anova, RankTest, Synthesis, coefficients_of_variation, combine
 from talik.errors import ConfigError, CoverageError
 from talik.flux import flux_var, make_flux_dataset, open_flux
@@ -68,11 +68,12 @@ def result_of(
     years: tuple[int, int],
     weights: Weights,
     seed: int,
+    towers: str | None = None,
 ) -> dict[str, Any]:
     """The result as JSON values.
 
     parts : of each source. maps : annual maps of the gridded ones. agreed : file of `agreement_of`. weights : regions
-    on any grid. seed : of the bootstrap over towers.
+    on any grid. seed : of the bootstrap over towers. towers : file of the towers, for notes.
     """
     rows = pd.DataFrame(
         [
@@ -92,6 +93,7 @@ def result_of(
         for note in part["notes"]
     ]
     notes += _without_value(rows)
+    notes += _without_position(parts, towers)
     gridded = {source.approach for source in maps}
     if maps and len(gridded) < settings.fewest_approaches:
         notes.append(
@@ -136,6 +138,19 @@ def result_of(
         "published_numbers": _published(found, settings.variable),
         "notes": list(dict.fromkeys(notes)),
     }
+
+
+def _without_position(parts: Parts, towers: str | None) -> list[str]:
+    """How many of the towers have no position, once: all models are compared with the same towers."""
+    for part in parts.values():
+        for held in part["skill"].values():
+            status = [place["status"] for place in held["places"]]
+            lost = status.count(NOWHERE)
+            if lost:
+                return [
+                    f"{towers}: {lost} of {len(status)} sites have no position; they have no score at towers."
+                ]
+    return []
 
 
 def synthesis_of(found: Mapping[str, Any]) -> Synthesis:

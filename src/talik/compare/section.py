@@ -302,7 +302,8 @@ def _result(job: Job, settings: CompareSettings, inputs: Inputs, seed: int) -> N
 
     parts = {s: read_json(job.needs[SOURCES][s.unit]) for s in inputs.sources}
     maps = {s: job.needs[MAPS][s.unit] for s in inputs.sources if s.model != SITES}
-    found = result_of(parts, maps, _agreed(job), settings, inputs.years, _regions(settings, inputs), seed)
+    regions = _regions(settings, inputs)
+    found = result_of(parts, maps, _agreed(job), settings, inputs.years, regions, seed, inputs.towers)
     write_json(job.out, found)
 
 

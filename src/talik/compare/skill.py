@@ -42,6 +42,8 @@ MAX_KM = 100.0
 MIN_YEARS = 3
 """Whole years of a site for which its interannual course is looked at."""
 USED = ("cell of the site", "nearest cell with data")
+NOWHERE = "no position"
+"""Status of sites that have a cell, and of those that can have none."""
 SITE_SCORES = ("bias", "rmse", "phase", "iav")
 
 
@@ -106,7 +108,7 @@ def pair_months(
     cells = nearest_cells(valid, *centres(grid), somewhere["lat"], somewhere["lon"], max_km=max_km)
     cells.index = somewhere.index
     sites = sites.join(cells)
-    sites["status"] = sites["status"].fillna("no position")
+    sites["status"] = sites["status"].fillna(NOWHERE)
     used = sites[sites["status"].isin(USED)]
     at = {
         d: xr.DataArray(used[c].to_numpy(np.int64), dims="site")

@@ -137,7 +137,7 @@ def read_training_table(path: Path, table: pd.DataFrame) -> SiteTable:
         notes.append("vegetation_type from land-cover dummies; classes without one are 'other'")
     others = [c for c in table.columns if c not in taken and c not in rows]
     rows = pd.concat([rows, table[others]], axis=1)
-    return SiteTable(tidy(rows, path), "abcflux-v1-ml", tuple(notes), ())
+    return SiteTable(tidy(rows, path), "abcflux-v1-ml", tuple(notes), (), headed=None)
 
 
 def _class_of(dummies: pd.DataFrame) -> pd.Series:
@@ -178,7 +178,8 @@ def _database(path: Path, rows: pd.DataFrame, version: str) -> SiteTable:
     dropped = [("another row of the same site and month (partitioning or plot)", before - len(rows))]
     if version == "abcflux-v2":
         notes.append("ch4_flux_total taken as g C m-2 month-1 (the source gives no unit)")
-    return SiteTable(tidy(rows, path), version, tuple(notes), tuple(d for d in dropped if d[1]), source)
+    lost = tuple(d for d in dropped if d[1])
+    return SiteTable(tidy(rows, path, source), version, tuple(notes), lost, source, headed=None)
 
 
 def _methods(column: pd.Series, path: Path) -> pd.Series:

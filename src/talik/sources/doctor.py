@@ -111,15 +111,22 @@ def _table(path: Path) -> Examination:
     except TalikError as err:
         problems.append(Problem("error", "", str(err), "The rows could not be checked further."))
         return Examination("unknown", len(table), None, _sorted(problems))
-    return _of_rows(sites, problems)
+    return _of_rows(sites, problems, len(table))
 
 
-def _of_rows(sites: SiteTable, problems: list[Problem]) -> Examination:
+def _of_rows(sites: SiteTable, problems: list[Problem], n_read: int | None = None) -> Examination:
+    """The examination of rows as read; `n_read` rows are in the file, None if it is not of rows."""
+    of = "" if n_read is None else f" of {n_read}"
     problems = [
         *problems,
         *(Problem("note", "", note) for note in sites.notes),
         *(
-            Problem("note", "", f"{counted(count, 'row')} not taken: {reason}", count=count)
+            Problem(
+                "note",
+                "",
+                f"{count}{of} {'rows' if of else 'row' + 's' * (count != 1)} not taken: {reason}",
+                count=count,
+            )
             for reason, count in sites.dropped
         ),
         *check_sites(sites),

@@ -81,7 +81,9 @@ def read_files(
         parts.append(rows)
     together = pd.concat(parts, ignore_index=True)
     notes.append("the files hold no positions (lat, lon); add them from the site list")
-    return SiteTable(tidy(together, paths[0]), "fluxnet", tuple(dict.fromkeys(notes)), tuple(dropped.items()))
+    return SiteTable(
+        tidy(together, paths[0]), "fluxnet", tuple(dict.fromkeys(notes)), tuple(dropped.items()), headed=None
+    )
 
 
 def site_code(path: Path) -> str:
@@ -120,7 +122,7 @@ def read_cardamom(path: Path, table: pd.DataFrame) -> SiteTable:
         "reco is NEE + GPP of the same row",
         "ssrd MJ m-2 d-1 to srad W m-2; vpd hPa to kPa; precip mm d-1 to mm month-1; tair is the mean of tmin and tmax",
     )
-    return SiteTable(tidy(rows, path), "fluxnet2015-cardamom", notes, ())
+    return SiteTable(tidy(rows, path), "fluxnet2015-cardamom", notes, (), headed=None)
 
 
 def _read_file(

@@ -18,6 +18,7 @@ from talik.errors import InputError, UnitsError
 from talik.flux.table import mass_ratio
 from talik.flux.units import amount_from_rate, as_units, is_mole, mass_from_moles, rate_from_amount
 from talik.sources.predictors import PREDICTORS
+from talik.sources.problem import FIRST, first_rows
 from talik.sources.table_file import read_table
 
 MONTHLY = "g m-2 month-1"
@@ -97,6 +98,8 @@ class SiteTable:
     """Reason and number of rows that were not taken."""
     source: npt.NDArray[np.int64] | None = None
     """(row,) row of the file that each row is, from 0; none if they are the rows of the file in order."""
+    headed: frozenset[str] | None = frozenset()
+    """Columns whose header gives their unit; None in formats whose headers give none."""
 
 
 Reader = Callable[[Path, pd.DataFrame], SiteTable]
@@ -188,7 +191,10 @@ def read_generic(path: Path, table: pd.DataFrame) -> SiteTable:
                 f"{path}: {name} is mostly negative ({(rows[name] < 0).sum()} of {rows[name].notna().sum()} rows); "
                 "the schema wants a magnitude. Multiply the column by -1."
             )
-    return SiteTable(tidy(rows, path), "generic", tuple(notes), ())
+    headed = frozenset(
+        LONG_NAMES.get(n, n) for n, units in map(split_header, table.columns) if units is not None
+    )
+    return SiteTable(tidy(rows, path), "generic", tuple(notes), (), headed=headed)
 
 
 def mostly_negative(values: pd.Series) -> bool:
@@ -196,20 +202,18 @@ def mostly_negative(values: pd.Series) -> bool:
     return 2 * int((values < 0).sum()) > int((values.notna() & (values != 0)).sum())
 
 
-def tidy(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+def tidy(rows: pd.DataFrame, path: Path, source: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
     """Canonical types: text ids, longitudes in -180..180, years and months int64 unless some are missing.
 
+    source : (row,) row of the file that each row is, from 0, for errors.
+
     Raises:
-        InputError: a month outside 1..12 or no site name.
+        InputError: a year that is not whole, a month outside 1..12 or no site name.
     """
     rows = rows.reset_index(drop=True).copy()
     for name in ("year", "month"):
         rows[name] = numbers(rows[name], path)
-    bad = rows[rows["month"].notna() & ~rows["month"].isin(range(1, 13))]
-    if len(bad):
-        raise InputError(
-            f"{path}: month is {bad['month'].iloc[0]:g} in row {bad.index[0] + 1} ({len(bad)} rows); expected 1..12"
-        )
+    require_dates(rows, path, source)
     whole = [n for n in ("year", "month") if (rows[n] % 1 == 0).all()]
     rows = rows.astype(dict.fromkeys(whole, np.int64))
     if rows["site_id"].isna().any():
@@ -221,6 +225,28 @@ def tidy(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
         lon = numbers(rows["lon"], path)
         rows["lon"] = lon.where(lon.between(-180, 180), (lon + 180) % 360 - 180)
     return rows
+
+
+def require_dates(rows: pd.DataFrame, path: Path, source: npt.NDArray[np.int64] | None = None) -> None:
+    """Years that are whole and months 1..12, where `rows` (index 0 .. n-1) have them; `source` as for `tidy`.
+
+    Raises:
+        InputError: a date that is none.
+    """
+    for name, expected in (("year", "a whole number"), ("month", "1..12")):
+        if name not in rows:
+            continue
+        values = numbers(rows[name], path)
+        right = values % 1 == 0 if name == "year" else values.isin(range(1, 13))
+        bad = values[values.notna() & ~right]
+        if len(bad):
+            at = bad.index if source is None else source[bad.index]
+            more = ", ..." if len(bad) > FIRST else ""
+            where = f"row{'s' * (len(bad) > 1)} {', '.join(map(str, first_rows(at)))}{more}"
+            raise InputError(
+                f"{path}: {name} is {bad.iloc[0]:g} in {where}; expected {expected}. Correct it, or mark it as NA: "
+                "rows without a date are left out where one is needed."
+            )
 
 
 def month_stamps(years: pd.Series, months: pd.Series, path: Path) -> xr.DataArray:

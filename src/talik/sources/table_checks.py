@@ -28,6 +28,13 @@ SAME_PLACE_DEGREES = 0.05
 SOUTHERN_LIMIT = 45.0
 MARKS = (-999.0, -99.0, -6999.0, 999.0, 9999.0, 99999.0, 1e20)
 """Numbers that files use for no value beside -9999."""
+_IN_HEADER = ", or give their true unit in the header: {} [...]"
+_SAY_SO = "say so in the header: {} [g m-2 d-1]"
+_HEADERS = (
+    (_IN_HEADER, ", or correct the unit that the header gives", ""),
+    (_SAY_SO, "the header must say so", "convert them"),
+)
+"""Advice on a header without a unit, on one that gives it, and in formats whose headers give none."""
 SMALL_RATE = 12.0
 """GPP of nearly all months below this looks like a daily or a mole rate, not like g m-2 month-1."""
 
@@ -39,10 +46,20 @@ def check_rows(rows: pd.DataFrame) -> list[Problem]:
 
 def check_sites(sites: SiteTable) -> list[Problem]:
     """The same of a table as read, with the rows of its file."""
-    found, source = check_rows(sites.rows), sites.source
+    found, source = [_fitting(p, sites.headed) for p in check_rows(sites.rows)], sites.source
     if source is None:
         return found
     return [replace(p, rows=tuple(int(source[row - 1]) + 1 for row in p.rows)) for p in found]
+
+
+def _fitting(problem: Problem, headed: frozenset[str] | None) -> Problem:
+    """The advice to give a unit in the header, as it fits a header that has one, or cannot have one."""
+    if headed is not None and problem.column not in headed:
+        return problem
+    remedy = problem.remedy
+    for advice, corrected, converted in _HEADERS:
+        remedy = remedy.replace(advice.format(problem.column), converted if headed is None else corrected)
+    return replace(problem, remedy=remedy)
 
 
 def _numbers(rows: pd.DataFrame) -> Iterator[tuple[Column, pd.Series]]:
@@ -90,7 +107,7 @@ def _implausible(known: Column, present: pd.Series, outside: pd.Series) -> Probl
         return Problem("warning", known.name, found, remedy, len(outside), first_rows(outside.index))
     remedy = f"They look {hint}: convert them" if hint else "Convert them"
     if most:
-        remedy += f", or give their true unit in the header: {known.name} [...]"
+        remedy += _IN_HEADER.format(known.name)
     return Problem("error", known.name, found, f"{remedy}.", len(outside), first_rows(outside.index))
 
 
@@ -188,7 +205,7 @@ def _small(rows: pd.DataFrame) -> Iterator[Problem]:
         summer = rows.loc[rows["month"].isin(SUMMER), name].dropna().abs()
         if len(summer) >= ENOUGH_ROWS and 0 < summer.quantile(0.95) < SMALL_RATE:
             found = f"19 of 20 summer months below {summer.quantile(0.95):.3g} g m-2 month-1"
-            remedy = f"If these are g m-2 d-1 or umol m-2 s-1, say so in the header: {name} [g m-2 d-1]."
+            remedy = f"If these are g m-2 d-1 or umol m-2 s-1, {_SAY_SO.format(name)}."
             yield Problem("warning", name, found, remedy, len(summer))
 
 

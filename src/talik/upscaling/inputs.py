@@ -12,7 +12,7 @@ from talik.errors import ConfigError, InputError
 from talik.sources.filters import apply_rules, average_duplicates
 from talik.sources.predictors import PREDICTORS
 from talik.sources.problem import counted
-from talik.sources.site_table import COLUMNS, FLUXES, MONTHLY, SiteTable, read_sites
+from talik.sources.site_table import COLUMNS, FLUXES, MONTHLY, SiteTable, read_sites, require_dates
 from talik.sources.table_checks import check_sites
 from talik.sources.table_file import read_table
 from talik.upscaling.training import Training, prepare
@@ -21,6 +21,8 @@ _PLACES = (
     "Designs cluster and knndm need positions, and so do limits of unseen places; add them, or choose the design loso "
     "(in a project file cv: {design: loso}) and limits: {contain: members}."
 )
+ACCEPTED = "accepted error"
+"""How notes of errors that were accepted begin."""
 LEAST_SHARE = 0.5
 """A predictor present in a smaller share of the rows with the flux is not chosen by default."""
 
@@ -59,6 +61,8 @@ def read_training(
         if not group or not predictors:
             raise ConfigError("--target needs --group COLUMN and --predictors A,B,C")
         rows, how = read_table(path)
+        if grids:
+            require_dates(rows, path)
         notes = tuple(how)
         units: dict[str, str] = {}
         target_units = "as in the table"
@@ -109,7 +113,7 @@ def _errors(sites: SiteTable, path: Path, *, accept: bool) -> list[str]:
             f"{path}: {counted(len(found), 'error')} in the table. {' '.join(found)} Correct it, or set accept_errors: "
             "true to learn from it as it is."
         )
-    return [f"accepted error: {one}" for one in found]
+    return [f"{ACCEPTED}: {one}" for one in found]
 
 
 def _located(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
@@ -145,13 +149,17 @@ def _with_grids(rows: pd.DataFrame, grids: Sequence[str], path: Path) -> tuple[p
         if not sep or not file or not wanted:
             raise ConfigError(f"--grid {item!r}: expected FILE:VARIABLE,VARIABLE")
         if not {"lat", "lon"} <= set(rows.columns):
-            raise InputError(f"{path}: column lat or lon missing; predictors cannot be taken from {file}")
+            lost = ", ".join(c for c in ("lat", "lon") if c not in rows)
+            raise InputError(
+                f"{path}: column {lost} missing, so predictors cannot be taken from {file}. Add positions, or leave "
+                "out --grid (in a project file upscaling.at_sites) and learn from columns of the table (predictors)."
+            )
         found = extract(rows, file, wanted)
         clash = [n for n in found.values.columns if n in rows.columns]
         if clash:
             raise ConfigError(
                 f"{file}: {', '.join(clash)} is in the site table already; leave it out of the table, or out of --grid "
-                "(in a project file at_sites)"
+                "(in a project file upscaling.at_sites)."
             )
         rows = pd.concat([rows, found.values], axis=1)
         taken |= {k: v for k, v in found.units.items() if v}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from talik.config import Frozen
+from talik.errors import ConfigError
 from talik.regions.named import DOMAIN
 
 Flux = Literal["nee", "gpp", "reco", "ch4"]
@@ -105,6 +106,19 @@ class UpscalingSettings(Frozen):
     def _each_once(cls, value: tuple[Flux, ...]) -> tuple[Flux, ...]:
         if len(set(value)) != len(value):
             raise ValueError(f"a flux is named twice: {', '.join(value)}")
+        return value
+
+    @field_validator("settings")
+    @classmethod
+    def _of_the_learner(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        from talik.upscaling.learners import learner_types, make_learner
+
+        name = info.data.get("learner")
+        if value and name in learner_types():  # one that is unknown is told when the steps are made
+            try:
+                make_learner(name, value)
+            except ConfigError as err:
+                raise ValueError(str(err)) from err
         return value
 
     @field_validator("at_sites")

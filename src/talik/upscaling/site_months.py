@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from talik.errors import GridError, InputError
+from talik.sources.problem import FIRST, first_rows
 from talik.upscaling.site_cells import Index, bounds_of, name_of
 
 TimeStep = Literal["month", "year"]
@@ -121,10 +122,14 @@ def _calendar_columns(sites: pd.DataFrame) -> tuple[Index, Index]:
     if missing := [c for c in ("year", "month") if c not in sites.columns]:
         raise InputError(f"site table: no column {', '.join(missing)}, but the grid changes with time.")
     years, months = (sites[c].to_numpy() for c in ("year", "month"))
-    if (
-        years.dtype.kind not in "iu"
-        or months.dtype.kind not in "iu"
-        or not np.isin(months, np.arange(1, 13)).all()
-    ):
-        raise InputError("site table: year and month must be whole numbers, month 1..12.")
+    whole = [
+        pd.to_numeric(sites[c], errors="coerce").to_numpy(np.float64) % 1 == 0 for c in ("year", "month")
+    ]
+    bad = np.flatnonzero(~(whole[0] & whole[1] & np.isin(months, np.arange(1, 13))))
+    if bad.size:
+        first, more = bad[0], ", ..." * (bad.size > FIRST)
+        raise InputError(
+            f"site table: year and month must be whole numbers, month 1..12; found {years[first]}, {months[first]} in "
+            f"row {', '.join(map(str, first_rows(bad)))}{more}. Correct these rows, or leave them out."
+        )
     return years.astype(np.int64), months.astype(np.int64)

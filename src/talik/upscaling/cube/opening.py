@@ -51,7 +51,8 @@ def open_cube(
         have = ", ".join(sorted(found)[:40])
         raise InputError(
             f"{', '.join(map(str, paths))}: no variable {', '.join(lost)}; found {have}. Rename the variables as "
-            "the model knows them, or give the file that has them with another --grid."
+            "the model knows them, or give the file that has them too (another"
+            " --grid, in a project file upscaling.grids), or learn from others (--predictors, upscaling.predictors)."
         )
     placed = {f.name: found[f.name] for f in features if f.name in found}
     grid, grid_path = _one_grid(placed)
