@@ -360,11 +360,11 @@ def test_a_wrong_date_is_told_with_the_row_of_the_file(tmp_path):
     head = ABC + "A,X,2001,1,EC,1,-2,3,\nA,X,2001,1,EC,1,-2,3,\n"
     path.write_text(head + "A,X,2001.5,2,EC,1,-2,3,\n")
     with pytest.raises(
-        InputError, match=r"v2\.csv: year is 2001\.5 in row 3; expected a whole number\. Correct it"
+        InputError, match=r"v2\.csv: year is 2001\.5 in row 3 \(1 row\); expected a whole number\. Correct it"
     ):
         read_sites(path)
     path.write_text(head + "A,X,2001,13,EC,1,-2,3,\nA,X,2001,14,EC,1,-2,3,\n")
-    with pytest.raises(InputError, match=r"month is 13 in rows 3, 4; expected 1\.\.12"):
+    with pytest.raises(InputError, match=r"month is 13 in rows 3, 4 \(2 rows\); expected 1\.\.12"):
         read_sites(path)
 
 

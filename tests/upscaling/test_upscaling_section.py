@@ -603,7 +603,7 @@ def test_dates_are_not_cut_to_whole_numbers(world) -> None:
     table.loc[[3, 5], "year"] = 2001.5
     table.to_csv(world / "half.csv", index=False)
     grid = f"{world / 'cube.nc'}:soil_temperature"
-    told = r"half\.csv: year is 2001\.5 in rows 4, 6; expected a whole number\. Correct it"
+    told = r"half\.csv: year is 2001\.5 in rows 4, 6 \(2 rows\); expected a whole number\. Correct it"
     with pytest.raises(InputError, match=told):
         read_training(world / "half.csv", flux="nee", grids=[grid])
     with pytest.raises(InputError, match=told):
