@@ -89,11 +89,11 @@ def computing_nothing() -> Callable[[], AbstractContextManager[object]]:
 @pytest.fixture
 def dask_cluster(
     tmp_path: Path, wait_for: Callable[[Callable[[], bool]], None]
-) -> Iterator[Callable[[], tuple[str, list[subprocess.Popen[bytes]]]]]:
-    """Starts a real scheduler and two real workers on this machine: address and worker processes."""
+) -> Iterator[Callable[..., tuple[str, list[subprocess.Popen[bytes]]]]]:
+    """Starts a real scheduler and real workers (two of one thread) on this machine: address and worker processes."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> tuple[str, list[subprocess.Popen[bytes]]]:
+    def start(n_workers: int = 2, threads: int = 1) -> tuple[str, list[subprocess.Popen[bytes]]]:
         address_file = tmp_path / "scheduler.json"
         dask, host = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--no-dashboard"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
@@ -101,8 +101,9 @@ def dask_cluster(
         started.append(subprocess.Popen(command, **quiet))  # type: ignore[call-overload]
         wait_for(lambda: address_file.exists() and address_file.read_text().strip().endswith("}"))
         address = json.loads(address_file.read_text())["address"]
-        one = ["--nworkers", "1", "--nthreads", "1", "--no-nanny", "--memory-limit", "0"]
-        workers = [subprocess.Popen([*dask, "worker", address, *host, *one], **quiet) for _ in range(2)]  # type: ignore[call-overload]
+        one = ["--nworkers", "1", "--nthreads", str(threads), "--no-nanny", "--memory-limit", "0"]
+        command = [*dask, "worker", address, *host, *one]
+        workers = [subprocess.Popen(command, **quiet) for _ in range(n_workers)]  # type: ignore[call-overload]
         started.extend(workers)
         return address, workers
 

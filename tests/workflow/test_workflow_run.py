@@ -7,10 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from toy_approach import draw, results
+from toy_approach import draw, results, sum_by_dask
 
 from talik.errors import ConfigError, CoverageError
 from talik.files import is_alive, remove_stale_parts
@@ -25,6 +26,7 @@ from talik.workflow import (
     run_project,
     verify,
 )
+from talik.workflow.executor import Task
 from talik.workflow.unit import run_unit
 
 RUN = "import sys; import toy_approach; from pathlib import Path\n" + (
@@ -265,6 +267,21 @@ def test_dask_gives_the_same_bytes_even_if_a_worker_is_killed(project_at, dask_c
     result = run_project(project, scheduler=address, listen=listen)
     assert result.failed == []
     assert results(project.output) == results(reference.output)
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(2, 1), (1, 2)])
+def test_a_worker_of_a_cluster_runs_one_unit_with_all_it_computes(dask_cluster, tmp_path, workers, threads):
+    """Else its dask arrays went to the cluster, the worker began another unit, and both were in HDF5 at once."""
+    address, _ = dask_cluster(workers, threads)
+    (tmp_path / "at").mkdir()
+    units = [f"u{i}" for i in range(6)]
+    tasks = [
+        Task("s", u, partial(run_unit, partial(sum_by_dask, at=tmp_path / "at"), "s", u, tmp_path / u))
+        for u in units
+    ]
+    outcomes = list(choose_executor(scheduler=address).run(tasks))
+    assert [o.status for o in outcomes] == ["done"] * 6, [o.error for o in outcomes]
+    assert {(tmp_path / unit).read_text() for unit in units} == {"4 1 1"}
 
 
 def test_misspelt_schedulers_and_worker_counts_are_said(project_at):

@@ -78,6 +78,27 @@ def meet(job: Job, at: Path, others: tuple[str, ...]) -> None:
     job.out.write_text("met")
 
 
+def sum_by_dask(job: Job, at: Path) -> None:
+    """Write the sum of a dask array, in how many processes it was computed, and how many units this one had at most."""
+    import dask.array
+    import numpy as np
+
+    mine = at / f"{os.getpid()}-{job.unit}"
+    mine.touch()
+    where, most = {os.getpid()}, 0
+
+    def seen(block: np.ndarray) -> np.ndarray:
+        nonlocal most
+        time.sleep(0.1)
+        where.add(os.getpid())
+        most = max(most, len(list(at.glob(f"{os.getpid()}-*"))))
+        return block
+
+    total = dask.array.ones(4, chunks=1).map_blocks(seen, dtype=float).sum().compute()
+    mine.unlink()
+    job.out.write_text(f"{total:g} {len(where)} {most}")
+
+
 def _runs(counter: str, job: Job) -> str:
     return (Path(counter) / job.unit).read_text()
 

@@ -31,6 +31,8 @@ RETRIES = 2
 """How often a unit is tried again after the process it ran in died."""
 CONNECT_S = 20.0
 """How long a Dask scheduler may take to answer."""
+_ALONE = threading.Lock()
+"""Held by the one unit that runs in a worker of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +160,13 @@ class DaskCluster:
     def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """See Executor. The scheduler moves the units of a lost worker to the others.
 
-        Without workers it waits for some: a queue may take its time to start them.
+        Without workers it waits for some: a queue may take its time to start them. A worker runs one unit at a time,
+        however many threads it has.
         """
         from distributed import as_completed
 
         with _connect(self.address) as client:
-            futures = {client.submit(t.run, pure=False, retries=RETRIES): t for t in tasks}
+            futures = {client.submit(_run_alone, t.run, pure=False, retries=RETRIES): t for t in tasks}
             for future in as_completed(list(futures), loop=client.loop, raise_errors=False):  # type: ignore[no-untyped-call]
                 task = futures.pop(future)
                 try:
@@ -182,6 +185,18 @@ def choose_executor(workers: int = 1, scheduler: str | None = None) -> Executor:
     if workers < 1:
         raise ConfigError(f"workers is {workers}; expected 1 or more.")
     return Serial() if workers == 1 else Processes(workers)
+
+
+def _run_alone(run: Callable[[], Outcome]) -> Outcome:
+    """A unit on a worker of a cluster, as in a process of our own.
+
+    Dask arrays inside a unit would go to the cluster too, while the worker begins another unit beside it; and two
+    units that read and write in one process meet in the HDF5 library, which knows no threads.
+    """
+    import dask
+
+    with _ALONE, dask.config.set(scheduler="threads"):
+        return run()
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
