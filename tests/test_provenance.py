@@ -125,3 +125,6 @@ def test_inputs_are_named_from_the_folder_of_the_project(tmp_path):
     inside, outside, twin = tmp_path / "p" / "data" / "a.nc", tmp_path / "b.nc", tmp_path / "q" / "b.nc"
     found = provenance.named_from(tmp_path / "p", {str(p): p for p in (inside, outside, twin)})
     assert found == {"data/a.nc": inside, "b.nc": outside, str(twin): twin}
+    # names as a project file has them stay, and nothing is lost where one of them looks like another's
+    found = provenance.named_from(tmp_path / "p", {str(inside): inside, str(outside): outside, "b.nc": twin})
+    assert found == {"b.nc": twin, "data/a.nc": inside, str(outside): outside}

@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,16 +130,24 @@ def describe(inputs: Mapping[str, Path], config_key: str = "") -> dict[str, Any]
 
 
 def named_from(folder: Path, inputs: Mapping[str, Path]) -> dict[str, Path]:
-    """Inputs, given by whole path, by their path from the folder of a project: a result does not tell where it lies.
+    """Inputs that go by their whole path, by that from the folder of a project: a result does not tell where it lies.
 
-    One that lies elsewhere has its own name, or its whole path where that is taken.
+    One that lies elsewhere has its own name, or its whole path where that is taken. Other names stay.
     """
-    out: dict[str, Path] = {}
+    folder = folder.resolve()
+    out = {name: path for name, path in inputs.items() if not Path(name).is_absolute()}
     for whole, path in inputs.items():
-        at = Path(whole)
-        name = at.relative_to(folder).as_posix() if at.is_relative_to(folder) else at.name
-        out[whole if name in out else name] = path
+        if whole not in out:
+            at = Path(whole).resolve()
+            name = at.relative_to(folder).as_posix() if at.is_relative_to(folder) else at.name
+            out[name if out.get(name, path) == path else whole] = path
     return out
+
+
+def store_marks(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """What tells that a store (a folder) has changed, of those that are one, by name as in `named_from`."""
+    stores = named_from(folder, {str(path): path for path in paths if path.is_dir()})
+    return {name: fingerprint([path]) for name, path in stores.items()}
 
 
 def file_hashes(inputs: Mapping[str, Path]) -> dict[str, dict[str, Any]]:

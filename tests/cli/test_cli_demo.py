@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ import talik as package
 from talik.cli import app
 from talik.files import read_json
 from talik.osse.demo import told, write_project
-from talik.workflow import load_project, verify
+from talik.workflow import load_project, plan_project, verify
 
 
 def here(*args: str) -> Result:
@@ -136,13 +137,35 @@ def test_the_end_says_where_each_approach_stands(tmp_path):
     assert "pixels" not in told(tmp_path)
 
 
-@pytest.mark.science
-def test_the_whole_demo_holds_what_it_says():
-    """The folder of a finished `talik demo`, which .ci/run makes from the wheel. One world says nothing of coverage."""
+@pytest.fixture
+def finished_demo() -> Path:
+    """The folder of a finished `talik demo`, which .ci/run makes from the wheel."""
     if (folder := os.environ.get("TALIK_DEMO")) is None:
         assert os.environ.get("CI") != "true", "TALIK_DEMO is not set: .ci/run sets it after its demo"
         pytest.skip("set TALIK_DEMO to the folder of a finished `talik demo`; .ci/run does")
-    out = Path(folder)
+    return Path(folder)
+
+
+@pytest.mark.science
+def test_a_project_has_the_same_keys_wherever_it_lies(finished_demo, tmp_path):
+    """Else a moved project ran again, and its page, which tells the keys, had other bytes."""
+    beside = shutil.ignore_patterns("work")
+    elsewhere = tmp_path / "moved"
+    shutil.copytree(
+        finished_demo, elsewhere, ignore=beside, copy_function=shutil.copyfile
+    )  # with other times
+    keys = [
+        {step.step.name: step.key for step in plan_project(load_project(folder / "project.yaml")).steps}
+        for folder in (finished_demo, elsewhere)
+    ]
+    assert len(keys[0]) > 40
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.science
+def test_the_whole_demo_holds_what_it_says(finished_demo):
+    """One world says nothing of coverage."""
+    out = finished_demo
     # every file that the run says it published
     manifest = read_json(out / "manifest.json")
     units = [unit for step in manifest["steps"] for unit in step["units"]]

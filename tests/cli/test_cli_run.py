@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from test_cli_check import BAD, GOOD
 from typer.testing import CliRunner, Result
 
 from talik.cli import app
+from talik.workflow import load_project, plan_project
 
 POSTS = """posts:
   - {id: lakes, gas: CH4, mean: 9.4, low: 4.5, high: 13.1, unit: Tg CH4-C yr-1, region: here, period: 2000-2020,
@@ -332,3 +334,14 @@ def test_settings_of_a_learner_are_told_with_the_other_problems(project, tmp_pat
     assert "upscaling.member: unknown key; did you mean 'members'?" in told["found"]
     assert "upscaling.settings: " in told["found"]
     assert "no setting 'tree' (did you mean 'trees'?)" in told["found"]
+
+
+def test_a_moved_project_has_the_same_keys(project, tmp_path):
+    path = upscaling_project(tmp_path, project)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in (path, tmp_path / "sites.csv", tmp_path / "cube.nc"):
+        shutil.copyfile(file, moved / file.name)
+    here, there = (plan_project(load_project(p)).rows() for p in (path, moved / path.name))
+    assert len(here) > 5
+    assert [row["key"] for row in here] == [row["key"] for row in there]

@@ -30,7 +30,7 @@ from talik.fusion.works import (
     TOTALS,
     TOTALS_FILE,
 )
-from talik.provenance import fingerprint, named_from
+from talik.provenance import named_from, store_marks
 from talik.regions.named import files_of as region_files
 from talik.regions.named import require_known, with_absolute_paths
 from talik.workflow.plan import Cost, Step
@@ -150,7 +150,7 @@ def steps(project: Project, settings: FusionSettings, infer: Infer | None = None
                 **sampled,
                 "period": files.period,
                 "seed": project.base.seed,
-                "stores": {str(p): fingerprint([p]) for p in files.all() if p.is_dir()},
+                "stores": store_marks(project.folder, files.all()),
             },
             inputs=inputs,
             suffix=".nc",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from talik.files import read_json, write_json, write_text
-from talik.provenance import fingerprint
+from talik.provenance import store_marks
 from talik.regions.named import files_of, require_known, with_absolute_paths
 from talik.trends.settings import TrendsSettings
 from talik.workflow.plan import Cost, Step
@@ -46,7 +46,7 @@ def steps(project: Project, settings: TrendsSettings) -> list[Step]:
     period = project.base.period
     years = settings.years or (None if period is None else (period.first_year, period.last_year))
     inputs = {str(p): p / "zarr.json" if p.is_dir() else p for p in files.values()}
-    stores = {str(p): fingerprint([p]) for p in files.values() if p.is_dir()}
+    stores = store_marks(project.folder, files.values())
     how = settings.model_dump(
         mode="json", include={"fluxes", "variables", "method", "preserve", "confidence"}
     )

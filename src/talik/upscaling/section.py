@@ -14,7 +14,7 @@ import yaml
 
 from talik.errors import ConfigError
 from talik.files import read_json, write_json, write_text
-from talik.provenance import file_hashes, fingerprint, named_from
+from talik.provenance import file_hashes, named_from, store_marks
 from talik.regions.named import files_of, require_known, with_absolute_paths
 from talik.upscaling.settings import UpscalingSettings
 from talik.workflow.plan import Cost, Step
@@ -86,7 +86,7 @@ def found_files(project: Project, settings: UpscalingSettings) -> Found:
         ),
         _inputs(of_sites),
         _inputs(of_cube),
-        {str(p): fingerprint([p]) for p in dict.fromkeys([*of_sites, *of_cube]) if p.is_dir()},
+        store_marks(project.folder, [*of_sites, *of_cube]),
     )
 
 

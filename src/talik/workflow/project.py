@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from talik.config import Frozen
 from talik.errors import ConfigError
+from talik.provenance import named_from
 from talik.workflow.plan import Step
 from talik.yamlio import load_yaml
 
@@ -135,8 +136,9 @@ class Project:
         return [step for name in self._steps for step in self.steps_of(name)]
 
     def steps_of(self, section: str) -> list[Step]:
-        """The steps of one section of the file."""
-        return list(self._steps[section](self, self.sections[section]))
+        """The steps of one section; names of inputs do not tell where the project lies, as they go into keys."""
+        made = self._steps[section](self, self.sections[section])
+        return [replace(step, inputs=named_from(self.folder, step.inputs)) for step in made]
 
 
 @dataclass(frozen=True)
