@@ -78,8 +78,8 @@ def test_the_printed_warming_of_fires_follows_from_element_masses():
     assert fires.ch4_c * gwp.weight("CH4", "fossil") == pytest.approx(13.0, abs=0.05)
     assert fires.n2o_n * gwp.weight("N2O") == pytest.approx(8.2, abs=0.05)
     # the printed 1.8 and 0.12 taken for element mass would warm half as much again and more
-    assert 1.8 * gwp.weight("CH4", "fossil") == pytest.approx(1.8 * 16.043 * 29.8 / 44.009)
-    assert 0.12 * gwp.weight("N2O") == pytest.approx(0.12 * 44.013 / 28.014 * 273 * 12.011 / 44.009)
+    assert 1.8 * gwp.weight("CH4", "fossil") > 1.5 * 13.0
+    assert 0.12 * gwp.weight("N2O") > 1.5 * 8.2
 
 
 @given(st.floats(1e-3, 1e4), st.floats(100, 3000), st.floats(0.1, 50), st.floats(0.01, 2))

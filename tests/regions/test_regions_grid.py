@@ -176,6 +176,12 @@ def test_partial_domain_across_the_date_line():
         ),
         (field([1.0, 2.0], np.arange(0, 361.0)), "lon is not evenly spaced|repeated"),
         (xr.DataArray(np.zeros((2, 2)), dims=("j", "i"), name="f"), "no one-dimensional lat and lon"),
+        (
+            xr.DataArray(
+                np.zeros(2), {"lat": ("pixel", [60.0, 70.0]), "lon": ("pixel", [0.0, 9.0])}, "pixel"
+            ),
+            "2 places along dimension pixel are no grid",
+        ),
         (field([1.0, np.nan], [1.0, 2.0]), "not finite"),
         (field([1.0], [1.0, 2.0]), "at least two"),
         (field([1e5, 2e5], [1e5, 2e5], ("y", "x")), "does not name its projection"),

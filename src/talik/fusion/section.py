@@ -133,7 +133,8 @@ def steps(project: Project, settings: FusionSettings, infer: Infer | None = None
     title = project.base.title or project.base.name
     options = InferOptions(settings.sampler, settings.chosen_switches(), project.base.seed)
     sampled = settings.model_dump(mode="json", exclude={"regions", "fill", "figures"})
-    inputs = {str(path): path / "zarr.json" if path.is_dir() else path for path in files.all()}
+    read = {str(path): path / "zarr.json" if path.is_dir() else path for path in files.all()}
+    inputs = named_from(project.folder, read)
     made = [
         Step(
             name=BLOCKS,
@@ -163,7 +164,7 @@ def steps(project: Project, settings: FusionSettings, infer: Infer | None = None
                 works.write_result,
                 title=title,
                 key=settings.key(),
-                inputs=named_from(project.folder, inputs),
+                inputs=inputs,
                 made=made_with(settings, options, files),
             ),
             config={"title": title, "made": made_with(settings, options, files)},

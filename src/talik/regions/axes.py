@@ -112,6 +112,13 @@ def _spatial(obj: xr.DataArray | xr.Dataset) -> dict[str, str]:
         found = {axis: next((lower[n] for n in NAMES[axis] if n in lower), None) for axis in pair}
         if all(found.values()):
             return {k: v for k, v in found.items() if v is not None}
+    of_places = [{obj[c].dims for c in obj.coords if str(c).lower() in NAMES[a]} for a in ("lat", "lon")]
+    for dims in of_places[0] & of_places[1]:
+        if len(dims) == 1:
+            raise GridError(
+                f"{_where(obj)}: {obj.sizes[dims[0]]} places along dimension {dims[0]} are no grid. Put them on "
+                "axes lat and lon first."
+            )
     raise GridError(
         f"{_where(obj)}: no one-dimensional lat and lon, nor x and y, among the coordinates "
         f"{sorted(map(str, obj.coords))}. Curvilinear and unstructured grids must be regridded first."

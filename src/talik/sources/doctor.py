@@ -116,19 +116,14 @@ def _table(path: Path) -> Examination:
 
 def _of_rows(sites: SiteTable, problems: list[Problem], n_read: int | None = None) -> Examination:
     """The examination of rows as read; `n_read` rows are in the file, None if it is not of rows."""
-    of = "" if n_read is None else f" of {n_read}"
+
+    def lost(count: int) -> str:
+        return counted(count, "row") if n_read is None else f"{count} of {n_read} rows"
+
     problems = [
         *problems,
         *(Problem("note", "", note) for note in sites.notes),
-        *(
-            Problem(
-                "note",
-                "",
-                f"{count}{of} {'rows' if of else 'row' + 's' * (count != 1)} not taken: {reason}",
-                count=count,
-            )
-            for reason, count in sites.dropped
-        ),
+        *(Problem("note", "", f"{lost(n)} not taken: {reason}", count=n) for reason, n in sites.dropped),
         *check_sites(sites),
     ]
     return Examination(sites.format, len(sites.rows), int(sites.rows["site_id"].nunique()), _sorted(problems))

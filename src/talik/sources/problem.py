@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -45,6 +45,12 @@ def first_rows(index: Iterable[int]) -> tuple[int, ...]:
         if len(out) == FIRST:
             break
     return tuple(out)
+
+
+def in_rows(index: Sequence[int]) -> str:
+    """``row 3``, or ``rows 3, 4, ...``, of 0-based row numbers as the reader of a file counts them."""
+    more = ", ..." if len(index) > FIRST else ""
+    return f"row{'s' * (len(index) > 1)} {', '.join(map(str, first_rows(index)))}{more}"
 
 
 def counted(number: int, noun: str) -> str:

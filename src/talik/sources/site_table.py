@@ -18,7 +18,7 @@ from talik.errors import InputError, UnitsError
 from talik.flux.table import mass_ratio
 from talik.flux.units import amount_from_rate, as_units, is_mole, mass_from_moles, rate_from_amount
 from talik.sources.predictors import PREDICTORS
-from talik.sources.problem import FIRST, counted, first_rows
+from talik.sources.problem import counted, in_rows
 from talik.sources.table_file import read_table
 
 MONTHLY = "g m-2 month-1"
@@ -240,11 +240,10 @@ def require_dates(rows: pd.DataFrame, path: Path, source: npt.NDArray[np.int64] 
         right = values % 1 == 0 if name == "year" else values.isin(range(1, 13))
         bad = values[values.notna() & ~right]
         if len(bad):
-            at = bad.index if source is None else source[bad.index]
-            more = ", ..." if len(bad) > FIRST else ""
-            where = f"row{'s' * (len(bad) > 1)} {', '.join(map(str, first_rows(at)))}{more}"
+            at = bad.index.to_numpy() if source is None else source[bad.index]
+            where = f"{in_rows(at.tolist())} ({counted(len(bad), 'row')})"
             raise InputError(
-                f"{path}: {name} is {bad.iloc[0]:g} in {where} ({counted(len(bad), 'row')}); expected {expected}. "
+                f"{path}: {name} is {bad.iloc[0]:g} in {where}; expected {expected}. "
                 "Correct it, or mark it as NA: rows without a date are left out where one is needed."
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from talik.sources.problem import Problem, Severity, counted, first_rows
 from talik.sources.site_table import COLUMNS, FLUXES, GROSS, Column, SiteTable, mostly_negative
 
 Check = Callable[[pd.DataFrame], Iterator[Problem]]
+Headed = frozenset[str] | None
 
 WINTER = (11, 12, 1, 2, 3)
 SUMMER = (6, 7, 8)
@@ -28,38 +30,25 @@ SAME_PLACE_DEGREES = 0.05
 SOUTHERN_LIMIT = 45.0
 MARKS = (-999.0, -99.0, -6999.0, 999.0, 9999.0, 99999.0, 1e20)
 """Numbers that files use for no value beside -9999."""
-_IN_HEADER = ", or give their true unit in the header: {} [...]"
-_SAY_SO = "say so in the header: {} [g m-2 d-1]"
-_HEADERS = (
-    (_IN_HEADER, ", or correct the unit that the header gives", ""),
-    (_SAY_SO, "the header must say so", "convert them"),
-)
-"""Advice on a header without a unit, on one that gives it, and in formats whose headers give none."""
 SMALL_RATE = 12.0
 """GPP of nearly all months below this looks like a daily or a mole rate, not like g m-2 month-1."""
 
 
-def check_rows(rows: pd.DataFrame) -> list[Problem]:
-    """Every problem in rows with canonical columns and units, numbers as float64, index 0 .. n-1."""
-    return [problem for check in CHECKS for problem in check(rows)]
+def check_rows(rows: pd.DataFrame, headed: Headed = frozenset()) -> list[Problem]:
+    """Every problem in rows with canonical columns and units, numbers as float64, index 0 .. n-1.
+
+    headed : columns whose header gives their unit; None in formats whose headers give none.
+    """
+    checks = (partial(_ranges, headed=headed), partial(_small, headed=headed), *CHECKS)
+    return [problem for check in checks for problem in check(rows)]
 
 
 def check_sites(sites: SiteTable) -> list[Problem]:
     """The same of a table as read, with the rows of its file."""
-    found, source = [_fitting(p, sites.headed) for p in check_rows(sites.rows)], sites.source
+    found, source = check_rows(sites.rows, sites.headed), sites.source
     if source is None:
         return found
     return [replace(p, rows=tuple(int(source[row - 1]) + 1 for row in p.rows)) for p in found]
-
-
-def _fitting(problem: Problem, headed: frozenset[str] | None) -> Problem:
-    """The advice to give a unit in the header, as it fits a header that has one, or cannot have one."""
-    if headed is not None and problem.column not in headed:
-        return problem
-    remedy = problem.remedy
-    for advice, corrected, converted in _HEADERS:
-        remedy = remedy.replace(advice.format(problem.column), converted if headed is None else corrected)
-    return replace(problem, remedy=remedy)
 
 
 def _numbers(rows: pd.DataFrame) -> Iterator[tuple[Column, pd.Series]]:
@@ -68,7 +57,7 @@ def _numbers(rows: pd.DataFrame) -> Iterator[tuple[Column, pd.Series]]:
             yield known, rows[known.name].astype(np.float64)
 
 
-def _ranges(rows: pd.DataFrame) -> Iterator[Problem]:
+def _ranges(rows: pd.DataFrame, headed: Headed) -> Iterator[Problem]:
     """Infinite and implausible values; a whole column on another scale is one error with a guess at the scale."""
     for known, values in _numbers(rows):
         endless = values[np.isinf(values)]
@@ -93,10 +82,10 @@ def _ranges(rows: pd.DataFrame) -> Iterator[Problem]:
             yield Problem("error", known.name, f"holds {told}", remedy, len(marks), first_rows(marks.index))
             outside = outside.drop(marks.index)
         if len(outside):
-            yield _implausible(known, present, outside)
+            yield _implausible(known, present, outside, headed)
 
 
-def _implausible(known: Column, present: pd.Series, outside: pd.Series) -> Problem:
+def _implausible(known: Column, present: pd.Series, outside: pd.Series, headed: Headed) -> Problem:
     expected = f"{known.low:g} to {known.high:g} {known.units}".strip()
     run = f"they run {outside.min():g} to {outside.max():g}"
     found = f"{len(outside)} of {len(present)} values outside {expected} ({run})"
@@ -106,8 +95,10 @@ def _implausible(known: Column, present: pd.Series, outside: pd.Series) -> Probl
         remedy = "Look at these rows; correct them or mark them as NA."
         return Problem("warning", known.name, found, remedy, len(outside), first_rows(outside.index))
     remedy = f"They look {hint}: convert them" if hint else "Convert them"
-    if most:
-        remedy += _IN_HEADER.format(known.name)
+    if most and headed is not None:
+        given = "correct the unit that the header gives"
+        lacking = f"give their true unit in the header: {known.name} [...]"
+        remedy += f", or {given if known.name in headed else lacking}"
     return Problem("error", known.name, found, f"{remedy}.", len(outside), first_rows(outside.index))
 
 
@@ -199,13 +190,19 @@ def _closure(rows: pd.DataFrame) -> Iterator[Problem]:
         )
 
 
-def _small(rows: pd.DataFrame) -> Iterator[Problem]:
+def _small(rows: pd.DataFrame, headed: Headed) -> Iterator[Problem]:
     """Fluxes that look like rates for a day or a second."""
     for name in (n for n in GROSS if n in rows):
         summer = rows.loc[rows["month"].isin(SUMMER), name].dropna().abs()
         if len(summer) >= ENOUGH_ROWS and 0 < summer.quantile(0.95) < SMALL_RATE:
             found = f"19 of 20 summer months below {summer.quantile(0.95):.3g} g m-2 month-1"
-            remedy = f"If these are g m-2 d-1 or umol m-2 s-1, {_SAY_SO.format(name)}."
+            if headed is None:
+                remedy = "convert them"
+            else:
+                remedy = (
+                    "correct its header" if name in headed else f"say so in the header: {name} [g m-2 d-1]"
+                )
+            remedy = f"If these are g m-2 d-1 or umol m-2 s-1, {remedy}."
             yield Problem("warning", name, found, remedy, len(summer))
 
 
@@ -349,11 +346,9 @@ def _some(names: list[str]) -> str:
 
 
 CHECKS: tuple[Check, ...] = (
-    _ranges,
     _fractions,
     _signs,
     _closure,
-    _small,
     _duplicates,
     _coverage,
     _positions,

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from talik.errors import GridError, InputError
-from talik.sources.problem import FIRST, first_rows
+from talik.sources.problem import in_rows
 from talik.upscaling.site_cells import Index, bounds_of, name_of
 
 TimeStep = Literal["month", "year"]
@@ -127,9 +127,8 @@ def _calendar_columns(sites: pd.DataFrame) -> tuple[Index, Index]:
     ]
     bad = np.flatnonzero(~(whole[0] & whole[1] & np.isin(months, np.arange(1, 13))))
     if bad.size:
-        first, more = bad[0], ", ..." * (bad.size > FIRST)
         raise InputError(
-            f"site table: year and month must be whole numbers, month 1..12; found {years[first]}, {months[first]} in "
-            f"row {', '.join(map(str, first_rows(bad)))}{more}. Correct these rows, or leave them out."
+            "site table: year and month must be whole numbers, month 1..12; found "
+            f"{years[bad[0]]}, {months[bad[0]]} in {in_rows(bad.tolist())}. Correct them, or leave them out."
         )
     return years.astype(np.int64), months.astype(np.int64)
