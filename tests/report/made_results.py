@@ -147,7 +147,7 @@ ANSWER: dict[str, Any] = {
     "period": {"first_year": 2001, "last_year": 2015},
     "seed": 0,
     "upscaling": {"sites": "t.csv", "fluxes": ["nee"], "learner": "forest", "cv": {"design": "knndm"}, "members": 20},
-    "fusion": {"sampler": {"method": "hmc", "chains": 4}, "observations": {"streams": {"lai": {}}}},
+    "fusion": {"sampler": {"method": "hmc", "chains": 4}, "observations": {"lai": {"files": ["l.nc"]}}},
     "tem": {"permafrost": None},
     "trends": {"fluxes": {"forest": "f.nc"}},
     "truth": {},

@@ -19,10 +19,12 @@ from made_project import EAST, TITLE, WEST
 from made_results import made_results
 
 from talik.errors import InputError
+from talik.osse.demo import write_project
 from talik.regions.grid import EqualAreaGrid, LatLonGrid
 from talik.report.estimates import estimates, truths
 from talik.report.notebook import notebook
 from talik.report.parts import courses, maps, regions, summary
+from talik.report.parts.methods import methods
 from talik.report.project_page import PROJECT_FIGURES, draw_project, render_project
 from talik.report.reduce import canvas, on_canvas
 from talik.report.results import Drawn, read_drawn, results_in
@@ -403,3 +405,29 @@ def test_a_dataset_without_the_flux_says_so(made_run: Path, tmp_path: Path):
     assert drawn.data is None
     assert "weak.nc: expected 'fch4'; found nee" in drawn.note
     assert str(tmp_path) not in drawn.note
+
+
+class Known(dict):
+    """Settings of a section; what the page asks for must be among them."""
+
+    def get(self, key, default=None):
+        return self[key]
+
+    @classmethod
+    def of(cls, value):
+        return cls({k: cls.of(v) for k, v in value.items()}) if isinstance(value, dict) else value
+
+
+def test_methods_are_told_of_settings_that_sections_have(tmp_path):
+    """The demo's own settings: a section that renames one would leave a hole in a sentence."""
+    project = load_project(write_project(tmp_path))
+    answer = {n: Known.of(s.model_dump(mode="json")) for n, s in project.sections.items()}
+    made = replace(made_results(), answer=answer)
+    words = {part["name"]: part["words"] for part in methods(made)}
+    assert words["Model-data fusion"] == (
+        "DALEC fitted to lai, biomass, nee, gpp, soc, pixel by pixel, by smc with 4 chains; pixels that have not "
+        "converged are taken with a flag."
+    )
+    assert "nee, gpp, reco" in words["Upscaling"]
+    assert "CO2, CH4" in words["Inventory"]
+    assert not any(hole in text for text in words.values() for hole in (" ,", "()", "None", "  "))

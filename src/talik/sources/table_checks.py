@@ -39,7 +39,7 @@ def check_rows(rows: pd.DataFrame, headed: Headed = frozenset()) -> list[Problem
 
     headed : columns whose header gives their unit; None in formats whose headers give none.
     """
-    checks = (partial(_ranges, headed=headed), partial(_small, headed=headed), *CHECKS)
+    checks: tuple[Check, ...] = (partial(_ranges, headed=headed), partial(_small, headed=headed), *CHECKS)
     return [problem for check in checks for problem in check(rows)]
 
 

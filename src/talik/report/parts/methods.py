@@ -107,11 +107,13 @@ def _tem(s: Settings) -> str:
 
 
 def _fusion(s: Settings) -> str:
-    streams = (s.get("observations") or {}).get("streams", {})
+    given = (s.get("observations") or {}).items()
+    streams = [name for name, of in given if isinstance(of, Mapping) and "files" in of]
     sampler = s.get("sampler") or {}
+    others = "are left out" if s.get("fill") == "none" else "are taken with a flag"
     return (
-        f"DALEC fitted to {_some(streams, 6)}, pixel by pixel, by {sampler.get('method')} with {sampler.get('chains')} "
-        "chains; only pixels that converged count."
+        f"DALEC fitted to {_some(streams, 9) or 'no observations'}, pixel by pixel, by {sampler.get('method')} with "
+        f"{sampler.get('chains')} chains; pixels that have not converged {others}."
     )
 
 
