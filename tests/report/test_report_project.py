@@ -175,6 +175,7 @@ def test_provenance_has_inputs_steps_and_the_project(page: Page, made_run: Path)
     assert '"least_coverage"' in page.text
 
 
+@pytest.mark.science
 def test_two_workers_give_the_same_bytes(made_run: Path):
     """Everything before the report stays; it has tests of its own."""
     names = ("report.html", "report.ipynb", "report-fluxes/upscaling+forest.nc")

@@ -372,6 +372,7 @@ def test_a_run_starts_from_the_file_of_a_spin_up(folder: Path, joined: Path) -> 
             xr.testing.assert_equal(found, expected)
 
 
+@pytest.mark.science
 def test_two_workers_that_were_killed_and_one_that_goes_on_give_the_same_bytes(
     folder: Path, few: Path, wait_for: Callable[[Callable[[], bool]], None]
 ) -> None:

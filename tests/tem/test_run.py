@@ -273,6 +273,7 @@ def test_a_cell_does_not_see_the_others(folder: Path, whole: Path) -> None:
                     )
 
 
+@pytest.mark.science
 def test_two_workers_that_were_killed_and_one_that_goes_on_give_the_same_bytes(
     folder: Path, whole: Path, wait_for: Callable[[Callable[[], bool]], None]
 ) -> None:

@@ -420,6 +420,7 @@ def test_a_full_disk_loses_nothing(world, tmp_path, monkeypatch) -> None:
     assert content(tmp_path / "f.zarr") == content(whole)
 
 
+@pytest.mark.science
 def test_two_workers_that_were_killed_and_one_that_goes_on_give_the_same_bytes(world, tmp_path) -> None:
     """SIGKILL to the group of two workers when two tiles of twelve are done, then the rest with one."""
     cube(_fine_grid()).to_netcdf(tmp_path / "cube.nc")
